@@ -1,0 +1,30 @@
+# Two commands do everything, set-up included:  make book  and  make test
+PY   := .venv/bin/python
+STAMP := .venv/.installed
+
+.PHONY: book test check setup lock clean
+
+book: $(STAMP)                     ## build the book into _build/html
+	$(PY) book/build.py
+
+test: $(STAMP) check               ## every test, the papermill smoke run and nbval included
+	$(PY) -m pytest
+
+check: $(STAMP)                    ## style
+	$(PY) -m ruff check .
+
+setup: $(STAMP)                    ## only the environment
+
+$(STAMP): requirements.lock pyproject.toml
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	test -x $(PY) || python3 -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check uv
+	$(PY) -m uv pip sync --quiet --python $(PY) requirements.lock
+	$(PY) -m uv pip install --quiet --python $(PY) --no-deps -e .
+	@touch $(STAMP)
+
+lock:                              ## after a change of pyproject.toml
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml -o requirements.lock
+
+clean:                             ## what was built, not what was measured
+	rm -rf build _build .pytest_cache

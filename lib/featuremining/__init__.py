@@ -1,0 +1,31 @@
+"""Feature Mining, reproduced. The names a notebook or a training loop of your own needs; each is imported on first use,
+so that the cheap side (records, verdicts, tables) never waits for torch.
+
+>>> import featuremining as fm
+>>> fm.METHODS["fm"]
+('feature_mining', 'FeatureMining')
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "FeatureMining": "methods.feature_mining", "Mixup": "methods.mixup", "METHODS": "methods", "make": "methods",
+    "Method": "protocol", "Batch": "protocol", "Trace": "protocol", "Outcome": "protocol",
+    "compose": "protocol", "plain_step": "protocol",
+    "MODELS": "models", "build": "models", "Tapped": "models.tapped",
+    "load": "datasets", "DATASETS": "datasets",
+    "train": "train", "plan": "studies", "load_cells": "studies", "read_records": "records",
+    "FMError": "errors", "UsageError": "errors",
+}
+_MODULES = ("tables", "figures", "verdicts", "studies", "records", "recipes", "paths", "notebook")
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,48 @@
+"""CIFAR-100 (Krizhevsky, 2009) through torchvision, which checks the official md5 of every file."""
+
+from .. import paths
+from ..errors import FMError
+
+FOLDER = "cifar-100-python"
+GET = ("download cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, unpack it so that "
+       "{root}/cifar-100-python/train exists, or point FM_DATA_DIR at a folder that holds it")
+
+
+def where() -> tuple[bool, str]:
+    root = paths.raw()
+    found = all((root / FOLDER / part).is_file() for part in ("train", "test", "meta"))
+    return found, str(root / FOLDER) if found else f"not in {root}: {GET.format(root=root)}"
+
+
+def load():
+    """50,000 training and 10,000 test images of 32 x 32 in 100 classes."""
+    import torch
+    from torchvision.datasets import CIFAR100
+
+    from . import DataSet
+
+    root = paths.raw()
+    if not (root / FOLDER).exists():
+        _download(root)
+    try:
+        train, test = CIFAR100(root, train=True), CIFAR100(root, train=False)
+    except Exception as error:          # torchvision: RuntimeError for a bad md5, pickle and OS errors for damaged files
+        raise FMError(f"CIFAR-100 in {root / FOLDER} is incomplete or damaged ({type(error).__name__}): delete that folder and "
+                      f"{GET.format(root=root)}.") from None
+    arrays = [torch.from_numpy(d.data).contiguous() for d in (train, test)]
+    labels = [torch.tensor(d.targets) for d in (train, test)]
+    return DataSet("cifar100", arrays[0], labels[0], arrays[1], labels[1], tuple(train.classes),
+                   (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
+
+
+def _download(root):
+    from urllib.error import URLError
+
+    from torchvision.datasets import CIFAR100
+
+    print(f"CIFAR-100 is not in {root}; downloading it there (169 MB).")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        CIFAR100(root, download=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise FMError(f"CIFAR-100 is not in {root} and could not be downloaded ({error}): {GET.format(root=root)}.") from None

@@ -1,0 +1,56 @@
+"""Batches out of memory. Order and augmentation of an epoch follow from (seed, epoch) alone, so the state is two numbers
+and equal seeds see equal batches whatever the method, the device or an interruption."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from . import augment
+
+Sampler = Callable[[torch.Generator], list[Tensor]]     # one epoch's batches as index tensors
+
+
+class Loader:
+    """Augmented, normalised training batches (x (B, 3, H, W), one-hot y (B, K)), resumable at any batch."""
+
+    def __init__(self, images: Tensor, labels: Tensor, classes: int, mean, std, *, batch: int, seed: int, pad: int = 4,
+                 flip: bool = True, device="cpu", sampler: Sampler | None = None):
+        self.store, self.labels = augment.padded(images.to(device), pad), labels.to(device)
+        self.one_hot = torch.eye(classes, device=device)
+        self.size, self.batch, self.seed, self.pad, self.flip = images.shape[1:3], batch, seed, pad, flip
+        self.mean, self.std = (torch.tensor(v, device=device) for v in (mean, std))
+        self.sampler = sampler or (lambda g: list(torch.randperm(len(labels), generator=g).split(batch)))
+        self.epoch, self.position = 0, 0
+
+    def __len__(self) -> int:
+        """Batches of an epoch; the last, smaller one is kept."""
+        return -(-len(self.labels) // self.batch)
+
+    def state_dict(self) -> dict:
+        return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The rest of the current epoch; afterwards the state is the beginning of the next."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        batches = self.sampler(generator)
+        n = len(batches[0])
+        drawn = augment.draw(sum(map(len, batches)), self.pad, self.flip, generator)
+        drawn = augment.Draw(*(t.to(self.store.device) for t in drawn))
+        for i in range(self.position, len(batches)):
+            index = batches[i].to(self.store.device)
+            part = augment.Draw(*(t[i * n : i * n + len(index)] for t in drawn))
+            self.position = i + 1
+            x = augment.normalise(augment.crop_flip(self.store, index, part, *self.size), self.mean, self.std)
+            yield x, self.one_hot[self.labels[index]]
+        self.epoch, self.position = self.epoch + 1, 0
+
+
+def evaluation_batches(images: Tensor, labels: Tensor, mean, std, device="cpu", batch: int = 250):
+    """Normalised test images and integer labels, in order, without augmentation."""
+    mean, std = (torch.tensor(v, device=device) for v in (mean, std))
+    for x, y in zip(images.split(batch), labels.split(batch), strict=True):
+        yield augment.normalise(x.to(device), mean, std), y.to(device)

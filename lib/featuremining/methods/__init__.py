@@ -1,0 +1,22 @@
+"""Methods by name. ``METHODS`` maps a name to (module, class), so that names are known without torch."""
+
+from importlib import import_module
+
+from ..errors import UsageError, choose
+
+METHODS = {
+    "fm": ("feature_mining", "FeatureMining"),
+    "mixup": ("mixup", "Mixup"),
+}
+
+
+def make(name: str, **settings):
+    """The method ``name`` with its defaults and these settings. Unknown names or settings raise `UsageError`."""
+    module, cls = METHODS[choose("method", name, METHODS)]
+    cls = getattr(import_module(f".{module}", __name__), cls)
+    for setting in settings:
+        choose(f"setting of {name}", setting, list(cls.__dataclass_fields__))
+    try:
+        return cls(**settings)
+    except TypeError as error:
+        raise UsageError(f"{name}: {error}") from None

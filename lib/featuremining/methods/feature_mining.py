@@ -1,0 +1,246 @@
+"""Feature Mining. Xie, Cheng, Wang, Liu, Deng, Liu, arXiv:2107.08421 (paper 004), section 3, equations (2) to (4).
+
+A random box splits a stage's feature map X into X1 = X * M and X2 = X * (1 - M); each part has its own global average
+pooling and linear head; the cross-entropies of whole, inside and outside add up. At test time the network is unchanged.
+
+GAP(X * M) is a product of X with the row M / HW. So whole, inside and outside are pooled in one read of the map, by a
+3 x HW matrix made from the mask, and X * M and X * (1 - M) are never built. The heads of a stage are one batched product.
+Every shape is the same for every box.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..protocol import Batch, Method, Outcome, soft_cross_entropy
+
+
+def interval(size: int, side: Tensor, u: Tensor, rule: str, exact_width: bool = False) -> tuple[Tensor, Tensor]:
+    """One axis of equation (2): first and past-the-end cell, (n,) each, of a box of relative ``side`` (n,) placed by ``u`` (n,).
+
+    ``center_clip`` is CutMix's published code (half widths rounded down on both sides, clipped at the border).
+
+    >>> [t.item() for t in interval(8, torch.tensor([0.7]), torch.tensor([0.95]), "center_clip")]
+    [5.0, 8.0]
+    """
+    cut = (size * side).floor()
+    if rule == "inside":
+        start = (u * (size - cut + 1)).floor()
+        return start, start + cut
+    at = (u * size).floor()
+    if rule == "corner_clip":
+        return at, (at + cut).clamp(max=size)
+    start, half = at - (cut / 2).floor(), (cut / 2).floor()
+    return start.clamp(min=0), (start + cut if exact_width else at + half).clamp(max=size)
+
+
+def at_least(cells: int, start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Widen [start, end) to ``cells`` cells without leaving [0, size)."""
+    end = torch.maximum(end, (start + cells).clamp(max=size))
+    return torch.minimum(start, end - cells), end
+
+
+def box_mask(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor], height: int, width: int) -> Tensor:
+    """(n, height * width) booleans: true inside the box [x0, x1) by [y0, y1), each bound (n,)."""
+    cols, rows = torch.arange(width, device=x[0].device), torch.arange(height, device=x[0].device)
+    in_x = (cols >= x[0][:, None]) & (cols < x[1][:, None])
+    in_y = (rows >= y[0][:, None]) & (rows < y[1][:, None])
+    return (in_y[:, :, None] & in_x[:, None, :]).flatten(1)
+
+
+def pooling_matrix(first: Tensor, second: Tensor, masked_mean: bool = False) -> Tensor:
+    """Masks (n, HW) of the two parts -> rows (n, 3, HW) that pool whole, first and second part.
+
+    Divided by HW as the paper's GAP does, or (``masked_mean``) by each part's own area.
+    """
+    rows = torch.stack([torch.ones_like(first), first, second], dim=1)
+    return rows / (rows.sum(-1, keepdim=True).clamp(min=1) if masked_mean else rows.shape[-1])
+
+
+def pool_rows(feature_map: Tensor, rows: Tensor) -> Tensor:
+    """(n, R, HW) rows, n = 1 or B, over a (B, C, H, W) map -> (B, R, C). ``flatten(2).mT`` is a view in both memory formats."""
+    return (rows if len(rows) > 1 else rows[0]) @ feature_map.flatten(2).mT
+
+
+class Heads(nn.Module):
+    """Linear heads as one batched product: parts (B, n, C) -> logits (n, B, K). ``use[i]`` is the head that part i reads."""
+
+    def __init__(self, use: Sequence[int], width: int, classes: int, init: str):
+        super().__init__()
+        n, bound = max(use) + 1, width**-0.5 if init == "linear" else 0.0    # nn.Linear's own bound
+        self.weight = nn.Parameter(torch.empty(n, width, classes).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n, 1, classes).uniform_(-bound, bound))
+        self.use = None if list(use) == list(range(n)) else list(use)
+
+    def forward(self, parts: Tensor) -> Tensor:
+        weight, bias = (self.weight, self.bias) if self.use is None else (self.weight[self.use], self.bias[self.use])
+        return torch.baddbmm(bias, parts.transpose(0, 1), weight)
+
+
+def adapter(c_in: int, c_out: int, halvings: int) -> nn.Sequential:
+    """``halvings`` times [3x3 convolution of stride 2, BN, ReLU], to the deepest stage's width and resolution."""
+    layers = []
+    for _ in range(halvings):
+        layers += [nn.Conv2d(c_in, c_out, 3, 2, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
+        c_in = c_out
+    return nn.Sequential(*layers)
+
+
+@dataclass(eq=False, repr=False)
+class FeatureMining(Method):
+    """Feature Mining at the last ``layers`` stages. The letters are those of the book's table of open points."""
+
+    layers: int = 2                                                         # section 3.3: "the last one or two layer"
+    box: Literal["center_clip", "corner_clip", "inside"] = "center_clip"    # A1: CutMix's code
+    exact_width: bool = False                                               # A2: CutMix rounds widths to even numbers
+    min_box: int = 0                                                        # A2: cells that box and complement keep at least
+    per_sample: bool = False                                                # A3: "in each network iteration"
+    share_box: bool = False                                                 # A4: the same relative box at every stage
+    beta: tuple[float, float] = (1.0, 1.0)                                  # A5: lambda ~ Beta; U(0, 1) is stated
+    area: float | None = None                                               # A5: a fixed nominal area 1 - lambda
+    segmentation: Literal["box", "dropout", "channel", "noncomplementary"] = "box"      # Table 9
+    dropout_shape: Literal["element", "position"] = "element"               # "random points": (C, H, W) or (H, W)
+    keep: float | None = None                                               # dropout, channel: None draws U(0, 1)
+    second: Literal["inside", "outside"] = "inside"                         # noncomplementary: X * M2 or X * (1 - M2)
+    pool: Literal["gap", "masked_mean"] = "gap"                             # A6: "their own global average pooling layer"
+    share_fc: Literal["none", "parts", "main"] = "none"                     # A7: "their own ... fully connection layer"
+    full_head: bool = False                                                 # A8: also the whole map at earlier stages
+    adapt: Literal["none", "conv"] = "none"                                 # A9: convolutions before the earlier stages' GAP
+    reduction: Literal["sum", "mean"] = "sum"                               # A10: equation (4)
+    weights: tuple[float, ...] | None = None                                # A10: one per extra head, in the order of the losses
+    tap: Literal["raw", "post_bnrelu"] = "raw"                              # A11: BN + ReLU before earlier stages' heads
+    detach_stages: tuple[int, ...] = ()                                     # A12: stages (0 = shallowest) that get no gradient
+    head_init: Literal["linear", "zero"] = "linear"                         # A17: as the network's own classifier
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.beta, self.detach_stages = tuple(self.beta), tuple(self.detach_stages)
+        if self.layers < 0 or len(self.beta) != 2 or min(self.beta) <= 0:
+            raise UsageError(f"fm: layers must be 0 or more and beta two positive numbers, got {self.layers} and {self.beta}.")
+        if self.detach_stages and (self.adapt, self.tap) != ("none", "raw"):
+            raise UsageError("fm: detach_stages is for plain heads; it cannot go with adapt or tap.")
+        for name in ("area", "keep"):
+            if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"fm: {name} is a fraction in [0, 1], got {getattr(self, name)}.")
+
+    def prepare(self, model) -> "FeatureMining":
+        count = len(model.channels)
+        if self.layers > count:
+            raise UsageError(f"fm: layers={self.layers}, but this network has {count} stages.")
+        self.stages = tuple(range(count - self.layers, count))
+        self.parts, self.heads, self.necks = {}, nn.ModuleDict(), nn.ModuleDict()
+        for stage in self.stages:
+            last, width = stage == count - 1, model.channels[stage]
+            self.parts[stage] = ("inside", "outside") if last or not self.full_head else ("inside", "outside", "whole")
+            if not last and self.tap == "post_bnrelu":
+                self.necks[f"bn{stage}"] = nn.BatchNorm2d(width)
+            if not last and self.adapt == "conv":
+                width = model.channels[-1]
+                self.necks[f"conv{stage}"] = nn.ModuleList(
+                    adapter(model.channels[stage], width, count - 1 - stage) for _ in self.parts[stage])
+            if not (last and self.share_fc == "main"):
+                use = (0, 1, 2) if self.share_fc == "none" else (0, 0, 1)
+                self.heads[str(stage)] = Heads(use[: len(self.parts[stage])], width, model.classes, self.head_init)
+        extra = sum(map(len, self.parts.values()))
+        if self.weights is not None and len(self.weights) != extra:
+            raise UsageError(f"fm: weights needs one number per extra head, {extra} here, got {len(self.weights)}.")
+        if self.share_fc == "main" and self.layers and model.head.in_features != model.channels[-1]:
+            raise UsageError("fm: share_fc='main' needs a classifier that reads the globally pooled last map.")
+        return self.to(next(model.head.parameters()).device)
+
+    def draw(self, n: int, device) -> Tensor:
+        """(n, 3): the relative side sqrt(1 - lambda) and the position (u_x, u_y) of n boxes, equation (2)."""
+        lam, at = torch.rand(n, 1, device=device), torch.rand(n, 2, device=device)
+        if self.area is not None:
+            lam = torch.full_like(lam, 1 - self.area)
+        elif self.beta != (1.0, 1.0):
+            lam = torch.distributions.Beta(*self.beta).sample((n, 1)).to(device)
+        return torch.cat([(1 - lam).sqrt(), at], dim=1)
+
+    def mask(self, drawn: Tensor, height: int, width: int) -> Tensor:
+        """(n, HW) booleans, true inside the box."""
+        side, ux, uy = drawn.unbind(1)
+        x = interval(width, side, ux, self.box, self.exact_width)
+        y = interval(height, side, uy, self.box, self.exact_width)
+        if self.min_box:
+            x, y = at_least(self.min_box, *x, width), at_least(self.min_box, *y, height)
+            whole = (x[1] - x[0] == width) & (y[1] - y[0] == height)
+            y = (y[0], y[1] - self.min_box * whole)
+        return box_mask(x, y, height, width)
+
+    def _points(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Bernoulli masks of ``shape`` (n, ...), one keep probability per mask."""
+        n, ones = shape[0], (1,) * (len(shape) - 1)
+        keep = torch.rand(n, *ones, device=like.device) if self.keep is None else self.keep
+        return (torch.rand(shape, device=like.device) < keep).to(like.dtype)
+
+    def segments(self, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Masks of the two parts of a (B, C, H, W) map: (n, HW), or (n, C) by channel, or (n, C, HW) by element."""
+        channels, height, width = x.shape[1:]
+        n = len(x) if self.per_sample else 1
+        if self.segmentation == "channel":
+            first = self._points((n, channels), x)
+        elif self.segmentation == "dropout":
+            first = self._points((n, height * width) if self.dropout_shape == "position" else (n, channels, height * width), x)
+        else:
+            first = self.mask(self.draw(n, x.device) if shared is None else shared, height, width).to(x.dtype)
+        if self.segmentation != "noncomplementary":
+            return first, 1 - first
+        other = self.mask(self.draw(n, x.device), height, width).to(x.dtype)
+        return first, other if self.second == "inside" else 1 - other
+
+    def pooled(self, x: Tensor, stage: int, shared: Tensor | None, logs: dict) -> Tensor:
+        """(B, C, H, W) -> (B, 3, C): whole, first and second part of the map, each pooled to a vector."""
+        if f"bn{stage}" in self.necks:
+            x = F.relu(self.necks[f"bn{stage}"](x))
+        first, second = self.segments(x, shared)
+        logs[f"fm.stage{stage + 1}.area"] = first.mean()
+        logs[f"fm.stage{stage + 1}.empty"] = (first.sum(-1) == 0).to(x.dtype).mean()
+        if f"conv{stage}" in self.necks:
+            return self._adapted(x, stage, first, second)
+        if self.segmentation == "channel":
+            whole = x.mean((2, 3))
+            return torch.stack([whole, whole * first, whole * second], dim=1)
+        if first.dim() == 3:                                    # one mask per channel: a (3, HW) product for each
+            rows = pooling_matrix(first.flatten(0, 1), second.flatten(0, 1), self.pool == "masked_mean")
+            rows = rows.unflatten(0, first.shape[:2])           # (n, C, 3, HW)
+            return (rows @ x.flatten(2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
+        return pool_rows(x, pooling_matrix(first, second, self.pool == "masked_mean"))
+
+    def _adapted(self, x: Tensor, stage: int, first: Tensor, second: Tensor) -> Tensor:
+        """Convolutions stand between mask and pooling here, so this option alone builds the masked maps."""
+        shape = {2: (-1, 1, *x.shape[2:]), 3: (-1, *x.shape[1:])}[first.dim()]
+        masks = [(m[:, :, None, None] if self.segmentation == "channel" else m.view(shape)) for m in (first, second)]
+        branches = self.necks[f"conv{stage}"]
+        parts = [branch(x * m).mean((2, 3)) for branch, m in zip(branches, masks, strict=False)]
+        whole = branches[2](x).mean((2, 3)) if len(branches) > 2 else torch.zeros_like(parts[0])
+        return torch.stack([whole, *parts], dim=1)
+
+    def logits(self, model, stage: int, pooled: Tensor) -> Tensor:
+        """(B, 3, C) pooled parts -> (heads, B, K)."""
+        parts = pooled[:, 1:] if len(self.parts[stage]) == 2 else pooled.roll(-1, dims=1)      # inside, outside, whole
+        parts = parts.detach() if stage in self.detach_stages else parts
+        return self.heads[str(stage)](parts) if str(stage) in self.heads else model.head(parts.transpose(0, 1))
+
+    def step(self, inner, model, batch: Batch) -> Outcome:
+        if not self.stages:
+            return inner(model, batch)
+        logs: dict[str, Tensor] = {}
+        shared = self.draw(len(batch.x) if self.per_sample else 1, batch.x.device) if self.share_box else None
+        pools = {stage: partial(self.pooled, stage=stage, shared=shared, logs=logs) for stage in self.stages}
+        out = inner(model, batch._replace(pools={**batch.pools, **pools}))
+        logits = torch.cat([self.logits(model, stage, out.trace.parts[stage]) for stage in self.stages])
+        values = soft_cross_entropy(logits, out.batch.y)                        # (heads,), equation (4) term by term
+        if self.weights is not None:
+            values = values * torch.tensor(self.weights, device=values.device, dtype=values.dtype)
+        names = [f"fm.stage{stage + 1}.{part}" for stage in self.stages for part in self.parts[stage]]
+        losses = {**out.losses, **dict(zip(names, values.unbind(), strict=True))}
+        if self.reduction == "mean":
+            losses = {k: v / (1 + len(names)) if k in names or k == "ce" else v for k, v in losses.items()}
+        return out._replace(losses=losses, logs={**out.logs, **logs})

@@ -1,0 +1,34 @@
+"""The network that methods see: a stem, stages at falling resolution, a global average pooling and a linear classifier."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ..protocol import Pooling, Trace
+
+
+class StagedNet(nn.Module):
+    """``channels[s]`` is the width of stage ``s``'s output; ``classes`` the number of logits."""
+
+    def __init__(self, stem: nn.Module, stages: list[nn.Module], channels: tuple[int, ...], classes: int):
+        super().__init__()
+        self.stem, self.stages = stem, nn.ModuleList(stages)
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(channels[-1], classes)
+        self.channels, self.classes = channels, classes
+
+    def maps(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The feature map after every stage, shallow to deep."""
+        x = self.stem(x)
+        return tuple(x := stage(x) for stage in self.stages)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.pool(self.maps(x)[-1]).flatten(1))
+
+    def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}) -> Trace:
+        """A forward pass that keeps the maps. Where a method pools the last map, row 0 is the global average, so the map
+        is read once for the classifier and the method together."""
+        maps = self.maps(x)
+        parts = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}
+        last = parts.get(len(maps) - 1)
+        pooled = self.pool(maps[-1]).flatten(1) if last is None else last[:, 0]
+        return Trace(maps, pooled, self.head(pooled), parts)

@@ -1,0 +1,105 @@
+"""The one interface that all methods share: a method wraps the training step, and composing methods is nesting.
+
+A step takes a model and a `Batch` and gives an `Outcome`. `plain_step` is ordinary training; ``Method.step`` receives
+the step it wraps as ``inner``. What must be remembered between before and after is a local variable.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import partial, reduce
+from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import UsageError, choose
+
+Pooling = Callable[[Tensor], Tensor]    # (B, C, H, W) -> (B, R, C), R poolings at once; row 0 is the global average
+
+
+class Batch(NamedTuple):
+    """Images with targets, as the model is about to see them."""
+
+    x: Tensor                           # (B, 3, H, W), normalised
+    y: Tensor                           # (B, K), class probabilities: one-hot rows unless a method mixed them
+    pools: Mapping[int, Pooling] = {}   # stage -> how to pool that stage's map, where a method asks for more than the mean
+
+
+class Trace(NamedTuple):
+    """What one forward pass computed on its way to the logits."""
+
+    maps: tuple[Tensor, ...]            # one (B, C, H, W) feature map per stage, shallow to deep
+    pooled: Tensor                      # (B, D), what the classifier reads
+    logits: Tensor                      # (B, K)
+    parts: Mapping[int, Tensor] = {}    # stage -> (B, R, C), the poolings that the batch asked for
+
+
+class Outcome(NamedTuple):
+    """The batch the model really saw, its trace, named losses, and what is only worth logging."""
+
+    batch: Batch
+    trace: Trace
+    losses: dict[str, Tensor]           # scalars; their sum is minimised
+    logs: Mapping[str, Tensor] = {}     # scalars without gradient, averaged over an epoch
+
+
+Step = Callable[[nn.Module, Batch], Outcome]
+
+
+class Method(nn.Module):
+    """A change to how a classifier is trained. Its own parameters are train-only heads.
+
+    Subclasses are dataclasses (``@dataclass(eq=False, repr=False)``); their fields are the settings, checked against
+    their ``Literal`` types and written into every record.
+    """
+
+    def __post_init__(self):
+        super().__init__()
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal:
+                choose(f"{type(self).__name__} setting {name} =", getattr(self, name), get_args(hint))
+
+    def settings(self) -> dict:
+        """All settings with their values, defaults included."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def sampler(self, labels: Tensor, batch_size: int):
+        """Which images share a batch; None keeps the shuffle."""
+
+    def prepare(self, model: nn.Module) -> "Method":
+        """Once, before training: build heads from ``model.channels`` and ``model.classes``. Returns self."""
+        return self
+
+    def at(self, progress: float) -> None:
+        """Each epoch, with progress in [0, 1): schedules."""
+
+    def step(self, inner: Step, model: nn.Module, batch: Batch) -> Outcome:
+        """Wrap one training step."""
+        return inner(model, batch)
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """The whole training loss in a loop of your own: images (B, 3, H, W), integer labels (B,) -> scalar.
+
+        ``model`` is a network of this package or any network wrapped by `Tapped`.
+        """
+        batch = Batch(images, F.one_hot(labels, model.classes).to(images.dtype))
+        return sum(self.step(plain_step, model, batch).losses.values())
+
+
+def soft_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy of (..., B, K) logits with (B, K) probability rows, averaged over the batch: shape (...)."""
+    return -(y * logits.log_softmax(-1)).sum(-1).mean(-1)
+
+
+def plain_step(model: nn.Module, batch: Batch) -> Outcome:
+    """Ordinary training: the cross-entropy of the model's own classifier."""
+    trace = model.trace(batch.x, batch.pools)
+    return Outcome(batch, trace, {"ce": soft_cross_entropy(trace.logits, batch.y)})
+
+
+def compose(methods) -> Step:
+    """One step out of a list of methods; the first is outermost. Only the first may choose the batches."""
+    for method in methods[1:]:
+        if type(method).sampler is not Method.sampler:
+            raise UsageError(f"{type(method).__name__} chooses which images share a batch, so it must be the first method.")
+    return reduce(lambda inner, method: partial(method.step, inner), reversed(methods), plain_step)

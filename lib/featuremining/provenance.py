@@ -1,0 +1,59 @@
+"""Where a number comes from: code, versions, device."""
+
+import platform
+import resource
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+
+from . import paths
+
+WATCHED = ("lib", "data/studies", "notebooks", "pyproject.toml")        # what can change a result
+
+
+def git(*words: str) -> str | None:
+    """Output of a git command in the checkout; None outside of one."""
+    try:
+        return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def commit() -> dict:
+    """The commit, and whether code or studies differ from it."""
+    changed = git("status", "--porcelain", "--", *WATCHED)
+    return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed) if changed is not None else None}
+
+
+def versions() -> dict:
+    """Versions of what computes."""
+    found = {"python": platform.python_version()}
+    for name in ("featuremining", "torch", "torchvision", "timm", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def processor() -> str:
+    """The CPU's own name."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def device_name(device) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+
+
+def peak_memory_mib(device) -> int:
+    """Of the process on a CPU, of the allocator on a GPU, in MiB."""
+    import torch
+
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 2**20)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)

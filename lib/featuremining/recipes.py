@@ -1,0 +1,65 @@
+"""Recipes: how long and how fast a network is trained, per data set, network and tier. No torch here.
+
+``full`` is paper 004, section 4.1.1: 300 epochs, SGD at 0.1 (PyramidNet 0.5), a tenth at epochs 150 and 225, batch 128
+(DenseNet 64). Weight decay, Nesterov momentum and augmentation are not printed there; the values here are those of the
+public code the paper's schedule comes from, per family. ``short`` is the same schedule in a tenth of the epochs.
+``smoke`` takes under a minute on one core and uses the embedded ``parts`` data; its numbers mean nothing but "it runs".
+"""
+
+from dataclasses import asdict, dataclass, replace
+
+from .errors import choose
+
+TIERS = ("smoke", "short", "full")
+SEEDS = {"smoke": 1, "short": 1, "full": 4}     # trainings a cell wants; the paper averages over 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of an optimisation. ``milestones`` are fractions of the epochs; the rate falls at the first epoch past each."""
+
+    epochs: int = 300
+    batch: int = 128
+    lr: float = 0.1
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    gamma: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 5e-4          # on every parameter, train-only heads included
+    pad: int = 4                        # zero padding before the random crop; 0: no crop
+    flip: bool = True                   # horizontal, half of the images
+    precision: str = "fp32"
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate of the epoch (from 0).
+
+        >>> [Recipe().rate(e) for e in (0, 149, 150, 225)]
+        [0.1, 0.1, 0.01, 0.001]
+        """
+        return round(self.lr * self.gamma ** sum(epoch >= m * self.epochs for m in self.milestones), 12)
+
+
+FAMILIES = {                            # by the beginning of a network's name; the longest that fits
+    "resnet": Recipe(),
+    "resnet164": Recipe(weight_decay=1e-4),
+    "densenet": Recipe(batch=64, weight_decay=1e-4, nesterov=True),
+    "wrn": Recipe(nesterov=True),
+    "pyramidnet": Recipe(lr=0.5, weight_decay=1e-4, nesterov=True),
+}
+
+
+def recipe(network: str, tier: str, **changes) -> Recipe:
+    """The named recipe of a network in a tier, with ``changes`` on top."""
+    choose("tier", tier, TIERS)
+    family = max((name for name in FAMILIES if network.startswith(name)), key=len, default="resnet")
+    base = replace(FAMILIES[family], **changes)
+    if tier == "short":
+        return replace(base, epochs=max(base.epochs // 10, 1))
+    if tier == "smoke":
+        return replace(base, epochs=8, batch=64)
+    return base
+
+
+def as_dict(r: Recipe) -> dict:
+    """What identifies a recipe. A field that is added later defaults to None, and None is left out: no record grows stale."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(r).items() if v is not None}

@@ -1,0 +1,89 @@
+"""Records: one small JSON per training, written once, never edited. No torch here."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from . import paths
+from .errors import FMError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came out of one training. `tests/record.schema.json` says the same as a JSON schema."""
+
+    schema: int
+    id: str                 # key and seed
+    key: str                # equal for all seeds of a training
+    seed: int
+    spec: dict              # as declared: data set, network, methods, recipe, tier
+    resolved: dict          # every setting of network and methods with its value, parameter counts
+    metrics: dict           # best, best_epoch, last, median10: test top-1 in percent; n_test
+    curves: dict            # one list per quantity, one number per epoch
+    weights: str            # sha256 of the trained network's state
+    provenance: dict        # commit, versions, device, data hash, seconds, memory
+
+    @property
+    def tier(self) -> str:
+        return self.spec["tier"]
+
+
+def metrics(test_accuracy: list[float], n_test: int) -> dict:
+    """Three selection rules from one log of test accuracies in percent.
+
+    The paper takes the best epoch on the test set; the last epoch and the median of the last ten do not look at it.
+
+    >>> metrics([10.0, 30.0, 20.0], 100)
+    {'best': 30.0, 'best_epoch': 2, 'last': 20.0, 'median10': 20.0, 'n_test': 100}
+    """
+    best = max(test_accuracy)
+    return {"best": best, "best_epoch": test_accuracy.index(best) + 1, "last": test_accuracy[-1],
+            "median10": median(test_accuracy[-10:]), "n_test": n_test}
+
+
+def write(record: Record, path: Path) -> None:
+    """Write under a temporary name and rename into place, so that a record that exists is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        raise FMError(f"{path} exists already; records are never overwritten.")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        temporary.write_text(dumps(asdict(record)) + "\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise FMError(f"Could not write {path} ({error}): free some disk space and give the same command again.") from None
+
+
+def dumps(content: dict) -> str:
+    """JSON with one line per curve, so that a record reads well and differs well."""
+    curves = ",\n  ".join(f"{json.dumps(name)}: {json.dumps(values)}" for name, values in content["curves"].items())
+    return json.dumps({**content, "curves": "@"}, indent=1).replace('"@"', f"{{\n  {curves}\n }}", 1)
+
+
+def read(path: Path) -> Record:
+    """One record; a damaged or foreign file raises an `FMError` that names it."""
+    try:
+        content = json.loads(path.read_text())
+        if content.get("schema") != SCHEMA:
+            raise ValueError(f"schema {content.get('schema')}, expected {SCHEMA}")
+        return Record(**content)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FMError(f"{path} is not a valid record ({error}): move it away and run its cell again.") from None
+
+
+def read_records(tier: str | None = None) -> list[Record]:
+    """All records, or those of one tier, in the order of their paths."""
+    return [read(path) for path in sorted(paths.runs().glob(f"{tier or '*'}/*/seed*.json"))]
+
+
+def by_key(records: list[Record]) -> dict[str, list[Record]]:
+    """Records of one training side by side, in the order of their seeds."""
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda r: r.seed):
+        groups.setdefault(record.key, []).append(record)
+    return groups
