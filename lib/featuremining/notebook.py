@@ -4,23 +4,18 @@ import json
 from dataclasses import dataclass
 from types import ModuleType
 
-from . import paths, studies
+from . import figures, paths, records, studies, tables
 from .errors import UsageError, choose
 from .recipes import TIERS
+from .tables import Html, tier_badge
 
 SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}     # names that IPython itself defines
-
-
-def _parsed(value):
-    """Papermill's ``-p`` hands lists over as text; ``-y`` and another cell hand over lists."""
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _is_list_of(kind: type, value) -> bool:
-    return isinstance(value, list) and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)
+PARAMETERS = ("tier", "cells", "seeds", "device", "train")
+CAPTIONS = {
+    "smoke": "Test top-1 (%) on the embedded parts data: these numbers say only that everything runs",
+    "short": "Test top-1 (%) after a tenth of the paper's epochs: not comparable with the printed numbers",
+    "full": "Test top-1 (%) under the paper's schedule",
+}
 
 
 @dataclass(frozen=True)
@@ -35,12 +30,19 @@ class Page:
     train_missing: bool
 
     @property
-    def runs(self) -> list[tuple[studies.Cell, studies.Run]]:
-        return studies.plan(self.cells, self.tier, self.seeds)
+    def found(self) -> list[tuple[studies.Cell, list[records.Record]]]:
+        """The page's cells with their records in the page's tier."""
+        groups = records.by_key(records.read_records(self.tier))
+        return [(cell, groups.get(cell.run(self.tier, 0).key, [])) for cell in map(studies.cell, self.cells)]
+
+    def parameters(self) -> Html:
+        """What this page was made with, for readers."""
+        seeds, training = ", ".join(map(str, self.seeds)), "on" if self.train_missing else "off"
+        return Html(f"<p>{tier_badge(self.tier)} {', '.join(self.cells)}; seeds {seeds}; training {training}.</p>")
 
     def train(self) -> None:
         """Train every run that has no record yet, if ``train`` was asked for; resumable at any point."""
-        for cell, run in self.runs:
+        for cell, run in studies.plan(self.cells, self.tier, self.seeds):
             if paths.record(run.tier, run.key, run.seed).exists():
                 print(f"{cell.id} seed {run.seed}: recorded")
             elif not self.train_missing:
@@ -50,20 +52,51 @@ class Page:
 
                 train(run, self.device)
 
+    def runs(self) -> Html:
+        """What the page's cells reached in its tier, under three selection rules."""
+        frame = tables.own_runs([cell for cell, _ in self.found], self._records, self.tier)
+        return tables.html(frame, CAPTIONS[self.tier], self.tier)
+
+    def curves(self) -> Html:
+        """Test accuracy and loss over epochs."""
+        return figures.curves(self.found, self.tier)
+
+    def costs(self) -> Html:
+        """Minutes, device and memory of the page's records."""
+        return tables.html(tables.costs(self._records), "What these runs took", self.tier)
+
+    def claims(self, table: str) -> Html:
+        """A printed table, one row per number, beside our full-tier records."""
+        cells = [c for c in studies.load_cells().values() if c.table == choose("table", table, studies.titles())]
+        return tables.html(tables.claims(cells, records.read_records("full")), studies.titles()[table], "full")
+
+    def matrix(self, table: str) -> Html:
+        """A printed table in its own layout, with our verdict under each number."""
+        frame = tables.matrix(choose("table", table, studies.titles()), records.read_records("full"))
+        return tables.html(frame, studies.titles()[table], "full")
+
+    def verdicts(self) -> Html:
+        """How many of the study's printed numbers have which verdict."""
+        cells = [c for c in studies.load_cells().values() if c.study == self.study and c.published is not None]
+        return tables.html(tables.tally(cells, records.read_records("full")), "Verdicts on the printed numbers", "full")
+
+    @property
+    def _records(self) -> list[records.Record]:
+        return [record for _, found in self.found for record in found]
+
 
 def start(study: str, names: dict) -> Page:
     """Check a notebook's parameters, given as its ``globals()``; a name that is no parameter is an error."""
-    known = ("tier", "cells", "seeds", "device", "train")
     given = {k: v for k, v in names.items() if not k.startswith("_") and k not in SHELL and not isinstance(v, ModuleType)}
     for name in given:
-        choose("parameter", name, known)
-    for name in known:
+        choose("parameter", name, PARAMETERS)
+    for name in PARAMETERS:
         if name not in given:
             raise UsageError(f"The parameter {name} is missing.")
     choose("tier", given["tier"], TIERS)
     for name, kind, example in (("cells", str, '["X1.resnet20.fm2"]'), ("seeds", int, "[0, 1]")):
         given[name] = _parsed(given[name])
-        if not _is_list_of(kind, given[name]):
+        if not given[name] or not _is_list_of(kind, given[name]):
             raise UsageError(f"{name} must be a list such as {example}, got {given[name]!r}.")
     if not isinstance(given["train"], bool) or not isinstance(given["device"], str):
         raise UsageError(f"train must be true or false and device a name, got {given['train']!r} and {given['device']!r}.")
@@ -71,7 +104,18 @@ def start(study: str, names: dict) -> Page:
         cell = studies.cell(id_)
         if cell.study != study:
             raise UsageError(f"{id_} belongs to the notebook {cell.study}.ipynb, not to {study}.ipynb.")
-    page = Page(study, given["tier"], given["cells"], given["seeds"], given["device"], given["train"])
-    if page.train_missing:
-        _ = page.runs       # cells that can't be trained yet say so before anything starts
-    return page
+    if given["train"]:
+        studies.plan(given["cells"], given["tier"], given["seeds"])     # what can't be trained yet says so at once
+    return Page(study, *(given[name] for name in PARAMETERS))
+
+
+def _parsed(value):
+    """Papermill's ``-p`` hands lists over as text; ``-y`` and another cell hand over lists."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _is_list_of(kind: type, value) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)

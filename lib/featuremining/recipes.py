@@ -56,7 +56,7 @@ def recipe(network: str, tier: str, **changes) -> Recipe:
     if tier == "short":
         return replace(base, epochs=max(base.epochs // 10, 1))
     if tier == "smoke":
-        return replace(base, epochs=8, batch=64)
+        return replace(base, epochs=6, batch=64, milestones=(2 / 3, 5 / 6))
     return base
 
 

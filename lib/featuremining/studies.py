@@ -56,6 +56,7 @@ class Cell:
     dataset: str
     methods: tuple[dict, ...]
     options: dict
+    labels: tuple[str, str]             # network, method
     published: float | None = None
     spread: float | None = None
     n: int | None = None
@@ -107,7 +108,7 @@ def load_cells() -> dict[str, Cell]:
                 if id_ in cells:
                     raise ValueError(f"{id_} stands in two files")
                 cells[id_] = Cell(id_, path.stem, study["dataset"], tuple(study["methods"][method]),
-                                  study["networks"][network], **printed)
+                                  study["networks"][network], (study["labels"][network], study["labels"][method]), **printed)
         except (KeyError, TypeError, ValueError) as error:
             raise FMError(f"{path.name} is not a valid study: {error!r}.") from None
     return cells
@@ -123,6 +124,19 @@ def cell(id_: str) -> Cell:
     near = get_close_matches(id_, cells, 3, 0.4)
     hint = f"Did you mean {', '.join(near)}? " if near else ""
     raise UsageError(f"There is no cell {id_!r}. {hint}`fm status` lists all.")
+
+
+def baseline(cell_: Cell) -> Cell | None:
+    """The baseline of the cell's table and network; None where there is none or the cell is it."""
+    found = load_cells().get(f"{cell_.table}.{cell_.network}.baseline")
+    return None if found is cell_ else found
+
+
+@cache
+def titles() -> dict[str, str]:
+    """The heading of every table by its name."""
+    return {name: title for path in sorted(paths.studies().glob("*.toml"))
+            for name, title in tomllib.loads(path.read_text())["tables"].items()}
 
 
 def plan(ids, tier: str, seeds) -> list[tuple[Cell, Run]]:

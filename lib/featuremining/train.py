@@ -1,6 +1,7 @@
 """The only training loop. It resumes after any death, and equal runs on equal machines give equal bits."""
 
 import hashlib
+import json
 import math
 import time
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from .methods import make
 from .models import build
 from .progress import Report
 from .protocol import Batch, Method, compose
+from .recipes import recipe
 from .studies import Run
 
 
@@ -150,11 +152,41 @@ class Training:
 
 def resolved(run: Run, model: nn.Module, methods: list[Method]) -> dict:
     """Network size and every method's settings, defaults included, as plain JSON values."""
-    plain = lambda value: list(value) if isinstance(value, tuple) else value  # noqa: E731
-    count = lambda module: sum(p.numel() for p in module.parameters())  # noqa: E731
-    return {"parameters": count(model), "methods": [
-        {"name": declared["name"], "train_only_parameters": count(method), **{k: plain(v) for k, v in method.settings().items()}}
-        for declared, method in zip(run.methods, methods, strict=True)]}
+    settings = [{"name": declared["name"], "train_only_parameters": parameters(method), **method.settings()}
+                for declared, method in zip(run.methods, methods, strict=True)]
+    return json.loads(json.dumps({"parameters": parameters(model), "methods": settings}))
+
+
+def parameters(module: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def outdated(record: records.Record) -> str:
+    """The first default of a method that has changed since the record was made; empty if none. A setting that came later
+    does not count: its default keeps the old behaviour."""
+    for declared, then in zip(record.spec["methods"], record.resolved["methods"], strict=True):
+        now = json.loads(json.dumps(make(**declared).settings()))
+        for name in now.keys() & then.keys():
+            if now[name] != then[name]:
+                return f"{declared['name']} {name} was {then[name]!r} and is {now[name]!r} now"
+    return ""
+
+
+def repeats(device: torch.device) -> bool:
+    """Whether two equal trainings (ResNet-20 with Feature Mining, three steps on embedded data) give equal bits here."""
+    deterministic()
+    run = Run("parts", "resnet20", ({"name": "fm"},), recipe("resnet20", "smoke"), "smoke", 0)
+    return len({digest(_few_steps(Training(run, device), 3)) for _ in range(2)}) == 1
+
+
+def _few_steps(training: "Training", n: int) -> dict[str, Tensor]:
+    for (x, y), _ in zip(training.loader, range(n), strict=False):
+        loss = sum(training.step(training.model, Batch(x, y)).losses.values())
+        training.optimizer.zero_grad()
+        loss.backward()
+        training.optimizer.step()
+    return training.model.state_dict()
 
 
 def train(run: Run, device: str = "auto") -> records.Record:
@@ -165,7 +197,11 @@ def train(run: Run, device: str = "auto") -> records.Record:
     """
     path = paths.record(run.tier, run.key, run.seed)
     if path.exists():
-        return records.read(path)
+        record = records.read(path)
+        if changed := outdated(record):
+            raise FMError(f"{path} was made under another default: {changed}. Name the old value in the study, or move the "
+                          "record away and run the cell again.")
+        return record
     target = pick_device(device)
     lock = paths.checkpoint(run.tier, run.key, run.seed).with_suffix(".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)

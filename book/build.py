@@ -1,0 +1,89 @@
+"""Build the book: execute the notebooks on what is recorded, check them, write the front page's table, build, count pages.
+
+Nothing is trained here; a page shows records. Run it as ``make book``; the result is ``_build/html/index.html``.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+
+from featuremining import paths, read_records, studies, tables
+from featuremining.errors import FMError
+
+ROOT = paths.ROOT
+PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
+OWN = [c for c in studies.load_cells() if c.startswith("X1.")]
+SHOWN = {"cifar": {"tier": "short", "cells": OWN, "train": False}}
+
+
+def execute(name: str, parameters: dict) -> None:
+    """Run a family notebook with these parameters and leave the result as the page's source."""
+    target = PAGES / f"{name}.ipynb"
+    papermill.execute_notebook(ROOT / f"notebooks/{name}.ipynb", target, parameters, kernel_name="python3", progress_bar=False)
+    book = nbformat.read(target, 4)
+    check(book, target, parameters)
+    for cell in book.cells:
+        if set(cell.metadata.get("tags", [])) & {"parameters", "injected-parameters"}:
+            cell.metadata.tags.append("remove-cell")
+        elif cell.cell_type == "code":
+            cell.metadata.setdefault("tags", []).append("hide-input")
+    nbformat.write(book, target)
+
+
+def check(book, target: Path, parameters: dict) -> None:
+    """With execution off, Jupyter Book shows a half-executed or failed notebook without a word. So look first."""
+    for i, cell in enumerate(c for c in book.cells if c.cell_type == "code"):
+        if cell.execution_count is None:
+            raise FMError(f"{target.name}: code cell {i} was not executed.")
+        if any(out.output_type == "error" for out in cell.outputs):
+            raise FMError(f"{target.name}: code cell {i} ended in an error.")
+    if book.metadata.papermill.parameters != parameters:
+        raise FMError(f"{target.name} was executed with other parameters than the book asks for.")
+
+
+def headline() -> str:
+    """The front page's table and what stands below it, as Markdown with inline HTML."""
+    claims, short = tables.headline(read_records())
+    full = len(read_records("full"))
+    return "\n\n".join([
+        tables.html(claims, "CIFAR-100, ResNet-56: the paper's number (n = 4) and ours under the paper's full protocol", "full"),
+        tables.html(short, "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test of the paper", "short"),
+        f"{sum(c.published is not None for c in studies.load_cells().values())} printed numbers are listed so far (Tables 1–3); "
+        f"{full} full-tier runs are on record.\n"])
+
+
+def census(html: Path) -> list[Path]:
+    """Every page of the table of contents, as built; an `FMError` names what is missing."""
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    names = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    pages = [html / f"{name}.html" for name in names]
+    missing = [str(page) for page in pages if not page.is_file()]
+    if missing:
+        raise FMError(f"Built without {', '.join(missing)}.")
+    return pages
+
+
+def build(out: Path) -> list[Path]:
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for name, parameters in SHOWN.items():
+        execute(name, parameters)
+    (PAGES / "headline.md").write_text(headline())
+    command = ["jupyter-book", "build", ".", "--toc", "book/_toc.yml", "--config", "_config.yml", "--path-output", str(out),
+               "-W", "-n", "--keep-going"]
+    program = Path(sys.executable).with_name(command[0])
+    result = subprocess.run([str(program), *command[1:]], cwd=ROOT, capture_output=True, text=True)
+    if result.returncode:
+        raise FMError(f"jupyter-book failed:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
+    return census(out / "_build" / "html")
+
+
+if __name__ == "__main__":
+    try:
+        built = build(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT)
+    except FMError as error:
+        sys.exit(f"book: {error}")
+    print(f"{len(built)} pages; open {built[0].parents[1] / 'index.html'}")

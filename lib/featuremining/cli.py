@@ -1,0 +1,123 @@
+"""``fm``: train a cell, see what is done, find data, look at the machine. ``python -m featuremining`` is the same."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from . import paths, studies
+from .errors import FMError, UsageError
+from .recipes import SEEDS, TIERS
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+CELL = Annotated[str, typer.Argument(help="id of a cell, as `fm status` lists them, for example T1.resnet56.fm2")]
+TIER = Annotated[str, typer.Option(help="smoke (a minute, embedded data), short (30 epochs) or full (the paper's protocol)")]
+
+
+@app.command()
+def run(cell: CELL, tier: TIER, seed: Annotated[int, typer.Option(help="0, 1, 2, ...")] = 0,
+        device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto") -> None:
+    """Train one cell once. The same command resumes after any interruption; a finished run says so at once."""
+    wanted = studies.cell(cell).runnable(tier, seed)
+    path = paths.record(wanted.tier, wanted.key, wanted.seed)
+    done = path.exists()
+    from .train import train
+
+    record = train(wanted, device)
+    m = record.metrics
+    print(f"{cell} {tier} seed {seed} is {'already ' if done else ''}recorded: best {m['best']:.2f} % (epoch {m['best_epoch']}), "
+          f"last {m['last']:.2f} %, median of the last ten {m['median10']:.2f} %\n{path}")
+
+
+@app.command()
+def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begins so, for example T1.resnet56")] = "",
+           as_json: Annotated[bool, typer.Option("--json", help="for programs: one object per cell")] = False) -> None:
+    """Per cell and tier: runs done, runs missing, verdict (full tier against the printed number)."""
+    from . import records, verdicts
+
+    found = records.read_records()
+    groups = records.by_key(found)
+    rows = []
+    for cell in (c for c in studies.load_cells().values() if c.id.startswith(prefix)):
+        done = {t: [r.seed for r in groups.get(cell.run(t, 0).key, [])] for t in TIERS}
+        v = verdicts.verdict(cell, found)
+        rows.append({"cell": cell.id, "published": cell.published, "spread": cell.spread, "n": cell.n,
+                     "lacks": cell.missing or None, "verdict": v.status if v else None,
+                     "tiers": {t: {"seeds": done[t], "missing": max(studies.wanted(cell, t) - len(done[t]), 0)} for t in TIERS}})
+    if not rows:
+        raise UsageError(f"No cell's id begins with {prefix!r}; `fm status` without a prefix lists all.")
+    print(json.dumps(rows, indent=1)) if as_json else _show(rows)
+
+
+def _show(rows: list[dict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cell", no_wrap=True)
+    for name in ("paper", *TIERS):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for row in rows:
+        paper = "" if row["published"] is None else f"{row['published']:.2f} ± {row['spread']:.2f}"
+        counts = [f"{len(t['seeds'])}/{len(t['seeds']) + t['missing']}" for t in row["tiers"].values()]
+        table.add_row(row["cell"], paper, *counts, f"lacks {row['lacks']}" if row["lacks"] else row["verdict"] or "")
+    Console(file=sys.stdout).print(table)
+    done = {t: sum(len(r["tiers"][t]["seeds"]) for r in rows) for t in TIERS}
+    print(f"\n{len(rows)} cells; runs recorded (a run that answers two cells counts in both): "
+          + ", ".join(f"{t} {n}" for t, n in done.items()) + f". Seeds wanted: {SEEDS}.")
+
+
+@app.command()
+def data() -> None:
+    """Which data sets are at hand, where, and how to get the others."""
+    from .datasets import DATASETS, where
+
+    print(f"looking in {paths.raw()} (FM_DATA_DIR moves it)")
+    for name in DATASETS:
+        found, text = where(name)
+        print(f"  {name:12} {'found:  ' if found else 'missing:'} {text}")
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, device, threads, disk, and whether two equal trainings give equal bits here."""
+    import os
+    import shutil
+
+    import torch
+
+    from . import provenance
+    from .train import pick_device, repeats
+
+    device = pick_device("auto")
+    print(" · ".join(f"{name} {found}" for name, found in provenance.versions().items()))
+    print(f"device       {device.type}: {provenance.device_name(device)}; {torch.get_num_threads()} threads of {os.cpu_count()}")
+    for name, folder in (("data", paths.raw()), ("records", paths.runs()), ("build", paths.build())):
+        there = next(p for p in (folder, *folder.parents) if p.exists())
+        free = shutil.disk_usage(there).free / 2**30
+        print(f"{name:12} {folder}  {free:.1f} GiB free" + ("" if os.access(there, os.W_OK) else ", not writable"))
+    commit = provenance.commit()
+    print(f"commit       {commit['commit'] or 'not a git checkout'}{', with uncommitted changes' if commit['dirty'] else ''}")
+    equal = repeats(device)
+    print(f"determinism  two equal trainings {'give equal bits' if equal else 'DIFFER: records made here are not repeatable'}")
+    if not equal:
+        raise FMError("Equal trainings differ on this machine; please check its memory, drivers and torch build.")
+
+
+def main() -> None:
+    """Errors are one sentence: exit 2 for words that don't fit, 1 for everything that went wrong outside of them."""
+    try:
+        app(standalone_mode=True)
+    except FMError as error:
+        print(f"fm: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        print("\nfm: stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

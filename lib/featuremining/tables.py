@@ -1,0 +1,162 @@
+"""Records and printed numbers -> tables. No files, no state, no torch."""
+
+import re
+from html import escape
+
+import pandas as pd
+
+from . import studies, verdicts
+from .records import Record, by_key
+from .studies import Cell
+
+DASH = "–"
+
+
+class Html(str):
+    """HTML that a notebook shows as such."""
+
+    def _repr_html_(self) -> str:
+        return self
+
+
+def percent(s: verdicts.Summary | None) -> str:
+    """
+    >>> percent(verdicts.Summary(4, 75.35, 0.07)), percent(verdicts.Summary(1, 50.0, float("nan")))
+    ('75.35 ± 0.07', '50.00')
+    """
+    if s is None:
+        return DASH
+    return f"{s.mean:.2f}" + (f" ± {s.sd:.2f}" if s.n > 1 else "")
+
+
+def bounds(i: verdicts.Interval | None, signed: bool = False) -> str:
+    """
+    >>> bounds(verdicts.Interval(0, -1, 1), signed=True), bounds(verdicts.Interval(50, float("-inf"), float("inf")))
+    ('−1.00 to +1.00', 'needs 2 seeds')
+    """
+    if i is None:
+        return DASH
+    if i.half == float("inf"):
+        return "needs 2 seeds"
+    return " to ".join((f"{v:+.2f}" if signed else f"{v:.2f}").replace("-", "−") for v in (i.low, i.high))
+
+
+def badge(status: str) -> str:
+    return f'<span class="verdict verdict-{status.replace(" ", "-")}">{escape(status)}</span>'
+
+
+def tier_badge(tier: str) -> str:
+    return f'<span class="tier tier-{tier}">{tier}</span>'
+
+
+def verdict_text(v: verdicts.Verdict | None, cell: Cell) -> str:
+    """The status in words; what is missing where a cell can't run yet, the seeds that would decide where it is open."""
+    if v is None:
+        return DASH
+    if v.status == verdicts.NOT_RUN and cell.missing:
+        return f"not run: lacks {cell.missing}"
+    return v.status + (f" ({v.seeds_needed} seeds would decide)" if v.seeds_needed else "")
+
+
+def claims(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
+    """One row per printed number: paper, ours in full tier with 95 % interval and n, verdict on the number and on the gain."""
+    rows = []
+    for cell in cells:
+        found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
+        rows.append({"cell": cell.id, "method": cell.labels[1],
+                     "paper": percent(verdicts.printed(cell)) if cell.published is not None else DASH,
+                     "ours (full)": percent(found), "95 % interval": bounds(verdicts.mean_interval(found) if found else None),
+                     "n": found.n if found else 0, "verdict": verdict_text(v, cell),
+                     "gain": verdict_text(verdicts.gain(cell, records), cell)})
+    return pd.DataFrame(rows)
+
+
+def own_runs(cells: list[Cell], records: list[Record], tier: str) -> pd.DataFrame:
+    """One row per cell in one tier: top-1 under three selection rules, n, and the difference to the same tier's baseline."""
+    groups, rows = by_key(records), []
+    for cell in cells:
+        found = groups.get(cell.run(tier, 0).key, [])
+        row = {"cell": cell.id, "method": cell.labels[1], "n": len(found)}
+        for rule, name in (("best", "best epoch"), ("last", "last epoch"), ("median10", "median of last 10")):
+            row[name] = percent(verdicts.ours(cell, records, tier, rule))
+        base = studies.baseline(cell)
+        pair = [verdicts.ours(c, records, tier) for c in (cell, base) if base]
+        gained = verdicts.welch(*pair) if pair and None not in pair else None
+        row["over baseline (best)"] = f"{gained.value:+.2f}".replace("-", "−") if gained else DASH
+        row["its 95 % interval"] = bounds(gained, signed=True)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def matrix(table: str, records: list[Record]) -> pd.DataFrame:
+    """A table as the paper prints it, methods down and networks across: the printed number, below it ours or its status."""
+    cells = [c for c in studies.load_cells().values() if c.table == table]
+    grid = {network: {c.labels[1]: _two_lines(c, records) for c in cells if c.labels[0] == network}
+            for network in dict.fromkeys(c.labels[0] for c in cells)}
+    return pd.DataFrame(grid).rename_axis("method").reset_index()
+
+
+def _two_lines(cell: Cell, records: list[Record]) -> str:
+    paper = f'<span class="paper-value">{percent(verdicts.printed(cell))}</span>'
+    found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
+    mine = f"{percent(found)} (n = {found.n}) " if found else ""
+    return f'<span id="{cell.id}" title="{cell.id}">{paper}<br>{mine}{badge(v.status)}</span>'
+
+
+def tally(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
+    """Verdicts per table: how many printed numbers, and how many of them have which status."""
+    statuses = (verdicts.REPRODUCED, verdicts.NOT_REPRODUCED, verdicts.INCONCLUSIVE, verdicts.NOT_RUN)
+    rows = []
+    for table in dict.fromkeys(c.table for c in cells):
+        found = [verdicts.verdict(c, records).status for c in cells if c.table == table]
+        rows.append({"table": table, "numbers": len(found), **{s: found.count(s) for s in statuses}})
+    return pd.DataFrame(rows)
+
+
+def costs(records: list[Record]) -> pd.DataFrame:
+    """What the records took: minutes, device, threads, peak memory, commit."""
+    return pd.DataFrame([{
+        "run": r.id, "minutes": f"{r.provenance['seconds'] / 60:.1f}", "device": r.provenance["device"],
+        "threads": r.provenance["threads"], "peak memory (MiB)": r.provenance["peak_memory_mib"],
+        "torch": r.provenance["versions"]["torch"], "commit": (r.provenance["commit"] or DASH)[:10]
+        + (" (changed)" if r.provenance["dirty"] else "")} for r in records])
+
+
+WORDS = {"cell", "network", "method", "verdict", "gain", "run", "device", "commit", "table"}      # columns read as words
+
+
+def html(frame: pd.DataFrame, caption: str, tier: str | None = None) -> Html:
+    """A table for the book, in a region that scrolls by itself on a narrow screen. Statuses become badges."""
+    shown = frame.astype(str)
+    for column in ("verdict", "gain"):
+        if column in shown:
+            shown[column] = shown[column].map(_badged)
+    if "cell" in shown:
+        shown["cell"] = [f"<code>{c}</code>" for c in shown["cell"]]
+    kinds = [' class="text"' if column in WORDS else "" for column in shown]
+    head = "".join(f"<th{kind}>{escape(column)}</th>" for column, kind in zip(shown, kinds, strict=True))
+    rows = "\n".join("<tr>" + "".join(f"<td{kind}>{v}</td>" for v, kind in zip(row, kinds, strict=True)) + "</tr>"
+                     for row in shown.itertuples(index=False))
+    return Html(f'<p class="fm-caption">{tier_badge(tier) + " " if tier else ""}{escape(caption)}</p>\n'
+                f'<div class="fm-table" role="region" aria-label="{escape(caption)}" tabindex="0"><table class="dataframe">\n'
+                f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>")
+
+
+def _badged(text: str) -> str:
+    """"status: detail" or "status (detail)" with the status as a badge."""
+    status = re.match(r"[^:(]*[^:( ]", text)[0]
+    return text if text == DASH else badge(status) + escape(text[len(status):])
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A plain Markdown table, for the README."""
+    lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def headline(records: list[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The front page: the paper's ResNet-56 row with full-tier verdicts, and our own short-tier runs."""
+    cells = studies.load_cells()
+    first = claims([cells[f"T1.resnet56.{m}"] for m in ("baseline", "fm1", "fm2")], records)
+    short = own_runs([c for c in cells.values() if c.table == "X1"], records, "short")
+    return first, short

@@ -1,0 +1,175 @@
+"""Does it hold? Verdicts are computed from records and printed numbers alone, never typed. No torch here.
+
+A cell's number is compared by Welch's interval for the difference of two means: ours over seeds against the printed mean,
+spread and n. The margin within which two results count as equal comes from the variance: it is the smallest difference
+that the paper's own design (n runs against n runs, at the table's pooled spread) detects with 80 % power. Of the
+interval for ours - paper: inside the margin, *reproduced*; wholly beyond it, *not reproduced*; else *inconclusive*.
+"""
+
+from dataclasses import dataclass
+from math import isfinite, sqrt
+from statistics import fmean, stdev
+
+from . import studies
+from .records import Record, by_key
+from .studies import Cell
+
+REPRODUCED, DIRECTION, NOT_REPRODUCED = "reproduced", "direction only", "not reproduced"
+INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
+LEVEL, POWER, MOST_SEEDS = 0.95, 0.80, 64
+
+
+@dataclass(frozen=True)
+class Summary:
+    """n numbers as mean and standard deviation (n - 1 in the denominator; nan for n = 1)."""
+
+    n: int
+    mean: float
+    sd: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Summary":
+        return cls(len(values), fmean(values), stdev(values) if len(values) > 1 else float("nan"))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference or a mean with its 95 % interval; infinite bounds where one run says nothing about spread."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Quantile of Student's t.
+
+    >>> round(t_quantile(0.975, 3), 3)
+    3.182
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, probability))
+
+
+def mean_interval(s: Summary, level: float = LEVEL) -> Interval:
+    """The t interval of a mean."""
+    half = t_quantile((1 + level) / 2, s.n - 1) * s.sd / sqrt(s.n) if s.n > 1 else float("inf")
+    return Interval(s.mean, s.mean - half, s.mean + half)
+
+
+def welch(a: Summary, b: Summary, level: float = LEVEL) -> Interval:
+    """Welch's interval for mean(a) - mean(b), degrees of freedom by Satterthwaite."""
+    difference = a.mean - b.mean
+    if min(a.n, b.n) < 2:
+        return Interval(difference, -float("inf"), float("inf"))
+    va, vb = a.sd**2 / a.n, b.sd**2 / b.n
+    if va + vb == 0:
+        return Interval(difference, difference, difference)
+    df = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
+    half = t_quantile((1 + level) / 2, df) * sqrt(va + vb)
+    return Interval(difference, difference - half, difference + half)
+
+
+def margin(spreads: list[float], n: int) -> float:
+    """The smallest difference that n runs against n runs detect with 80 % power at the pooled spread (see the module)."""
+    pooled = sqrt(fmean(s * s for s in spreads))
+    df = 2 * n - 2
+    return (t_quantile((1 + LEVEL) / 2, df) + t_quantile(POWER, df)) * pooled * sqrt(2 / n)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A status, the numbers it rests on, and the seeds that would decide (None: decided, or no number of seeds would)."""
+
+    status: str
+    ours: Summary | None = None
+    difference: Interval | None = None
+    margin: float | None = None
+    seeds_needed: int | None = None
+
+
+def seeds_to_decide(difference: float, spread: float, paper: Summary, within: float) -> int | None:
+    """The fewest seeds whose expected interval would lie inside or beyond the margin, at this difference and spread."""
+    room = abs(within - abs(difference))
+    for n in range(2, MOST_SEEDS + 1):
+        if welch(Summary(n, difference, spread), Summary(paper.n, 0.0, paper.sd)).half <= room:
+            return n
+    return None
+
+
+def judge(ours: Summary | None, paper: Summary, within: float, pooled: float) -> Verdict:
+    """The verdict on one printed number."""
+    if ours is None:
+        return Verdict(NOT_RUN, margin=within)
+    difference = welch(ours, paper)
+    if -within <= difference.low and difference.high <= within:
+        return Verdict(REPRODUCED, ours, difference, within)
+    if difference.low > within or difference.high < -within:
+        return Verdict(NOT_REPRODUCED, ours, difference, within)
+    needed = seeds_to_decide(difference.value, ours.sd if ours.n > 1 else pooled, paper, within)
+    return Verdict(INCONCLUSIVE, ours, difference, within, needed)
+
+
+def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary, Summary], within: float) -> Verdict:
+    """The verdict on a printed gain, (method, baseline) each: the same size, only the same sign, or not there.
+
+    *Reproduced*: our gain's interval, less the printed gain, lies inside the margin of a difference of differences
+    (sqrt 2 times that of a number). *Direction only*: our interval lies on the printed side of zero. *Not reproduced*:
+    it lies on the other side, or inside the margin around zero.
+    """
+    method, baseline = ours
+    if method is None or baseline is None:
+        return Verdict(NOT_RUN, margin=within)
+    gain, printed, wide = welch(method, baseline), paper[0].mean - paper[1].mean, sqrt(2) * within
+    sign = 1 if printed >= 0 else -1
+    low, high = sorted((sign * gain.low, sign * gain.high))
+    if -wide <= low - abs(printed) and high - abs(printed) <= wide and low > 0:
+        return Verdict(REPRODUCED, method, gain, within)
+    if low > 0:
+        return Verdict(DIRECTION, method, gain, within)
+    if high < 0 or (isfinite(gain.half) and -within <= low and high <= within):
+        return Verdict(NOT_REPRODUCED, method, gain, within)
+    return Verdict(INCONCLUSIVE, method, gain, within)
+
+
+def printed(cell: Cell) -> Summary:
+    """What the paper printed for a cell; its spread is read as the standard deviation of its runs."""
+    return Summary(cell.n, cell.published, cell.spread)
+
+
+def pooled_spread(cell: Cell) -> list[float]:
+    """The printed spreads of the cell's table, from which its margin comes."""
+    return [c.spread for c in studies.load_cells().values() if c.table == cell.table and c.spread is not None]
+
+
+def ours(cell: Cell, records: list[Record], tier: str = "full", rule: str = "best") -> Summary | None:
+    """Our seeds of a cell in one tier under one selection rule; None without any."""
+    found = by_key(records).get(cell.run(tier, 0).key, [])
+    return Summary.of([r.metrics[rule] for r in found]) if found else None
+
+
+def verdict(cell: Cell, records: list[Record]) -> Verdict | None:
+    """Full-tier records against the printed number, by the paper's own rule (best epoch); None where nothing is printed."""
+    if cell.published is None:
+        return None
+    found = ours(cell, records)
+    if found is None:
+        return Verdict(NOT_RUN)
+    spreads = pooled_spread(cell)
+    return judge(found, printed(cell), margin(spreads, cell.n), sqrt(fmean(s * s for s in spreads)))
+
+
+def gain(cell: Cell, records: list[Record]) -> Verdict | None:
+    """The verdict on the gain over the baseline of the same table and network; None where there is no such pair."""
+    base = studies.baseline(cell)
+    if base is None or None in (cell.published, base.published):
+        return None
+    pair = ours(cell, records), ours(base, records)
+    if None in pair:
+        return Verdict(NOT_RUN)
+    return judge_gain(pair, (printed(cell), printed(base)), margin(pooled_spread(cell), cell.n))
