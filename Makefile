@@ -2,16 +2,19 @@
 PY   := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: book test check setup lock clean
+.PHONY: book test check readme setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
 
 test: $(STAMP) check               ## every test, the papermill smoke run and nbval included
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 check: $(STAMP)                    ## style
 	$(PY) -m ruff check .
+
+readme: $(STAMP)                   ## README's table from the records
+	$(PY) book/build.py --readme > README.new && mv README.new README.md
 
 setup: $(STAMP)                    ## only the environment
 

@@ -56,6 +56,15 @@ def headline() -> str:
         f"{full} full-tier runs are on record.\n"])
 
 
+def readme() -> str:
+    """README.md with the table between its two marks made anew from the records."""
+    claims, short = tables.headline(read_records())
+    between = "Our own cells after thirty epochs (short tier); no verdict follows from them:"
+    table = f"{tables.markdown(claims)}\n\n{between}\n\n{tables.markdown(short)}"
+    head, _, rest = (ROOT / "README.md").read_text().partition("<!-- headline -->\n")
+    return f"{head}<!-- headline -->\n{table}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
+
+
 def census(html: Path) -> list[Path]:
     """Every page of the table of contents, as built; an `FMError` names what is missing."""
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
@@ -82,6 +91,9 @@ def build(out: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--readme"]:
+        sys.stdout.write(readme())
+        sys.exit()
     try:
         built = build(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT)
     except FMError as error:

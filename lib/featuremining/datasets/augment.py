@@ -40,5 +40,8 @@ def crop_flip(store: Tensor, index: Tensor, drawn: Draw, height: int, width: int
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float in channels-last memory: (x / 255 - mean) / std, in one pass."""
-    return torch.addcmul(-mean / std, images.to(mean.dtype), 1 / (255 * std)).permute(0, 3, 1, 2)
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in channels-last memory: (x / 255 - mean) / std.
+
+    In torchvision's order of operations, so that the result is torchvision's bit for bit.
+    """
+    return images.float().div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)

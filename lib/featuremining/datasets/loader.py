@@ -34,7 +34,7 @@ class Loader:
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The rest of the current epoch; afterwards the state is the beginning of the next."""
+        """The rest of the current epoch; the state is that of the batch after the one that was given last."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         batches = self.sampler(generator)
         n = len(batches[0])
@@ -43,10 +43,9 @@ class Loader:
         for i in range(self.position, len(batches)):
             index = batches[i].to(self.store.device)
             part = augment.Draw(*(t[i * n : i * n + len(index)] for t in drawn))
-            self.position = i + 1
+            self.epoch, self.position = (self.epoch, i + 1) if i + 1 < len(batches) else (self.epoch + 1, 0)
             x = augment.normalise(augment.crop_flip(self.store, index, part, *self.size), self.mean, self.std)
             yield x, self.one_hot[self.labels[index]]
-        self.epoch, self.position = self.epoch + 1, 0
 
 
 def evaluation_batches(images: Tensor, labels: Tensor, mean, std, device="cpu", batch: int = 250):

@@ -1,0 +1,83 @@
+"""The book as built: every page, nothing from the network, no broken link, results from data."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from featuremining import paths, read_records
+
+
+class Page(HTMLParser):
+    """Names of anchors, links, and what a browser would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.loads = set(), [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        a = dict(attributes)
+        self.ids.add(a.get("id"))
+        if tag == "a" and a.get("href"):
+            self.links.append(a["href"])
+        if tag in ("script", "img", "iframe", "source") and a.get("src"):
+            self.loads.append(a["src"])
+        if tag == "link" and a.get("rel") in ("stylesheet", "preload", "icon", "shortcut icon") and a.get("href"):
+            self.loads.append(a["href"])
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory):
+    out = tmp_path_factory.mktemp("book")
+    result = subprocess.run([sys.executable, str(paths.ROOT / "book/build.py"), str(out)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    return out / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(html):
+    return {p: Page(p.read_text()) for p in [html / "index.html", *html.glob("book/*.html"), *html.glob("build/book/*.html")]}
+
+
+def test_every_page_is_there(html):
+    for name in ("book/index", "build/book/cifar", "book/feature_mining", "book/rerun", "book/references"):
+        assert (html / f"{name}.html").stat().st_size > 5000
+    assert (html / "index.html").exists()
+
+
+def test_nothing_is_loaded_from_the_network(pages):
+    remote = [(p.name, url) for p, page in pages.items() for url in page.loads if urlsplit(url).netloc]
+    assert not remote
+
+
+def test_internal_links_resolve(pages):
+    for path, page in pages.items():
+        for link in page.links:
+            url = urlsplit(link)
+            if url.scheme or url.netloc:
+                continue
+            target = (path.parent / unquote(url.path)).resolve() if url.path else path
+            assert target.exists(), f"{path.name}: {link}"
+            if url.fragment and target in pages:
+                assert unquote(url.fragment) in pages[target].ids, f"{path.name}: {link}"
+
+
+def test_results_come_from_the_records(html):
+    """Every committed short-tier accuracy of X1 stands on the front page and on its own page, and no full one is claimed."""
+    front, page = ((html / f"{name}.html").read_text() for name in ("book/index", "build/book/cifar"))
+    found = [r for r in read_records("short") if r.spec["network"] == "resnet20"]
+    for record in found:
+        assert f"{record.metrics['best']:.2f}" in front and f"{record.metrics['last']:.2f}" in page
+    assert f"{len(read_records('full'))} full-tier runs" in front
+    assert page.count("verdict-not-run") >= 50 - len(read_records("full"))
+    assert 'role="img"' in page or not found
+
+
+def test_figures_follow_the_theme(html):
+    page = (html / "build/book/cifar.html").read_text()
+    for svg in re.findall(r'<figure class="plot">.*?</figure>', page, re.S):
+        assert "var(--pst-color-text-base" in svg and "#0b0c0d" not in svg and "<title>" in svg

@@ -1,0 +1,73 @@
+"""The command line: exit codes, sentences, and no torch where none is needed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from test_records import example
+
+from featuremining import paths, records
+from featuremining.studies import load_cells
+
+
+def fm(*words, folder, **more):
+    environment = {**os.environ, "FM_RUNS_DIR": str(folder / "runs"), "FM_BUILD_DIR": str(folder / "build"), **more}
+    return subprocess.run([sys.executable, "-m", "featuremining", *words], env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("words", "code", "says"), [
+    (("run", "T1.resnet56.fm", "--tier", "smoke"), 2, "Did you mean T1.resnet56.fm2"),
+    (("run", "T1.resnet56.fm2", "--tier", "medium"), 2, "smoke, short, full"),
+    (("run", "T2.resnet110.byot", "--tier", "full"), 2, "lacks the method byot"),
+    (("run", "X1.resnet20.fm2", "--tier", "smoke", "--seed", "-1"), 2, "0 or more"),
+    (("run", "X1.resnet20.fm2", "--tier", "smoke", "--device", "cuda:7"), 2, "no device 'cuda:7'"),
+    (("run", "X1.resnet20.fm2"), 2, "tier"), (("status", "T99"), 2, "begins with 'T99'"), (("walk",), 2, "walk")], ids=str)
+def test_wrong_words_exit_with_two_and_one_sentence(tmp_path, words, code, says):
+    result = fm(*words, folder=tmp_path)
+    assert result.returncode == code and says in result.stderr
+    assert "Traceback" not in result.stderr and not list(tmp_path.rglob("*.json"))
+
+
+def test_status_counts_records_by_cell_and_tier(scratch):
+    cell = load_cells()["T1.resnet110.fm2"]
+    for tier, seed in (("full", 0), ("full", 1), ("short", 0)):
+        run = cell.run(tier, seed)
+        made = example(key=run.key, seed=seed, spec=run.spec(), metrics={"best": 76.9 + seed / 10})
+        records.write(made, paths.record(tier, run.key, seed))
+    rows = {r["cell"]: r for r in json.loads(fm("status", "--json", folder=scratch).stdout)}
+    assert len(rows) == 53
+    for id_ in ("T1.resnet110.fm2", "T2.resnet110.fm2", "T3.resnet110.fm2"):
+        assert rows[id_]["tiers"]["full"] == {"seeds": [0, 1], "missing": 2} and rows[id_]["tiers"]["short"]["seeds"] == [0]
+        assert rows[id_]["verdict"] != "not run"
+    assert rows["T1.resnet110.fm1"]["verdict"] == "not run" and rows["T2.resnet110.byot"]["lacks"] == "method byot"
+    text = fm("status", "T1.resnet110", folder=scratch).stdout
+    assert "2/4" in text and "76.90 ± 0.13" in text
+
+
+def test_status_needs_no_torch():
+    code = ("import sys; from featuremining import cli; cli.status('', True); "
+            "sys.exit(any(m in sys.modules for m in ('torch', 'pandas', 'matplotlib')))")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_a_damaged_record_stops_status_with_its_name(scratch):
+    path = paths.record("full", "some.key", 0)
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    result = fm("status", folder=scratch)
+    assert result.returncode == 1 and "seed0.json is not a valid record" in result.stderr
+
+
+def test_data_says_where_and_how(tmp_path):
+    result = fm("data", folder=tmp_path, FM_DATA_DIR=str(tmp_path))
+    assert result.returncode == 0 and "missing:" in result.stdout and "cifar-100-python.tar.gz" in result.stdout
+    assert "embedded" in result.stdout
+
+
+def test_doctor_looks_at_everything(tmp_path):
+    result = fm("doctor", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for word in ("torch", "device", "threads", "GiB free", "commit", "give equal bits"):
+        assert word in result.stdout

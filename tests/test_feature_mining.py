@@ -1,0 +1,339 @@
+"""Feature Mining: equality with the textbook form, the ten properties that follow from the paper, every setting."""
+
+import math
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+import torchvision
+from helpers import batch
+
+from featuremining import FeatureMining, Tapped, UsageError, build, compose, make, plain_step
+from featuremining.methods.feature_mining import interval, pool_rows, pooling_matrix
+
+
+def prepared(dtype=torch.float32, network="resnet20", **settings):
+    torch.manual_seed(0)
+    net = build(network, 10).to(dtype)
+    fm = FeatureMining(**settings).prepare(net).to(dtype)
+    return net, fm
+
+
+def spied(fm):
+    """Run-time masks of every stage, in the order of the stages."""
+    masks, segments = [], fm.segments
+    fm.segments = lambda x, shared: masks.append(segments(x, shared)) or masks[-1]
+    return masks
+
+
+def linear(head, i, x):
+    return F.linear(x, head.weight[i].T, head.bias[i, 0])
+
+
+# ------------------------------------------------------------------------------------------------ the textbook form
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("settings", [
+    {"layers": 1}, {"layers": 2}, {"layers": 3}, {"layers": 2, "per_sample": True}, {"layers": 2, "pool": "masked_mean"},
+    {"layers": 2, "segmentation": "dropout"}, {"layers": 2, "segmentation": "dropout", "dropout_shape": "position"},
+    {"layers": 2, "segmentation": "channel"}, {"layers": 2, "segmentation": "noncomplementary"},
+    {"layers": 2, "full_head": True}], ids=str)
+def test_equals_the_textbook_form(settings, memory):
+    """Values and gradients equal section 3 written out: X * M, X * (1 - M), pooling, heads, sum; float64, 1e-12."""
+    net, fm = prepared(torch.float64, **settings)
+    net = net.to(memory_format=memory)
+    data = batch(dtype=torch.float64)
+    masks = spied(fm)
+    out = fm.step(plain_step, net, data)
+    parameters = [*net.parameters(), *fm.parameters()]
+    loss = sum(out.losses.values())
+    gradients = torch.autograd.grad(loss, parameters)
+
+    maps, labels = net.maps(data.x), data.y.argmax(1)
+    expected = F.cross_entropy(net.head(maps[-1].mean((2, 3))), labels)
+    for stage, pair in zip(fm.stages, masks, strict=True):
+        x = maps[stage]
+        for i, mask in enumerate(pair):
+            shape = {2: (-1, 1, *x.shape[2:]), 3: (-1, *x.shape[1:])}[mask.dim()]
+            m = mask[:, :, None, None] if settings.get("segmentation") == "channel" else mask.reshape(shape)
+            part = (x * m).mean((2, 3))
+            if settings.get("pool") == "masked_mean":
+                part = (x * m).sum((2, 3)) / m.sum((2, 3)).clamp(min=1)
+            expected = expected + F.cross_entropy(linear(fm.heads[str(stage)], i, part), labels)
+        if settings.get("full_head") and stage != 2:
+            expected = expected + F.cross_entropy(linear(fm.heads[str(stage)], 2, x.mean((2, 3))), labels)
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-12)
+    for ours, theirs in zip(gradients, torch.autograd.grad(expected, parameters), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_masked_maps_are_never_built():
+    """No tensor of a tapped map's size is made beyond those of the plain step, forward or backward."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            for t in out if isinstance(out, tuple | list) else [out]:
+                if isinstance(t, torch.Tensor) and t.numel() == 6 * 64 * 8 * 8 and not func.is_view:
+                    self.n += 1
+            return out
+
+    def big(step, net):
+        with Count() as mode:
+            mode.n = 0
+            sum(step(net, batch()).losses.values()).backward()
+        return mode.n
+
+    net, fm = prepared(layers=1)
+    plain, mined = big(plain_step, net), big(compose([fm]), net)
+    assert plain > 0
+    assert mined <= plain       # the pooling's gradient takes the place of the mean's
+
+
+def test_one_graph_for_any_box():
+    """Shapes do not depend on the box: a captured graph of pooling and heads serves every draw."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    _, fm = prepared(layers=1)
+    x = torch.randn(4, 64, 8, 8)
+    graph = make_fx(lambda x, drawn: fm.pooled(x, 2, drawn, {}), tracing_mode="real")(x, fm.draw(1, "cpu"))
+    for seed in range(20):
+        torch.manual_seed(seed)
+        drawn = fm.draw(1, "cpu")
+        assert torch.equal(graph(x, drawn), fm.pooled(x, 2, drawn, {}))
+
+
+# ------------------------------------------------------------------------------------------------ properties 1 to 10
+
+
+@pytest.mark.parametrize(("settings", "complementary"), [
+    ({}, True), ({"segmentation": "dropout"}, True), ({"segmentation": "channel"}, True),
+    ({"segmentation": "noncomplementary"}, False)], ids=str)
+def test_1_parts_are_complementary(settings, complementary):
+    _, fm = prepared(layers=1, **settings)
+    torch.manual_seed(3)
+    pairs = [fm.segments(torch.randn(2, 64, 8, 8), None) for _ in range(50)]
+    assert all(torch.equal(a + b, torch.ones_like(a)) and not (a * b).any() for a, b in pairs) is complementary
+
+
+@pytest.mark.parametrize("box", ["center_clip", "corner_clip", "inside"])
+def test_2_masks_are_rectangles(box):
+    _, fm = prepared(box=box)
+    for mask in fm.mask(fm.draw(500, "cpu"), 8, 6).view(-1, 8, 6):
+        rows, cols = mask.any(1), mask.any(0)
+        assert torch.equal(mask, rows[:, None] & cols[None, :])
+        assert all(np.diff(np.flatnonzero(side)).max(initial=1) == 1 for side in (rows.numpy(), cols.numpy()))
+
+
+def widths(size, side, rule, exact):
+    """Independent of the library: the widths of all equally likely boxes on one axis."""
+    cut = int(size * side)
+    if rule == "inside":
+        return [cut]
+    if rule == "corner_clip":
+        return [min(x + cut, size) - x for x in range(size)]
+    right = cut - cut // 2 if exact else cut // 2
+    return [min(x + right, size) - max(x - cut // 2, 0) for x in range(size)]
+
+
+@pytest.mark.parametrize(("settings", "size", "area"), [
+    ({}, 8, 0.233), ({}, 16, 0.277), ({"exact_width": True}, 8, 0.280), ({"box": "corner_clip"}, 8, 0.202),
+    ({"box": "inside"}, 8, 0.417), ({"box": "inside"}, 16, 0.458)], ids=str)
+def test_2_mean_area_of_each_rule(settings, size, area):
+    """Sampled areas agree with an enumeration of all boxes, and both with the value the book prints."""
+    rule, exact = settings.get("box", "center_clip"), settings.get("exact_width", False)
+    lams = (np.arange(20000) + 0.5) / 20000
+    mean = np.mean([np.mean(widths(size, math.sqrt(1 - lam), rule, exact)) ** 2 for lam in lams]) / size**2
+    assert mean == pytest.approx(area, abs=6e-4)
+    _, fm = prepared(**settings)
+    torch.manual_seed(0)
+    sampled = fm.mask(fm.draw(40000, "cpu"), size, size).float().mean().item()
+    assert sampled == pytest.approx(mean, abs=0.004)
+
+
+def test_2_empty_boxes_are_counted_and_can_be_forbidden():
+    torch.manual_seed(0)
+    _, fm = prepared()
+    empty = (~fm.mask(fm.draw(40000, "cpu"), 8, 8).any(1)).float().mean().item()
+    assert empty == pytest.approx(1 / 16, abs=0.005)        # lambda above 15/16 leaves sides below two cells
+    for box in ("center_clip", "corner_clip", "inside"):
+        _, fm = prepared(box=box, min_box=1)
+        masks = fm.mask(fm.draw(40000, "cpu"), 8, 8)
+        assert masks.any(1).all() and not masks.all(1).any()
+    net, fm = prepared(layers=1, area=0.0)
+    assert fm.step(plain_step, net, batch()).logs["fm.stage3.empty"] == 1
+
+
+def test_3_parts_add_up_under_the_shared_classifier():
+    net, fm = prepared(torch.float64, layers=1, share_fc="main")
+    pooled = fm.pooled(net.maps(batch(dtype=torch.float64).x)[-1], 2, None, {})
+    inside, outside = fm.logits(net, 2, pooled)
+    torch.testing.assert_close(inside + outside, net.head(pooled[:, 0]) + net.head.bias, rtol=0, atol=1e-12)
+
+
+def test_4_logits_scale_with_the_map():
+    net, fm = prepared(torch.float64, layers=1)
+    torch.nn.init.zeros_(fm.heads["2"].bias)
+    x, drawn = net.maps(batch(dtype=torch.float64).x)[-1], fm.draw(1, "cpu")
+    once, thrice = (fm.logits(net, 2, fm.pooled(c * x, 2, drawn, {})) for c in (1, 3))
+    torch.testing.assert_close(3 * once, thrice, rtol=1e-12, atol=1e-12)
+
+
+def test_5_evaluation_is_that_of_the_plain_network():
+    """After training steps with heads, logits are bit for bit those of a plain network with the same weights."""
+    net, fm = prepared()
+    optimizer = torch.optim.SGD([*net.parameters(), *fm.parameters()], 0.1)
+    for seed in range(3):
+        optimizer.zero_grad()
+        sum(fm.step(plain_step, net, batch(seed=seed)).losses.values()).backward()
+        optimizer.step()
+    plain = build("resnet20", 10)
+    plain.load_state_dict(net.state_dict(), strict=True)
+    assert torch.equal(net.eval()(batch().x), plain.eval()(batch().x))
+
+
+def test_6_zero_heads_cost_log_k_each():
+    net, fm = prepared(torch.float64, head_init="zero")
+    losses = fm.step(plain_step, net, batch(dtype=torch.float64)).losses
+    assert sum(losses.values()).item() == pytest.approx(losses["ce"].item() + 4 * math.log(10), abs=1e-12)
+
+
+def test_7_gradients_stay_in_their_part():
+    _net, fm = prepared(torch.float64, layers=1)
+    x = torch.randn(3, 64, 8, 8, dtype=torch.float64, requires_grad=True)
+    drawn = torch.tensor([[0.6, 0.5, 0.5]], dtype=torch.float64)
+    mask = fm.mask(drawn, 8, 8).view(8, 8)
+    assert mask.any() and not mask.all()
+    for part, forbidden in ((1, ~mask), (2, mask)):
+        (gradient,) = torch.autograd.grad(fm.pooled(x, 2, drawn, {})[:, part].square().sum(), x)
+        assert not gradient[:, :, forbidden].any() and gradient[:, :, ~forbidden].any()
+
+
+def test_8_draws_repeat_by_seed_and_differ_by_step():
+    _, fm = prepared()
+    torch.manual_seed(7)
+    first, second = fm.draw(1, "cpu"), fm.draw(1, "cpu")
+    torch.manual_seed(7)
+    assert torch.equal(first, fm.draw(1, "cpu")) and not torch.equal(first, second)
+
+
+def test_9_limits_of_the_box():
+    x = torch.randn(2, 5, 8, 8)
+    for area, inside, outside in ((1.0, 1, 2), (0.0, 2, 1)):
+        fm = FeatureMining(layers=0, box="inside", area=area)
+        mask = fm.mask(fm.draw(1, "cpu"), 8, 8).float()
+        pooled = pool_rows(x, pooling_matrix(mask, 1 - mask))
+        torch.testing.assert_close(pooled[:, inside], x.mean((2, 3)))
+        assert not pooled[:, outside].any()
+
+
+@pytest.mark.parametrize(("settings", "count"), [
+    ({"layers": 0}, 1), ({"layers": 1}, 3), ({"layers": 2}, 5), ({"layers": 3}, 7),
+    ({"layers": 2, "full_head": True}, 6), ({"layers": 3, "full_head": True}, 9)], ids=str)
+def test_10_number_of_losses(settings, count):
+    net, fm = prepared(**settings)
+    assert len(fm.step(plain_step, net, batch()).losses) == count
+
+
+# ------------------------------------------------------------------------------------------------ settings
+
+
+@pytest.mark.parametrize("settings", [
+    {"share_box": True}, {"share_box": True, "per_sample": True}, {"beta": (0.5, 2.0)}, {"share_fc": "parts"},
+    {"share_fc": "main"}, {"adapt": "conv"}, {"adapt": "conv", "full_head": True, "layers": 3}, {"tap": "post_bnrelu"},
+    {"weights": (1.0, 0.5, 0.5, 0.2)},
+    {"adapt": "conv", "segmentation": "channel", "per_sample": True}, {"adapt": "conv", "segmentation": "dropout"},
+    {"segmentation": "noncomplementary", "second": "outside"}, {"segmentation": "channel", "keep": 0.5}], ids=str)
+def test_every_setting_trains_the_trunk_and_every_head(settings):
+    net, fm = prepared(**settings)
+    losses = fm.step(plain_step, net, batch()).losses
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    sum(losses.values()).backward()
+    for name, p in [*net.named_parameters(), *fm.named_parameters()]:
+        assert p.grad is not None and torch.isfinite(p.grad).all(), name
+    assert all(p.grad.any() for name, p in fm.named_parameters() if "bias" in name and "heads" in name)
+
+
+def test_shared_boxes_are_the_same_relative_box():
+    net, fm = prepared(share_box=True, box="inside", area=0.25)
+    masks = spied(fm)
+    fm.step(plain_step, net, batch())
+    coarse, fine = masks[1][0].view(8, 8), masks[0][0].view(16, 16)
+    assert coarse.sum() == 16 and fine.sum() == 64
+
+
+def test_mean_reduction_divides_the_sum():
+    totals = []
+    for reduction in ("sum", "mean"):
+        net, fm = prepared(torch.float64, reduction=reduction)
+        torch.manual_seed(1)
+        totals.append(sum(fm.step(plain_step, net, batch(dtype=torch.float64)).losses.values()).item())
+    assert totals[0] == pytest.approx(5 * totals[1], abs=1e-12)
+
+
+def test_detached_stages_leave_the_trunk_alone():
+    net, fm = prepared(layers=1, detach_stages=(2,))
+    losses = fm.step(plain_step, net, batch()).losses
+    parts = losses["fm.stage3.inside"] + losses["fm.stage3.outside"]
+    first = next(net.parameters())
+    assert torch.autograd.grad(parts, first, retain_graph=True, allow_unused=True)[0] is None
+    assert torch.autograd.grad(losses["ce"], first)[0].any()
+
+
+@pytest.mark.parametrize(("settings", "says"), [
+    ({"box": "centre"}, "center_clip"), ({"layers": 4}, "3 stages"), ({"layers": -1}, "0 or more"), ({"area": 2}, "fraction"),
+    ({"weights": (1.0,)}, "4 here"), ({"beta": (0, 1)}, "positive"),
+    ({"detach_stages": (1,), "adapt": "conv"}, "cannot")], ids=str)
+def test_bad_settings_are_one_sentence(settings, says):
+    with pytest.raises(UsageError, match=says):
+        prepared(**settings)
+    with pytest.raises(UsageError, match="segmentation"):
+        make("fm", segmentaton="box")
+
+
+def test_interval_follows_cutmix_arithmetic():
+    """CutMix's published rule in plain Python integers."""
+    for size in (7, 8, 16):
+        for side, u in np.random.default_rng(0).random((200, 2)):
+            cut, centre = int(size * side), int(size * u)
+            expected = (max(centre - cut // 2, 0), min(centre + cut // 2, size))
+            got = interval(size, torch.tensor([side]), torch.tensor([u]), "center_clip")
+            assert tuple(int(t) for t in got) == expected
+
+
+# ------------------------------------------------------------------------------------------------ anyone's network
+
+
+@pytest.mark.parametrize("create", [
+    lambda: torchvision.models.resnet18(num_classes=10), lambda: timm.create_model("resnet26", num_classes=10)],
+    ids=["torchvision", "timm"])
+def test_five_lines_with_anyones_network(create):
+    """The documented use: train with the heads, deploy the untouched network."""
+    torch.manual_seed(0)
+    net = create()
+    keys = list(net.state_dict())
+    images, labels = batch(size=64).x, batch().y.argmax(1)
+    tapped = Tapped(net, stages=["layer3", "layer4"], image_size=64)
+    fm = FeatureMining(layers=2).prepare(tapped)
+    optimizer = torch.optim.SGD([*net.parameters(), *fm.parameters()], lr=0.1, momentum=0.9)
+    loss = fm.loss(tapped, images, labels)
+    loss.backward()
+    optimizer.step()
+    assert all(p.grad is not None for p in fm.parameters()) and net.training
+    assert list(net.state_dict()) == keys
+    logits = net.eval()(images)
+    fresh = create()
+    fresh.load_state_dict(net.state_dict(), strict=True)
+    assert torch.equal(logits, fresh.eval()(images))
+
+
+def test_tapped_says_what_it_needs():
+    net = torchvision.models.resnet18(num_classes=10)
+    with pytest.raises(UsageError, match="layer1"):
+        Tapped(net, stages=["stage4"])
+    with pytest.raises(UsageError, match=r"\(B, C, H, W\)"):
+        Tapped(net, stages=["fc"], image_size=64)

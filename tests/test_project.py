@@ -1,0 +1,52 @@
+"""The project's own promises: README from records, an address-free lock, one environment in two faces, no machine's paths."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from featuremining import paths
+
+ROOT = paths.ROOT
+
+
+def test_readme_shows_what_the_records_say():
+    result = subprocess.run([sys.executable, str(ROOT / "book/build.py"), "--readme"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (ROOT / "README.md").read_text(), "run `make readme`"
+
+
+def test_the_lock_holds_no_address_and_every_dependency():
+    lock = (ROOT / "requirements.lock").read_text()
+    assert not re.search(r"https?://|--index-url|--find-links|--hash|file:", lock)
+    locked = {re.split(r"[=\[; ]", line)[0].lower() for line in lock.splitlines() if "==" in line}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
+    names = {re.match(r"[A-Za-z0-9_.-]+", d)[0].lower() for d in wanted}
+    assert names - locked - {"featuremining"} == set()
+
+
+def test_conda_environment_is_the_lock_and_the_project():
+    env = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert env["channels"] == ["conda-forge", "nodefaults"]
+    (pip,) = [d["pip"] for d in env["dependencies"] if isinstance(d, dict)]
+    assert pip == ["-r requirements.lock", "-e ."]
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "CITATION.cff", "CHANGELOG.md", ".ci/run"])
+def test_files_a_project_has(name):
+    assert (ROOT / name).stat().st_size > 100
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys, featuremining; sys.exit('torch' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_every_public_name_is_there():
+    import featuremining
+
+    assert all(getattr(featuremining, name) is not None for name in featuremining.__all__)

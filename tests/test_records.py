@@ -1,0 +1,84 @@
+"""Records: written once, read whole, named when damaged; every committed one is valid, clean and still meant."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from featuremining import FMError, paths, records
+from featuremining.train import outdated
+
+SCHEMA = json.loads(Path(__file__).with_name("record.schema.json").read_text())
+COMMITTED = [path for tier in ("short", "full") for path in sorted((paths.ROOT / "data" / "runs" / tier).glob("*/*.json"))]
+
+
+def example(**changes) -> records.Record:
+    """A record as a training would write it."""
+    spec = {"dataset": "cifar100", "network": "resnet20", "options": {}, "methods": [], "tier": "full",
+            "recipe": {"epochs": 2, "batch": 128, "lr": 0.1, "precision": "fp32"}}
+    curves = {name: [1.0, 2.0] for name in ("lr", "loss", "ce", "train_acc", "test_acc", "test_loss")}
+    origin = {"commit": None, "dirty": None, "versions": {"torch": "2"}, "device": "cpu", "threads": 1, "deterministic": True,
+              "precision": "fp32", "data_sha256": "0" * 64, "seconds": 1.0, "peak_memory_mib": 1, "resumed": 0, "finished": "now"}
+    key = "cifar100.resnet20.baseline.00000000"
+    made = records.Record(1, f"{key}.seed0", key, 0, spec, {"parameters": 1, "methods": []}, records.metrics([1.0, 2.0], 100),
+                          curves, "0" * 64, origin)
+    return replace(made, **changes)
+
+
+def test_round_trip_and_schema(tmp_path):
+    path = tmp_path / "a" / "seed0.json"
+    records.write(example(), path)
+    assert records.read(path) == example()
+    jsonschema.validate(json.loads(path.read_text()), SCHEMA)
+    assert not list(path.parent.glob("*.tmp"))
+    with pytest.raises(FMError, match="never overwritten"):
+        records.write(example(), path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', '{"schema": 1, "id": "x"}'])
+def test_a_damaged_record_is_named(tmp_path, text):
+    path = tmp_path / "seed0.json"
+    path.write_text(text)
+    with pytest.raises(FMError, match=r"seed0\.json is not a valid record"):
+        records.read(path)
+
+
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(FMError, match="free some disk space"):
+        records.write(example(), tmp_path / "seed0.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_three_selection_rules():
+    m = records.metrics([float(v) for v in (1, 9, 2, 3, 4, 5, 6, 7, 8, 2, 4, 4)], 10)
+    assert (m["best"], m["best_epoch"], m["last"], m["median10"]) == (9.0, 2, 4.0, 4.0)
+
+
+def test_there_are_committed_records():
+    assert COMMITTED, "the short-tier records of X1 belong to the project"
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.parent.name}/{p.parent.name}/{p.stem}")
+def test_committed_records(path):
+    record = records.read(path)
+    jsonschema.validate(asdict(record), SCHEMA)
+    assert path == paths.ROOT / "data" / "runs" / record.tier / record.key / f"seed{record.seed}.json"
+    assert record.provenance["commit"] and record.provenance["dirty"] is False
+    assert outdated(record) == ""
+    epochs = record.spec["recipe"]["epochs"]
+    assert all(len(curve) == epochs for curve in record.curves.values())
+    assert record.metrics == records.metrics(record.curves["test_acc"], record.metrics["n_test"])
+
+
+def test_a_changed_default_makes_a_record_outdated():
+    spec = {**example().spec, "methods": [{"name": "mixup"}]}
+    then = {"parameters": 1, "methods": [{"name": "mixup", "train_only_parameters": 0, "alpha": 0.2}]}
+    assert outdated(example(spec=spec, resolved=then)) == "mixup alpha was 0.2 and is 1.0 now"
+    del then["methods"][0]["alpha"]     # a setting that came later keeps the old behaviour by default
+    assert outdated(example(spec=spec, resolved=then)) == ""
