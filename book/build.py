@@ -29,8 +29,8 @@ def execute(name: str, parameters: dict) -> None:
     for cell in book.cells:
         if set(cell.metadata.get("tags", [])) & {"parameters", "injected-parameters"}:
             cell.metadata.tags.append("remove-cell")
-        elif cell.cell_type == "code":
-            cell.metadata.setdefault("tags", []).append("hide-input")
+        elif cell.cell_type == "code":      # readers see what was planned and trained; the rest is only "show this"
+            cell.metadata.setdefault("tags", []).append("hide-input" if cell.id in ("plan", "train") else "remove-input")
     nbformat.write(book, target)
 
 

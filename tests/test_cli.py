@@ -60,6 +60,13 @@ def test_a_damaged_record_stops_status_with_its_name(scratch):
     assert result.returncode == 1 and "seed0.json is not a valid record" in result.stderr
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    (tmp_path / "build").write_text("a file where a folder should be")
+    result = fm("run", "X1.resnet20.fm2", "--tier", "smoke", folder=tmp_path)
+    assert result.returncode == 1 and "FM_BUILD_DIR" in result.stderr and "Traceback" not in result.stderr
+
+
 def test_data_says_where_and_how(tmp_path):
     result = fm("data", folder=tmp_path, FM_DATA_DIR=str(tmp_path))
     assert result.returncode == 0 and "missing:" in result.stdout and "cifar-100-python.tar.gz" in result.stdout

@@ -114,6 +114,9 @@ def main() -> None:
     except FMError as error:
         print(f"fm: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+    except OSError as error:        # a folder that can't be written, a disk that is full where nothing more precise is known
+        print(f"fm: {error}. FM_RUNS_DIR and FM_BUILD_DIR say where records and checkpoints go.", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("\nfm: stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
         sys.exit(130)

@@ -73,7 +73,7 @@ class Page:
     def matrix(self, table: str) -> Html:
         """A printed table in its own layout, with our verdict under each number."""
         frame = tables.matrix(choose("table", table, studies.titles()), records.read_records("full"))
-        return tables.html(frame, studies.titles()[table], "full")
+        return tables.html(frame, studies.titles()[table], "full", "matrix")
 
     def verdicts(self) -> Html:
         """How many of the study's printed numbers have which verdict."""

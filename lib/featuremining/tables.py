@@ -1,6 +1,5 @@
 """Records and printed numbers -> tables. No files, no state, no torch."""
 
-import re
 from html import escape
 
 import pandas as pd
@@ -55,7 +54,7 @@ def verdict_text(v: verdicts.Verdict | None, cell: Cell) -> str:
         return DASH
     if v.status == verdicts.NOT_RUN and cell.missing:
         return f"not run: lacks {cell.missing}"
-    return v.status + (f" ({v.seeds_needed} seeds would decide)" if v.seeds_needed else "")
+    return v.status + (f": {v.seeds_needed} seeds would decide" if v.seeds_needed else "")
 
 
 def claims(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
@@ -65,9 +64,9 @@ def claims(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
         found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
         rows.append({"cell": cell.id, "method": cell.labels[1],
                      "paper": percent(verdicts.printed(cell)) if cell.published is not None else DASH,
-                     "ours (full)": percent(found), "95 % interval": bounds(verdicts.mean_interval(found) if found else None),
-                     "n": found.n if found else 0, "verdict": verdict_text(v, cell),
-                     "gain": verdict_text(verdicts.gain(cell, records), cell)})
+                     "ours (full)": f"{percent(found)} (n = {found.n})" if found else DASH,
+                     "95 % interval": bounds(verdicts.mean_interval(found) if found else None), "verdict": verdict_text(v, cell),
+                     "gain": g.status if (g := verdicts.gain(cell, records)) else DASH})
     return pd.DataFrame(rows)
 
 
@@ -77,13 +76,13 @@ def own_runs(cells: list[Cell], records: list[Record], tier: str) -> pd.DataFram
     for cell in cells:
         found = groups.get(cell.run(tier, 0).key, [])
         row = {"cell": cell.id, "method": cell.labels[1], "n": len(found)}
-        for rule, name in (("best", "best epoch"), ("last", "last epoch"), ("median10", "median of last 10")):
+        for rule, name in (("best", "best epoch"), ("last", "last epoch"), ("median10", "median last 10")):
             row[name] = percent(verdicts.ours(cell, records, tier, rule))
         base = studies.baseline(cell)
         pair = [verdicts.ours(c, records, tier) for c in (cell, base) if base]
         gained = verdicts.welch(*pair) if pair and None not in pair else None
-        row["over baseline (best)"] = f"{gained.value:+.2f}".replace("-", "−") if gained else DASH
-        row["its 95 % interval"] = bounds(gained, signed=True)
+        row["gain (best)"] = f"{gained.value:+.2f}".replace("-", "−") if gained else DASH
+        row["95 % interval"] = bounds(gained, signed=True)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -125,8 +124,9 @@ def costs(records: list[Record]) -> pd.DataFrame:
 WORDS = {"cell", "network", "method", "verdict", "gain", "run", "device", "commit", "table"}      # columns read as words
 
 
-def html(frame: pd.DataFrame, caption: str, tier: str | None = None) -> Html:
-    """A table for the book, in a region that scrolls by itself on a narrow screen. Statuses become badges."""
+def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str = "") -> Html:
+    """A table for the book, in a region that scrolls by itself on a narrow screen. Statuses become badges; ``style`` is a
+    class of the book's style sheet."""
     shown = frame.astype(str)
     for column in ("verdict", "gain"):
         if column in shown:
@@ -137,15 +137,16 @@ def html(frame: pd.DataFrame, caption: str, tier: str | None = None) -> Html:
     head = "".join(f"<th{kind}>{escape(column)}</th>" for column, kind in zip(shown, kinds, strict=True))
     rows = "\n".join("<tr>" + "".join(f"<td{kind}>{v}</td>" for v, kind in zip(row, kinds, strict=True)) + "</tr>"
                      for row in shown.itertuples(index=False))
-    return Html(f'<p class="fm-caption">{tier_badge(tier) + " " if tier else ""}{escape(caption)}</p>\n'
-                f'<div class="fm-table" role="region" aria-label="{escape(caption)}" tabindex="0"><table class="dataframe">\n'
+    mark, classes = f"{tier_badge(tier)} " if tier else "", f"dataframe {style}".strip()
+    return Html(f'<p class="fm-caption">{mark}{escape(caption)}</p>\n'
+                f'<div class="fm-table" role="region" aria-label="{escape(caption)}" tabindex="0"><table class="{classes}">\n'
                 f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>")
 
 
 def _badged(text: str) -> str:
-    """"status: detail" or "status (detail)" with the status as a badge."""
-    status = re.match(r"[^:(]*[^:( ]", text)[0]
-    return text if text == DASH else badge(status) + escape(text[len(status):])
+    """"status: detail" as a badge above the detail."""
+    status, _, detail = text.partition(": ")
+    return text if text == DASH else badge(status) + (f"<br><small>{escape(detail)}</small>" if detail else "")
 
 
 def markdown(frame: pd.DataFrame) -> str:
