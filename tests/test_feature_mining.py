@@ -39,6 +39,7 @@ def linear(head, i, x):
 @pytest.mark.parametrize("settings", [
     {"layers": 1}, {"layers": 2}, {"layers": 3}, {"layers": 2, "per_sample": True}, {"layers": 2, "pool": "masked_mean"},
     {"layers": 2, "segmentation": "dropout"}, {"layers": 2, "segmentation": "dropout", "dropout_shape": "position"},
+    {"layers": 1, "segmentation": "dropout", "per_sample": True},
     {"layers": 2, "segmentation": "channel"}, {"layers": 2, "segmentation": "noncomplementary"},
     {"layers": 2, "full_head": True}], ids=str)
 def test_equals_the_textbook_form(settings, memory):
@@ -287,7 +288,8 @@ def test_detached_stages_leave_the_trunk_alone():
 @pytest.mark.parametrize(("settings", "says"), [
     ({"box": "centre"}, "center_clip"), ({"layers": 4}, "3 stages"), ({"layers": -1}, "0 or more"), ({"area": 2}, "fraction"),
     ({"weights": (1.0,)}, "4 here"), ({"beta": (0, 1)}, "positive"),
-    ({"detach_stages": (1,), "adapt": "conv"}, "cannot")], ids=str)
+    ({"detach_stages": (1,), "adapt": "conv"}, "cannot"), ({"detach_stages": (0,)}, "are mined"), ({"keep": 0.5}, "no effect"),
+    ({"second": "outside"}, "no effect"), ({"pool": "masked_mean", "adapt": "conv"}, "no meaning")], ids=str)
 def test_bad_settings_are_one_sentence(settings, says):
     with pytest.raises(UsageError, match=says):
         prepared(**settings)

@@ -125,6 +125,11 @@ class FeatureMining(Method):
             raise UsageError(f"fm: layers must be 0 or more and beta two positive numbers, got {self.layers} and {self.beta}.")
         if self.detach_stages and (self.adapt, self.tap) != ("none", "raw"):
             raise UsageError("fm: detach_stages is for plain heads; it cannot go with adapt or tap.")
+        if self.pool == "masked_mean" and (self.segmentation == "channel" or self.adapt == "conv"):
+            raise UsageError("fm: pool='masked_mean' has no meaning with segmentation='channel' or adapt='conv'.")
+        for name, where in (("keep", "dropout channel"), ("dropout_shape", "dropout"), ("second", "noncomplementary")):
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default and self.segmentation not in where.split():
+                raise UsageError(f"fm: {name} has no effect with segmentation={self.segmentation!r}; it belongs to {where}.")
         for name in ("area", "keep"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"fm: {name} is a fraction in [0, 1], got {getattr(self, name)}.")
@@ -134,6 +139,8 @@ class FeatureMining(Method):
         if self.layers > count:
             raise UsageError(f"fm: layers={self.layers}, but this network has {count} stages.")
         self.stages = tuple(range(count - self.layers, count))
+        if not set(self.detach_stages) <= set(self.stages):
+            raise UsageError(f"fm: detach_stages={self.detach_stages}, but the stages that are mined are {self.stages}.")
         self.parts, self.heads, self.necks = {}, nn.ModuleDict(), nn.ModuleDict()
         for stage in self.stages:
             last, width = stage == count - 1, model.channels[stage]
@@ -210,7 +217,9 @@ class FeatureMining(Method):
         if first.dim() == 3:                                    # one mask per channel: a (3, HW) product for each
             rows = pooling_matrix(first.flatten(0, 1), second.flatten(0, 1), self.pool == "masked_mean")
             rows = rows.unflatten(0, first.shape[:2])           # (n, C, 3, HW)
-            return (rows @ x.flatten(2).unsqueeze(-1)).squeeze(-1).transpose(1, 2)
+            if len(rows) == 1:
+                return torch.einsum("bcp,crp->brc", x.flatten(2), rows[0])
+            return torch.einsum("bcp,bcrp->brc", x.flatten(2), rows)
         return pool_rows(x, pooling_matrix(first, second, self.pool == "masked_mean"))
 
     def _adapted(self, x: Tensor, stage: int, first: Tensor, second: Tensor) -> Tensor:
