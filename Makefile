@@ -19,7 +19,7 @@ readme: $(STAMP)                   ## README's table from the records
 setup: $(STAMP)                    ## only the environment
 
 $(STAMP): requirements.lock pyproject.toml
-	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
 	test -x $(PY) || python3 -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
 	$(PY) -m uv pip sync --quiet --python $(PY) requirements.lock
@@ -29,5 +29,5 @@ $(STAMP): requirements.lock pyproject.toml
 lock:                              ## after a change of pyproject.toml
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml -o requirements.lock
 
-clean:                             ## what was built, not what was measured
-	rm -rf build _build .pytest_cache
+clean:                             ## the built book; checkpoints and weights stay
+	rm -rf _build build/book .pytest_cache .ruff_cache

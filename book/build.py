@@ -10,14 +10,15 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
+from papermill.exceptions import PapermillExecutionError
 
 from featuremining import paths, read_records, studies, tables
 from featuremining.errors import FMError
 
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
-OWN = [c for c in studies.load_cells() if c.startswith("X1.")]
-SHOWN = {"cifar": {"tier": "short", "cells": OWN, "train": False}}
+OWN = ["X1.resnet20.baseline", "X1.resnet20.fm1", "X1.resnet20.fm2"]
+SHOWN = {"cifar": {"tier": "short", "cells": OWN, "seeds": [0], "train": False}}
 
 
 def execute(name: str, parameters: dict) -> None:
@@ -61,7 +62,9 @@ def readme() -> str:
     claims, short = tables.headline(read_records())
     between = "Our own cells after thirty epochs (short tier); no verdict follows from them:"
     table = f"{tables.markdown(claims)}\n\n{between}\n\n{tables.markdown(short)}"
-    head, _, rest = (ROOT / "README.md").read_text().partition("<!-- headline -->\n")
+    head, mark, rest = (ROOT / "README.md").read_text().partition("<!-- headline -->\n")
+    if not mark or "<!-- end -->" not in rest:
+        raise FMError("README.md lacks its marks <!-- headline --> and <!-- end -->.")
     return f"{head}<!-- headline -->\n{table}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
 
 
@@ -90,12 +93,16 @@ def build(out: Path) -> list[Path]:
     return census(out / "_build" / "html")
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--readme"]:
+def main(words: list[str]) -> None:
+    if words == ["--readme"]:
         sys.stdout.write(readme())
-        sys.exit()
-    try:
-        built = build(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT)
-    except FMError as error:
-        sys.exit(f"book: {error}")
+        return
+    built = build(Path(words[0]).resolve() if words else ROOT)
     print(f"{len(built)} pages; open {built[0].parents[1] / 'index.html'}")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (FMError, PapermillExecutionError) as error:
+        sys.exit(f"book: {error}")

@@ -1,14 +1,21 @@
 """The book as built: every page, nothing from the network, no broken link, results from data."""
 
+import importlib.util
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from featuremining import paths, read_records
+from featuremining import FeatureMining, FMError, build, paths, read_records, studies, verdicts
+
+SPEC = importlib.util.spec_from_file_location("book_build", paths.ROOT / "book/build.py")
+book_build = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(book_build)
 
 
 class Page(HTMLParser):
@@ -81,3 +88,40 @@ def test_figures_follow_the_theme(html):
     page = (html / "build/book/cifar.html").read_text()
     for svg in re.findall(r'<figure class="plot">.*?</figure>', page, re.S):
         assert "var(--pst-color-text-base" in svg and "#0b0c0d" not in svg and "<title>" in svg
+
+
+def executed(*cells, parameters=None):
+    return new_notebook(cells=cells, metadata={"papermill": {"parameters": parameters or {}}})
+
+
+FAILED = new_code_cell("1", execution_count=1, outputs=[new_output("error", ename="E", evalue="", traceback=[])])
+
+
+@pytest.mark.parametrize(("book", "says"), [
+    (executed(new_code_cell("1")), "was not executed"), (executed(FAILED), "an error"),
+    (executed(new_code_cell("1", execution_count=1), parameters={"tier": "full"}), "other parameters")],
+    ids=["cut", "error", "other"])
+def test_a_notebook_that_did_not_run_through_stops_the_build(book, says):
+    nbformat.validate(book)
+    with pytest.raises(FMError, match=says):
+        book_build.check(book, paths.ROOT / "page.ipynb", {})
+
+
+def test_a_missing_page_stops_the_build(tmp_path):
+    with pytest.raises(FMError, match=r"Built without.*cifar\.html"):
+        book_build.census(tmp_path)
+
+
+def test_numbers_that_the_method_page_computes():
+    """Parameters of the heads and differences of printed numbers, as the page's prose states them."""
+    page = re.sub(r"\s+", " ", (paths.ROOT / "book/feature_mining.md").read_text())
+    for network, stage3, stage2 in (("resnet56", 13000, 6600), ("resnet164", 51400, 25800)):
+        fm = FeatureMining(layers=2).prepare(build(network, 100))
+        count = [sum(p.numel() for p in fm.heads[stage].parameters()) for stage in ("2", "1")]
+        assert count == [stage3, stage2] and f"{stage3:,} | {stage2:,}" in page
+    assert f"{(13000 + 6600) / 861_620:.1%}".replace("%", " %") in page
+    cells = studies.load_cells()
+    against_byot = verdicts.welch(*(verdicts.printed(cells[f"T2.resnet110.{m}"]) for m in ("fm2", "byot")))
+    assert f"{against_byot.low:.2f} to {against_byot.high:.2f}".replace("-", "−") in page
+    three_layers = verdicts.welch(verdicts.Summary(4, 75.35, 0.07), verdicts.Summary(4, 75.29, 0.12))
+    assert f"{three_layers.low:.2f} to {three_layers.high:.2f}".replace("-", "−") in page

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -65,6 +66,16 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "build").write_text("a file where a folder should be")
     result = fm("run", "X1.resnet20.fm2", "--tier", "smoke", folder=tmp_path)
     assert result.returncode == 1 and "FM_BUILD_DIR" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path):
+    words = [sys.executable, "-m", "featuremining", "run", "X1.resnet20.baseline", "--tier", "smoke", "--device", "cpu"]
+    environment = {**os.environ, "FM_RUNS_DIR": str(tmp_path / "runs"), "FM_BUILD_DIR": str(tmp_path / "build")}
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()       # the training has begun
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130 and "the same command goes on" in errors and "Traceback" not in errors
 
 
 def test_data_says_where_and_how(tmp_path):

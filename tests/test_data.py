@@ -65,6 +65,14 @@ def test_the_state_goes_on_in_the_middle_of_an_epoch(stop):
         assert torch.equal(x, a) and torch.equal(y, b)
 
 
+def test_a_method_may_choose_the_batches():
+    """Uneven batches keep their images and their own draws."""
+    chosen = [torch.tensor([5, 5, 7]), torch.tensor([1, 2, 3, 4, 39])]
+    got = list(loader(sampler=lambda generator: chosen, pad=0, flip=False))
+    plain = torch.cat([x for x, _ in evaluation_batches(images(), torch.zeros(40), MEAN, STD)])
+    assert all(torch.equal(x, plain[index]) for (x, _), index in zip(got, chosen, strict=True))
+
+
 def test_seeds_and_epochs_differ_and_repeat():
     first, again, other = loader(), loader(), loader(seed=4)
     a, b, c = next(iter(first))[0], next(iter(again))[0], next(iter(other))[0]

@@ -41,7 +41,9 @@ def linear(head, i, x):
     {"layers": 2, "segmentation": "dropout"}, {"layers": 2, "segmentation": "dropout", "dropout_shape": "position"},
     {"layers": 1, "segmentation": "dropout", "per_sample": True},
     {"layers": 2, "segmentation": "channel"}, {"layers": 2, "segmentation": "noncomplementary"},
-    {"layers": 2, "full_head": True}], ids=str)
+    {"layers": 2, "full_head": True}, {"layers": 2, "weights": (1.0, 0.5, 0.25, 2.0)}, {"layers": 2, "share_fc": "parts"},
+    {"layers": 2, "tap": "post_bnrelu"}, {"layers": 3, "adapt": "conv"},
+    {"layers": 2, "segmentation": "noncomplementary", "second": "outside"}], ids=str)
 def test_equals_the_textbook_form(settings, memory):
     """Values and gradients equal section 3 written out: X * M, X * (1 - M), pooling, heads, sum; float64, 1e-12."""
     net, fm = prepared(torch.float64, **settings)
@@ -55,15 +57,20 @@ def test_equals_the_textbook_form(settings, memory):
 
     maps, labels = net.maps(data.x), data.y.argmax(1)
     expected = F.cross_entropy(net.head(maps[-1].mean((2, 3))), labels)
+    weights = iter(settings.get("weights", (1.0,) * 99))
     for stage, pair in zip(fm.stages, masks, strict=True):
-        x = maps[stage]
+        x = F.relu(fm.necks[f"bn{stage}"](maps[stage])) if f"bn{stage}" in fm.necks else maps[stage]
         for i, mask in enumerate(pair):
             shape = {2: (-1, 1, *x.shape[2:]), 3: (-1, *x.shape[1:])}[mask.dim()]
             m = mask[:, :, None, None] if settings.get("segmentation") == "channel" else mask.reshape(shape)
-            part = (x * m).mean((2, 3))
+            part = x * m
+            if f"conv{stage}" in fm.necks:
+                part = fm.necks[f"conv{stage}"][i](part)
+            vector = part.mean((2, 3))
             if settings.get("pool") == "masked_mean":
-                part = (x * m).sum((2, 3)) / m.sum((2, 3)).clamp(min=1)
-            expected = expected + F.cross_entropy(linear(fm.heads[str(stage)], i, part), labels)
+                vector = part.sum((2, 3)) / m.sum((2, 3)).clamp(min=1)
+            head = 0 if settings.get("share_fc") == "parts" else i
+            expected = expected + next(weights) * F.cross_entropy(linear(fm.heads[str(stage)], head, vector), labels)
         if settings.get("full_head") and stage != 2:
             expected = expected + F.cross_entropy(linear(fm.heads[str(stage)], 2, x.mean((2, 3))), labels)
     torch.testing.assert_close(loss, expected, rtol=0, atol=1e-12)
@@ -154,6 +161,15 @@ def test_2_mean_area_of_each_rule(settings, size, area):
     torch.manual_seed(0)
     sampled = fm.mask(fm.draw(40000, "cpu"), size, size).float().mean().item()
     assert sampled == pytest.approx(mean, abs=0.004)
+
+
+def test_2_beta_moves_the_mean_area():
+    """Without clipping the area is (floor(8 s) / 8)^2, s = sqrt(1 - lambda), lambda ~ Beta(2, 5)."""
+    lams = np.random.default_rng(0).beta(2, 5, 40000)
+    _, fm = prepared(box="inside", beta=(2.0, 5.0))
+    torch.manual_seed(0)
+    sampled = fm.mask(fm.draw(40000, "cpu"), 8, 8).float().mean().item()
+    assert sampled == pytest.approx(np.mean((np.floor(8 * np.sqrt(1 - lams)) / 8) ** 2), abs=0.004)
 
 
 def test_2_empty_boxes_are_counted_and_can_be_forbidden():
@@ -287,9 +303,12 @@ def test_detached_stages_leave_the_trunk_alone():
 
 @pytest.mark.parametrize(("settings", "says"), [
     ({"box": "centre"}, "center_clip"), ({"layers": 4}, "3 stages"), ({"layers": -1}, "0 or more"), ({"area": 2}, "fraction"),
-    ({"weights": (1.0,)}, "4 here"), ({"beta": (0, 1)}, "positive"),
-    ({"detach_stages": (1,), "adapt": "conv"}, "cannot"), ({"detach_stages": (0,)}, "are mined"), ({"keep": 0.5}, "no effect"),
-    ({"second": "outside"}, "no effect"), ({"pool": "masked_mean", "adapt": "conv"}, "no meaning")], ids=str)
+    ({"weights": (1.0,)}, "4 here"), ({"beta": (0, 1)}, "positive"), ({"detach_stages": (0,)}, "are mined"),
+    ({"per_sample": "no"}, "is bool"), ({"layers": 2.0}, "is int"), ({"min_box": 2}, "0, 1"),
+    ({"detach_stages": (1,), "adapt": "conv"}, "needs adapt='none'"), ({"keep": 0.5}, "change nothing"),
+    ({"second": "outside"}, "change nothing"), ({"pool": "masked_mean", "adapt": "conv"}, "change nothing"),
+    ({"exact_width": True, "box": "inside"}, "center_clip"), ({"beta": (2.0, 1.0), "area": 0.5}, "area=None"),
+    ({"tap": "post_bnrelu", "layers": 1}, "two layers"), ({"min_box": 1, "segmentation": "channel"}, "box")], ids=str)
 def test_bad_settings_are_one_sentence(settings, says):
     with pytest.raises(UsageError, match=says):
         prepared(**settings)
@@ -339,3 +358,13 @@ def test_tapped_says_what_it_needs():
         Tapped(net, stages=["stage4"])
     with pytest.raises(UsageError, match=r"\(B, C, H, W\)"):
         Tapped(net, stages=["fc"], image_size=64)
+
+
+def test_tapped_leaves_the_network_as_it_was():
+    """No hook stays behind, and a layer that its owner froze stays frozen."""
+    net = torchvision.models.resnet18(num_classes=10)
+    net.bn1.eval()
+    tapped = Tapped(net, stages=["layer3", "layer4"], image_size=64)
+    tapped.trace(batch(size=64).x)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+    assert net.training and not net.bn1.training and net.layer1.training

@@ -56,6 +56,11 @@ def test_only_the_first_method_chooses_batches():
         compose([make("mixup"), Chooser()])
 
 
+def test_a_method_comes_once():
+    with pytest.raises(UsageError, match="used once"):
+        compose([make("fm"), make("mixup"), make("fm")])
+
+
 def test_mixup_is_identity_at_lambda_one():
     data = batch()
     mixed = mix(data, torch.tensor(1.0), torch.randperm(6))

@@ -55,6 +55,16 @@ def test_bad_parameters_are_one_sentence(change, says):
         notebook.start("cifar", {**GOOD, **change})
 
 
+def test_a_flag_may_come_as_text():
+    assert notebook.start("cifar", {**GOOD, "train": "false"}).train_missing is False
+
+
+def test_the_cell_can_be_run_again():
+    """In Jupyter one changes a parameter and runs the cells once more; by then ``page`` exists."""
+    page = notebook.start("cifar", dict(GOOD))
+    assert notebook.start("cifar", {**GOOD, "page": page, "seeds": [1]}).seeds == [1]
+
+
 def test_what_cannot_be_trained_can_still_be_shown():
     assert notebook.start("cifar", {**GOOD, "cells": ["T2.resnet110.byot"], "train": False}).cells == ["T2.resnet110.byot"]
 

@@ -14,14 +14,6 @@ from featuremining.datasets.parts import CLASSES, MARGIN, SIZE, WIDTHS, draw
 CHANCE = 1 / len(CLASSES)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def split():
     """Training and test images (n, 3, 32, 32), standardised per pixel, with labels."""

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from featuremining import FMError, paths, records
+from featuremining.studies import load_cells
 from featuremining.train import outdated
 
 SCHEMA = json.loads(Path(__file__).with_name("record.schema.json").read_text())
@@ -71,6 +72,8 @@ def test_committed_records(path):
     assert path == paths.ROOT / "data" / "runs" / record.tier / record.key / f"seed{record.seed}.json"
     assert record.provenance["commit"] and record.provenance["dirty"] is False
     assert outdated(record) == ""
+    runs = [cell.run(record.tier, record.seed) for cell in load_cells().values()]
+    assert (record.key, record.spec) in [(run.key, run.spec()) for run in runs], "no cell asks for this record"
     epochs = record.spec["recipe"]["epochs"]
     assert all(len(curve) == epochs for curve in record.curves.values())
     assert record.metrics == records.metrics(record.curves["test_acc"], record.metrics["n_test"])
@@ -80,5 +83,8 @@ def test_a_changed_default_makes_a_record_outdated():
     spec = {**example().spec, "methods": [{"name": "mixup"}]}
     then = {"parameters": 1, "methods": [{"name": "mixup", "train_only_parameters": 0, "alpha": 0.2}]}
     assert outdated(example(spec=spec, resolved=then)) == "mixup alpha was 0.2 and is 1.0 now"
+    then["network"] = {"depth": 20, "block": "bottleneck"}
+    assert outdated(example(spec=spec, resolved=then)) == "resnet20 block was 'bottleneck' and is 'basic' now"
+    del then["network"]
     del then["methods"][0]["alpha"]     # a setting that came later keeps the old behaviour by default
     assert outdated(example(spec=spec, resolved=then)) == ""

@@ -38,7 +38,8 @@ def papermill(folder, *parameters):
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("papermill")
-    out, result = papermill(folder, "-p", "tier", "smoke", "-p", "cells", f'["{CELL}"]', "-p", "seeds", "[0]")
+    out, result = papermill(folder, "-p", "tier", "smoke", "-p", "cells", f'["{CELL}"]', "-p", "seeds", "[0]",
+                            "-p", "device", "cpu")
     assert result.returncode == 0, result.stderr[-2000:]
     return folder, out
 

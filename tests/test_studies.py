@@ -96,7 +96,19 @@ def test_a_field_that_is_off_leaves_keys_alone():
     assert "precision" in as_dict(Recipe()) and "precision" not in as_dict(Recipe(precision=None))
 
 
-@pytest.mark.parametrize("text", ['dataset = "cifar100"', "dataset = ", 'dataset = "imagnet"'])
+HALF = '''dataset = "cifar100"
+[methods]
+a = []
+[networks]
+b = {}
+[labels]
+a = "A"
+b = "B"
+[cells]
+"T1.b.a" = { published = 1.0 }'''
+
+
+@pytest.mark.parametrize("text", ['dataset = "cifar100"', "dataset = ", 'dataset = "imagnet"', HALF])
 def test_a_damaged_study_is_named(tmp_path, monkeypatch, text):
     from featuremining import FMError
 

@@ -23,7 +23,7 @@ def few_images(scratch, monkeypatch):
 
 
 def run(methods=FM2, epochs=3, seed=0, **changes):
-    small = replace(recipe("resnet20", "smoke", **changes), epochs=epochs, batch=32)
+    small = replace(recipe("resnet20", "smoke"), epochs=epochs, batch=32, **changes)
     return Run("parts", "resnet20", methods, small, "smoke", seed)
 
 
@@ -136,6 +136,24 @@ def test_a_record_of_other_defaults_is_refused():
         T.train(run(epochs=1), "cpu")
 
 
+def test_a_training_that_goes_on_elsewhere_says_so(monkeypatch):
+    """Another commit, thread count or device may change bits: the record names the first and every later one."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        patch.setattr(T.provenance, "commit", lambda: {"commit": "a" * 40, "dirty": False})
+        with pytest.raises(KeyboardInterrupt):
+            T.train(run(), "cpu")
+    monkeypatch.setattr(T.provenance, "commit", lambda: {"commit": "b" * 40, "dirty": False})
+    origin = T.train(run(), "cpu").provenance
+    assert origin["commit"] == "a" * 40
+    assert [(e["epoch"], e["commit"]) for e in origin["resumed_elsewhere"]] == [(1, "b" * 40)]
+
+
+def test_a_precision_that_is_not_computed_is_refused():
+    with pytest.raises(UsageError, match="fp32 only"):
+        T.train(run(precision="bf16"), "cpu")
+
+
 def test_a_device_that_is_not_there():
     with pytest.raises(UsageError, match="no device 'cuda:9'"):
         T.pick_device("cuda:9")
@@ -162,3 +180,4 @@ def test_real_images_train(cifar, monkeypatch):
     record = T.train(real, "cpu")
     assert record.curves["ce"][1] < record.curves["ce"][0]
     assert record.provenance["data_sha256"] == some.digest() and record.resolved["parameters"] == 278_324
+    assert record.resolved["network"] == {"depth": 20, "block": "basic", "shortcut": "B"}

@@ -16,10 +16,10 @@ _HOME = {
     "compose": "protocol", "plain_step": "protocol",
     "MODELS": "models", "build": "models", "Tapped": "models.tapped",
     "load": "datasets", "DATASETS": "datasets",
-    "train": "train", "plan": "studies", "load_cells": "studies", "read_records": "records",
+    "plan": "studies", "load_cells": "studies", "read_records": "records",
     "FMError": "errors", "UsageError": "errors",
 }
-_MODULES = ("tables", "figures", "verdicts", "studies", "records", "recipes", "paths", "notebook")
+_MODULES = ("tables", "figures", "verdicts", "studies", "records", "recipes", "paths", "notebook", "train")
 __all__ = [*_HOME, *_MODULES]
 
 

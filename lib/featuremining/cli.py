@@ -8,7 +8,7 @@ import typer
 
 from . import paths, studies
 from .errors import FMError, UsageError
-from .recipes import SEEDS, TIERS
+from .recipes import TIERS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -25,7 +25,11 @@ def run(cell: CELL, tier: TIER, seed: Annotated[int, typer.Option(help="0, 1, 2,
     done = path.exists()
     from .train import train
 
-    record = train(wanted, device)
+    try:
+        record = train(wanted, device)
+    except KeyboardInterrupt:
+        print("\nfm: stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
+        raise typer.Exit(130) from None
     m = record.metrics
     print(f"{cell} {tier} seed {seed} is {'already ' if done else ''}recorded: best {m['best']:.2f} % (epoch {m['best_epoch']}), "
           f"last {m['last']:.2f} %, median of the last ten {m['median10']:.2f} %\n{path}")
@@ -67,7 +71,7 @@ def _show(rows: list[dict]) -> None:
     Console(file=sys.stdout).print(table)
     done = {t: sum(len(r["tiers"][t]["seeds"]) for r in rows) for t in TIERS}
     print(f"\n{len(rows)} cells; runs recorded (a run that answers two cells counts in both): "
-          + ", ".join(f"{t} {n}" for t, n in done.items()) + f". Seeds wanted: {SEEDS}.")
+          + ", ".join(f"{t} {n}" for t, n in done.items()) + ".")
 
 
 @app.command()
@@ -110,16 +114,13 @@ def doctor() -> None:
 def main() -> None:
     """Errors are one sentence: exit 2 for words that don't fit, 1 for everything that went wrong outside of them."""
     try:
-        app(standalone_mode=True)
+        app()
     except FMError as error:
         print(f"fm: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
     except OSError as error:        # a folder that can't be written, a disk that is full where nothing more precise is known
         print(f"fm: {error}. FM_RUNS_DIR and FM_BUILD_DIR say where records and checkpoints go.", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("\nfm: stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

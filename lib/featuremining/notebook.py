@@ -31,8 +31,8 @@ class Page:
 
     @property
     def found(self) -> list[tuple[studies.Cell, list[records.Record]]]:
-        """The page's cells with their records in the page's tier."""
-        groups = records.by_key(records.read_records(self.tier))
+        """The page's cells with their records of its tier and seeds."""
+        groups = records.by_key([r for r in records.read_records(self.tier) if r.seed in self.seeds])
         return [(cell, groups.get(cell.run(self.tier, 0).key, [])) for cell in map(studies.cell, self.cells)]
 
     def parameters(self) -> Html:
@@ -87,7 +87,8 @@ class Page:
 
 def start(study: str, names: dict) -> Page:
     """Check a notebook's parameters, given as its ``globals()``; a name that is no parameter is an error."""
-    given = {k: v for k, v in names.items() if not k.startswith("_") and k not in SHELL and not isinstance(v, ModuleType)}
+    given = {k: v for k, v in names.items()
+             if not k.startswith("_") and k not in SHELL and not isinstance(v, ModuleType | Page)}      # a cell may run twice
     for name in given:
         choose("parameter", name, PARAMETERS)
     for name in PARAMETERS:
@@ -98,6 +99,7 @@ def start(study: str, names: dict) -> Page:
         given[name] = _parsed(given[name])
         if not given[name] or not _is_list_of(kind, given[name]):
             raise UsageError(f"{name} must be a list such as {example}, got {given[name]!r}.")
+    given["train"] = _parsed(given["train"])
     if not isinstance(given["train"], bool) or not isinstance(given["device"], str):
         raise UsageError(f"train must be true or false and device a name, got {given['train']!r} and {given['device']!r}.")
     for id_ in given["cells"]:
@@ -110,7 +112,7 @@ def start(study: str, names: dict) -> Page:
 
 
 def _parsed(value):
-    """Papermill's ``-p`` hands lists over as text; ``-y`` and another cell hand over lists."""
+    """Papermill's ``-p`` hands lists and ``false`` over as text; ``-y`` and another cell hand over values."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:

@@ -56,15 +56,18 @@ class Method(nn.Module):
     def __post_init__(self):
         super().__init__()
         for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name, None)
             if get_origin(hint) is Literal:
-                choose(f"{type(self).__name__} setting {name} =", getattr(self, name), get_args(hint))
+                choose(f"{type(self).__name__} setting {name} =", value, get_args(hint))
+            elif hint in (bool, int) and type(value) is not hint:
+                raise UsageError(f"{type(self).__name__} setting {name} is {hint.__name__}, got {value!r}.")
 
     def settings(self) -> dict:
         """All settings with their values, defaults included."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def sampler(self, labels: Tensor, batch_size: int):
-        """Which images share a batch; None keeps the shuffle."""
+        """Which images share a batch: a function from a `torch.Generator` to one epoch's index tensors, or None."""
 
     def prepare(self, model: nn.Module) -> "Method":
         """Once, before training: build heads from ``model.channels`` and ``model.classes``. Returns self."""
@@ -98,7 +101,10 @@ def plain_step(model: nn.Module, batch: Batch) -> Outcome:
 
 
 def compose(methods) -> Step:
-    """One step out of a list of methods; the first is outermost. Only the first may choose the batches."""
+    """One step out of a list of methods; the first is outermost. Only the first may choose the batches, and none comes twice."""
+    names = [type(method).__name__ for method in methods]
+    if len(set(names)) < len(names):
+        raise UsageError(f"A method can be used once, got {', '.join(names)}.")
     for method in methods[1:]:
         if type(method).sampler is not Method.sampler:
             raise UsageError(f"{type(method).__name__} chooses which images share a batch, so it must be the first method.")

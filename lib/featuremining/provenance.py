@@ -3,6 +3,7 @@
 import platform
 import resource
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from . import paths
@@ -50,10 +51,19 @@ def device_name(device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
 
 
+def environment(device) -> dict:
+    """Code, versions and machine of this process."""
+    import torch
+
+    return {**commit(), "versions": versions(), "device": device_name(device), "threads": torch.get_num_threads(),
+            "deterministic": torch.are_deterministic_algorithms_enabled()}
+
+
 def peak_memory_mib(device) -> int:
-    """Of the process on a CPU, of the allocator on a GPU, in MiB."""
+    """Of the allocator on a GPU since it was reset; on a CPU of the whole process so far. In MiB."""
     import torch
 
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 2**20)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+    unit = 1 if sys.platform == "darwin" else 2**10         # macOS counts bytes, Linux KiB
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20)

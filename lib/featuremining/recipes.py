@@ -48,11 +48,11 @@ FAMILIES = {                            # by the beginning of a network's name; 
 }
 
 
-def recipe(network: str, tier: str, **changes) -> Recipe:
-    """The named recipe of a network in a tier, with ``changes`` on top."""
+def recipe(network: str, tier: str) -> Recipe:
+    """The named recipe of a network in a tier."""
     choose("tier", tier, TIERS)
     family = max((name for name in FAMILIES if network.startswith(name)), key=len, default="resnet")
-    base = replace(FAMILIES[family], **changes)
+    base = FAMILIES[family]
     if tier == "short":
         return replace(base, epochs=max(base.epochs // 10, 1))
     if tier == "smoke":

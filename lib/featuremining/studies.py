@@ -107,6 +107,8 @@ def load_cells() -> dict[str, Cell]:
                 _table, network, method = id_.split(".")
                 if id_ in cells:
                     raise ValueError(f"{id_} stands in two files")
+                if len(printed) not in (0, 3):
+                    raise ValueError(f"{id_} needs published, spread and n, or none of them")
                 cells[id_] = Cell(id_, path.stem, study["dataset"], tuple(study["methods"][method]),
                                   study["networks"][network], (study["labels"][network], study["labels"][method]), **printed)
         except (KeyError, TypeError, ValueError) as error:

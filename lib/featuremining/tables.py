@@ -116,7 +116,7 @@ def costs(records: list[Record]) -> pd.DataFrame:
     """What the records took: minutes, device, threads, peak memory, commit."""
     return pd.DataFrame([{
         "run": r.id, "minutes": f"{r.provenance['seconds'] / 60:.1f}", "device": r.provenance["device"],
-        "threads": r.provenance["threads"], "peak memory (MiB)": r.provenance["peak_memory_mib"],
+        "threads": r.provenance["threads"], "peak MiB": r.provenance["peak_memory_mib"],
         "torch": r.provenance["versions"]["torch"], "commit": (r.provenance["commit"] or DASH)[:10]
         + (" (changed)" if r.provenance["dirty"] else "")} for r in records])
 

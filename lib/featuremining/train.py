@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import time
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from .datasets import DataSet, load
 from .datasets.loader import Loader, evaluation_batches
 from .errors import FMError, UsageError
 from .methods import make
-from .models import build
+from .models import build, options_of
 from .progress import Report
 from .protocol import Batch, Method, compose
 from .recipes import recipe
@@ -36,13 +37,12 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def deterministic() -> None:
-    """Equal bits from equal runs, on a GPU as well."""
-    import os
-
+    """Equal bits from equal runs, on a GPU as well, and fp32 that is fp32."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False     # a debugging aid that writes every new tensor once more
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def digest(state: dict[str, Tensor]) -> str:
@@ -72,6 +72,12 @@ class Training:
 
     def __init__(self, run: Run, device: torch.device):
         self.run, self.device, self.recipe = run, device, run.recipe
+        if self.recipe.precision != "fp32":
+            raise UsageError(f"The trainer computes in fp32 only; the recipe asks for {self.recipe.precision}.")
+        self.here = provenance.environment(device)      # of this process; a later commit is not the code that runs
+        self.environments = [{"epoch": 0, **self.here}]
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         self.data = load(run.dataset)
         torch.manual_seed(run.seed)                     # the network first: equal seeds start from equal weights
         self.model = build(run.network, len(self.data.classes), **run.options).to(device, memory_format=torch.channels_last)
@@ -93,7 +99,7 @@ class Training:
     def state(self) -> dict:
         return {"model": self.model.state_dict(), "methods": self.methods.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "loader": self.loader.state_dict(), "random": checkpoint.random_state(), "log": self.log, "seconds": self.seconds,
-                "resumed": self.resumed, "resolved": self.resolved()}
+                "resumed": self.resumed, "resolved": self.resolved(), "environments": self.environments}
 
     def resume(self) -> None:
         """Go on from this run's checkpoint, if there is one."""
@@ -106,6 +112,10 @@ class Training:
             getattr(self, name).load_state_dict(state[name])
         checkpoint.set_random_state(state["random"])
         self.log, self.seconds, self.resumed = state["log"], state["seconds"], state["resumed"] + 1
+        self.environments = state["environments"]
+        if {**self.environments[-1], "epoch": 0} != {**self.here, "epoch": 0}:      # allowed, but then bits may differ: on record
+            print(f"{self.run.id}: goes on under another commit, version, device or number of threads; the record will say so.")
+            self.environments.append({"epoch": self.loader.epoch, **self.here})
 
     def resolved(self) -> dict:
         """Every setting with its value: what the declared run meant under today's defaults."""
@@ -121,6 +131,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(epoch)
         sums: dict[str, Tensor] = {}
+        images = 0
         for i, (x, y) in enumerate(self.loader, 1):
             out = self.step(self.model, Batch(x, y))
             loss = sum(out.losses.values())
@@ -131,8 +142,9 @@ class Training:
             seen = {"loss": loss, **out.losses, **out.logs, "train_acc": 100 * right}
             for name, value in seen.items():        # on the device: no waiting for a number inside the step
                 sums[name] = sums.get(name, 0) + value.detach() * len(x)
+            images += len(x)
             report.step(epoch, i)
-        row = {name: float(f"{value.item() / len(self.data.train_y):.6g}") for name, value in sums.items()}
+        row = {name: float(f"{value.item() / images:.6g}") for name, value in sums.items()}
         if not math.isfinite(row["loss"]):
             raise FMError(f"{self.run.id} diverged in epoch {epoch + 1} (loss {row['loss']}). Nothing was recorded and the "
                           "checkpoint before it is kept. Try a lower learning rate or a warm-up.")
@@ -140,10 +152,10 @@ class Training:
         return {"lr": self.recipe.rate(epoch), **row, "test_acc": accuracy, "test_loss": float(f"{test_loss:.6g}")}
 
     def record(self) -> records.Record:
-        where = {**provenance.commit(), "versions": provenance.versions(), "device": provenance.device_name(self.device),
-                 "threads": torch.get_num_threads(), "deterministic": torch.are_deterministic_algorithms_enabled(),
-                 "precision": self.recipe.precision, "data_sha256": self.data.digest(), "seconds": round(self.seconds, 1),
-                 "peak_memory_mib": provenance.peak_memory_mib(self.device), "resumed": self.resumed,
+        began = {k: v for k, v in self.environments[0].items() if k != "epoch"}
+        where = {**began, "precision": self.recipe.precision, "data_sha256": self.data.digest(),
+                 "seconds": round(self.seconds, 1), "peak_memory_mib": provenance.peak_memory_mib(self.device),
+                 "resumed": self.resumed, "resumed_elsewhere": self.environments[1:],
                  "finished": datetime.now(UTC).isoformat(timespec="seconds")}
         return records.Record(records.SCHEMA, self.run.id, self.run.key, self.run.seed, self.run.spec(), self.resolved(),
                               records.metrics(self.log["test_acc"], len(self.data.test_y)), self.log,
@@ -152,9 +164,10 @@ class Training:
 
 def resolved(run: Run, model: nn.Module, methods: list[Method]) -> dict:
     """Network size and every method's settings, defaults included, as plain JSON values."""
+    network = options_of(run.network, **run.options)
     settings = [{"name": declared["name"], "train_only_parameters": parameters(method), **method.settings()}
                 for declared, method in zip(run.methods, methods, strict=True)]
-    return json.loads(json.dumps({"parameters": parameters(model), "methods": settings}))
+    return json.loads(json.dumps({"parameters": parameters(model), "network": network, "methods": settings}))
 
 
 def parameters(module: nn.Module) -> int:
@@ -163,13 +176,16 @@ def parameters(module: nn.Module) -> int:
 
 
 def outdated(record: records.Record) -> str:
-    """The first default of a method that has changed since the record was made; empty if none. A setting that came later
-    does not count: its default keeps the old behaviour."""
-    for declared, then in zip(record.spec["methods"], record.resolved["methods"], strict=True):
-        now = json.loads(json.dumps(make(**declared).settings()))
-        for name in now.keys() & then.keys():
-            if now[name] != then[name]:
-                return f"{declared['name']} {name} was {then[name]!r} and is {now[name]!r} now"
+    """The first default of network or methods that has changed since the record was made; empty if none. A setting that
+    came later does not count: its default keeps the old behaviour."""
+    spec, then = record.spec, record.resolved
+    pairs = [(spec["network"], options_of(spec["network"], **spec["options"]), then.get("network", {}))]
+    pairs += [(m["name"], make(**m).settings(), old) for m, old in zip(spec["methods"], then["methods"], strict=True)]
+    for owner, now, old in pairs:
+        now = json.loads(json.dumps(now))
+        for name in now.keys() & old.keys():
+            if now[name] != old[name]:
+                return f"{owner} {name} was {old[name]!r} and is {now[name]!r} now"
     return ""
 
 
@@ -189,25 +205,33 @@ def _few_steps(training: "Training", n: int) -> dict[str, Tensor]:
     return training.model.state_dict()
 
 
+def recorded(run: Run) -> records.Record | None:
+    """The run's record, if there is one; an `FMError` if it was made under defaults that have changed since."""
+    path = paths.record(run.tier, run.key, run.seed)
+    if not path.exists():
+        return None
+    record = records.read(path)
+    if changed := outdated(record):
+        raise FMError(f"{path} was made under another default: {changed}. Name the old value in the study, or move the "
+                      "record away and run the cell again.")
+    paths.checkpoint(run.tier, run.key, run.seed).unlink(missing_ok=True)       # left by a kill right after the record
+    return record
+
+
 def train(run: Run, device: str = "auto") -> records.Record:
     """Train ``run`` unless its record exists; resume where a killed process left off. Returns the record.
 
     Writes the record under `paths.runs` and the trained network's state under `paths.weights`. Raises `FMError` when the
     loss is no longer finite, the data or the disk fails, or another process is at the same run.
     """
-    path = paths.record(run.tier, run.key, run.seed)
-    if path.exists():
-        record = records.read(path)
-        if changed := outdated(record):
-            raise FMError(f"{path} was made under another default: {changed}. Name the old value in the study, or move the "
-                          "record away and run the cell again.")
-        return record
+    if done := recorded(run):
+        return done
     target = pick_device(device)
     lock = paths.checkpoint(run.tier, run.key, run.seed).with_suffix(".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=0):
-            return _train(run, target)
+            return recorded(run) or _train(run, target)
     except Timeout:
         raise FMError(f"Another process is training {run.id}; wait for it or stop it.") from None
 

@@ -7,7 +7,7 @@ interval for ours - paper: inside the margin, *reproduced*; wholly beyond it, *n
 """
 
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import sqrt
 from statistics import fmean, stdev
 
 from . import studies
@@ -120,7 +120,7 @@ def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary
 
     *Reproduced*: our gain's interval, less the printed gain, lies inside the margin of a difference of differences
     (sqrt 2 times that of a number). *Direction only*: our interval lies on the printed side of zero. *Not reproduced*:
-    it lies on the other side, or inside the margin around zero.
+    it lies on the other side, or it excludes the printed gain and lies inside the margin around zero.
     """
     method, baseline = ours
     if method is None or baseline is None:
@@ -128,11 +128,11 @@ def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary
     gain, printed, wide = welch(method, baseline), paper[0].mean - paper[1].mean, sqrt(2) * within
     sign = 1 if printed >= 0 else -1
     low, high = sorted((sign * gain.low, sign * gain.high))
-    if -wide <= low - abs(printed) and high - abs(printed) <= wide and low > 0:
+    if -wide <= low - abs(printed) and high - abs(printed) <= wide:
         return Verdict(REPRODUCED, method, gain, within)
     if low > 0:
         return Verdict(DIRECTION, method, gain, within)
-    if high < 0 or (isfinite(gain.half) and -within <= low and high <= within):
+    if high < 0 or (-within <= low and high <= within and high < abs(printed)):
         return Verdict(NOT_REPRODUCED, method, gain, within)
     return Verdict(INCONCLUSIVE, method, gain, within)
 

@@ -24,7 +24,7 @@ class Loader:
         self.epoch, self.position = 0, 0
 
     def __len__(self) -> int:
-        """Batches of an epoch; the last, smaller one is kept."""
+        """Batches of an epoch that shows every image once; the last, smaller one is kept."""
         return -(-len(self.labels) // self.batch)
 
     def state_dict(self) -> dict:
@@ -37,14 +37,13 @@ class Loader:
         """The rest of the current epoch; the state is that of the batch after the one that was given last."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         batches = self.sampler(generator)
-        n = len(batches[0])
-        drawn = augment.draw(sum(map(len, batches)), self.pad, self.flip, generator)
-        drawn = augment.Draw(*(t.to(self.store.device) for t in drawn))
+        sizes = [len(batch) for batch in batches]
+        drawn = augment.draw(sum(sizes), self.pad, self.flip, generator)
+        drawn = [augment.Draw(*parts) for parts in zip(*(t.to(self.store.device).split(sizes) for t in drawn), strict=True)]
         for i in range(self.position, len(batches)):
             index = batches[i].to(self.store.device)
-            part = augment.Draw(*(t[i * n : i * n + len(index)] for t in drawn))
             self.epoch, self.position = (self.epoch, i + 1) if i + 1 < len(batches) else (self.epoch + 1, 0)
-            x = augment.normalise(augment.crop_flip(self.store, index, part, *self.size), self.mean, self.std)
+            x = augment.normalise(augment.crop_flip(self.store, index, drawn[i], *self.size), self.mean, self.std)
             yield x, self.one_hot[self.labels[index]]
 
 

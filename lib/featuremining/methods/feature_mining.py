@@ -40,10 +40,10 @@ def interval(size: int, side: Tensor, u: Tensor, rule: str, exact_width: bool = 
     return start.clamp(min=0), (start + cut if exact_width else at + half).clamp(max=size)
 
 
-def at_least(cells: int, start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Widen [start, end) to ``cells`` cells without leaving [0, size)."""
-    end = torch.maximum(end, (start + cells).clamp(max=size))
-    return torch.minimum(start, end - cells), end
+def one_cell(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Widen an empty [start, end) to one cell without leaving [0, size)."""
+    end = torch.maximum(end, (start + 1).clamp(max=size))
+    return torch.minimum(start, end - 1), end
 
 
 def box_mask(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor], height: int, width: int) -> Tensor:
@@ -99,7 +99,7 @@ class FeatureMining(Method):
     layers: int = 2                                                         # section 3.3: "the last one or two layer"
     box: Literal["center_clip", "corner_clip", "inside"] = "center_clip"    # A1: CutMix's code
     exact_width: bool = False                                               # A2: CutMix rounds widths to even numbers
-    min_box: int = 0                                                        # A2: cells that box and complement keep at least
+    min_box: Literal[0, 1] = 0                                              # A2: 1 keeps a cell inside and one outside at least
     per_sample: bool = False                                                # A3: "in each network iteration"
     share_box: bool = False                                                 # A4: the same relative box at every stage
     beta: tuple[float, float] = (1.0, 1.0)                                  # A5: lambda ~ Beta; U(0, 1) is stated
@@ -123,16 +123,28 @@ class FeatureMining(Method):
         self.beta, self.detach_stages = tuple(self.beta), tuple(self.detach_stages)
         if self.layers < 0 or len(self.beta) != 2 or min(self.beta) <= 0:
             raise UsageError(f"fm: layers must be 0 or more and beta two positive numbers, got {self.layers} and {self.beta}.")
-        if self.detach_stages and (self.adapt, self.tap) != ("none", "raw"):
-            raise UsageError("fm: detach_stages is for plain heads; it cannot go with adapt or tap.")
-        if self.pool == "masked_mean" and (self.segmentation == "channel" or self.adapt == "conv"):
-            raise UsageError("fm: pool='masked_mean' has no meaning with segmentation='channel' or adapt='conv'.")
-        for name, where in (("keep", "dropout channel"), ("dropout_shape", "dropout"), ("second", "noncomplementary")):
-            if getattr(self, name) != type(self).__dataclass_fields__[name].default and self.segmentation not in where.split():
-                raise UsageError(f"fm: {name} has no effect with segmentation={self.segmentation!r}; it belongs to {where}.")
         for name in ("area", "keep"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"fm: {name} is a fraction in [0, 1], got {getattr(self, name)}.")
+        for name, fits, where in self._without_effect():
+            if getattr(self, name) != type(self).__dataclass_fields__[name].default and not fits:
+                raise UsageError(f"fm: {name} = {getattr(self, name)!r} would change nothing here; it needs {where}.")
+
+    def _without_effect(self):
+        """Where each setting means something: a record never names a choice that was not made."""
+        boxes = self.segmentation in ("box", "noncomplementary")
+        for name in ("box", "exact_width", "min_box", "beta", "area"):
+            yield name, boxes, "segmentation 'box' or 'noncomplementary'"
+        yield "exact_width", self.box == "center_clip", "box='center_clip'"
+        yield "beta", self.area is None, "area=None"
+        yield "share_box", self.segmentation == "box" and self.layers > 1, "segmentation='box' and two layers"
+        yield "keep", self.segmentation in ("dropout", "channel"), "segmentation 'dropout' or 'channel'"
+        yield "dropout_shape", self.segmentation == "dropout", "segmentation='dropout'"
+        yield "second", self.segmentation == "noncomplementary", "segmentation='noncomplementary'"
+        yield "pool", self.segmentation != "channel" and self.adapt == "none", "spatial segments and adapt='none'"
+        for name in ("full_head", "adapt", "tap"):
+            yield name, self.layers > 1, "two layers or more"
+        yield "detach_stages", (self.adapt, self.tap) == ("none", "raw"), "adapt='none' and tap='raw'"
 
     def prepare(self, model) -> "FeatureMining":
         count = len(model.channels)
@@ -176,9 +188,9 @@ class FeatureMining(Method):
         x = interval(width, side, ux, self.box, self.exact_width)
         y = interval(height, side, uy, self.box, self.exact_width)
         if self.min_box:
-            x, y = at_least(self.min_box, *x, width), at_least(self.min_box, *y, height)
+            x, y = one_cell(*x, width), one_cell(*y, height)
             whole = (x[1] - x[0] == width) & (y[1] - y[0] == height)
-            y = (y[0], y[1] - self.min_box * whole)
+            y = (y[0], y[1] - whole.to(y[1].dtype))
         return box_mask(x, y, height, width)
 
     def _points(self, shape: tuple[int, ...], like: Tensor) -> Tensor:

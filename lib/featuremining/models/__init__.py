@@ -5,9 +5,15 @@ from importlib import import_module
 from ..errors import choose
 
 MODELS = {
-    **{f"resnet{depth}": ("resnet", "resnet", {"depth": depth, "block": "basic"}) for depth in (20, 32, 44, 56, 110)},
-    "resnet164": ("resnet", "resnet", {"depth": 164, "block": "bottleneck"}),
+    **{f"resnet{depth}": ("resnet", "resnet", {"depth": depth, "block": "basic", "shortcut": "B"})
+       for depth in (20, 32, 44, 56, 110)},
+    "resnet164": ("resnet", "resnet", {"depth": 164, "block": "bottleneck", "shortcut": "B"}),
 }
+
+
+def options_of(name: str, **options) -> dict:
+    """All options of a named network with their values, defaults included."""
+    return {**MODELS[choose("network", name, MODELS)][2], **options}
 
 
 def build(name: str, classes: int, **options):
@@ -15,5 +21,6 @@ def build(name: str, classes: int, **options):
 
     ``options`` override the named defaults (``build("resnet56", 100, block="bottleneck")``).
     """
-    module, builder, defaults = MODELS[choose("network", name, MODELS)]
-    return getattr(import_module(f".{module}", __name__), builder)(classes, **{**defaults, **options})
+    resolved = options_of(name, **options)
+    module, builder, _ = MODELS[name]
+    return getattr(import_module(f".{module}", __name__), builder)(classes, **resolved)

@@ -55,7 +55,7 @@ def bottleneck(c_in: int, width: int, stride: int, shortcut: str) -> Block:
     return Block(residual, c_in, c_out, stride, shortcut)
 
 
-def resnet(classes: int, depth: int, block: str = "basic", shortcut: str = "B") -> StagedNet:
+def resnet(classes: int, depth: int, block: str, shortcut: str) -> StagedNet:
     """A CIFAR ResNet for (B, 3, H, W) images; H and W any multiple of 4."""
     make, expansion, per_block = {"basic": (basic, 1, 6), "bottleneck": (bottleneck, 4, 9)}[
         choose("block type", block, ("basic", "bottleneck"))]

@@ -27,31 +27,33 @@ class Tapped:
         linears = [module for module in modules.values() if isinstance(module, nn.Linear)]
         if not linears:
             raise UsageError("Tapped needs a network that ends in a linear classifier; this one has no nn.Linear.")
-        self.net, self.head, self._kept = net, linears[-1], {}
-        for stage, name in enumerate(stages):
-            modules[name].register_forward_hook(lambda _m, _i, out, stage=stage: self._kept.__setitem__(stage, out))
-        self.head.register_forward_pre_hook(lambda _m, inputs: self._kept.__setitem__("pooled", inputs[0]))
+        self.net, self.head, self.stages = net, linears[-1], [modules[name] for name in stages]
         self.channels, self.classes = self._probe(image_size)
 
     def _probe(self, size: int) -> tuple[tuple[int, ...], int]:
-        first, training = next(self.net.parameters()), self.net.training
+        first, modes = next(self.net.parameters()), {m: m.training for m in self.net.modules()}
+        self.net.eval()
         with torch.no_grad():
-            trace = self.eval().trace(torch.zeros(1, 3, size, size, device=first.device, dtype=first.dtype))
-        self.net.train(training)
+            trace = self.trace(torch.zeros(1, 3, size, size, device=first.device, dtype=first.dtype))
+        for module, training in modes.items():
+            module.training = training
         wrong = [tuple(m.shape) for m in trace.maps if m.dim() != 4]
         if wrong:
             raise UsageError(f"Stages must give (B, C, H, W) maps; one of these gives {wrong[0]}.")
         return tuple(m.shape[1] for m in trace.maps), trace.logits.shape[1]
 
-    def eval(self) -> "Tapped":
-        self.net.eval()
-        return self
-
     def __call__(self, x: Tensor) -> Tensor:
         return self.net(x)
 
     def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}) -> Trace:
-        logits = self.net(x)
-        kept, self._kept = self._kept, {}
-        maps = tuple(kept[stage] for stage in range(len(kept) - 1))
-        return Trace(maps, kept["pooled"], logits, {stage: pooling(maps[stage]) for stage, pooling in pools.items()})
+        """``net(x)`` with what it computed on the way; the hooks live only as long as this call."""
+        maps: list[Tensor] = []
+        read: list[Tensor] = []
+        hooks = [stage.register_forward_hook(lambda _m, _i, out: maps.append(out)) for stage in self.stages]
+        hooks.append(self.head.register_forward_pre_hook(lambda _m, inputs: read.append(inputs[0])))
+        try:
+            logits = self.net(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return Trace(tuple(maps), read[-1], logits, {stage: pooling(maps[stage]) for stage, pooling in pools.items()})
