@@ -6,7 +6,7 @@ from PIL import Image
 from torchvision.transforms import functional as T
 
 from featuremining import FMError, UsageError, load
-from featuremining.datasets import augment, where
+from featuremining.datasets import augment, parts, where
 from featuremining.datasets.loader import Loader, evaluation_batches
 
 MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
@@ -86,6 +86,8 @@ def test_parts_is_a_data_set_that_needs_nothing():
     assert data.train_x.shape == (1800, 32, 32, 3) and data.train_x.dtype == torch.uint8 and where("parts")[0]
     assert torch.bincount(data.train_y).tolist() == [200] * 9 and torch.bincount(data.test_y).tolist() == [50] * 9
     assert data.digest() == load("parts").digest()
+    again = parts.draw(1800, seed=0)        # where the boxes of these very images come from
+    assert torch.equal(torch.from_numpy(again.images), data.train_x) and again.boxes.shape == (1800, 4)
 
 
 def test_unknown_data_set():
