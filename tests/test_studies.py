@@ -37,18 +37,6 @@ def test_tables_1_to_3_are_the_papers_digit_for_digit():
     assert all(c.n == 4 for c in load_cells().values() if c.published is not None)
 
 
-def test_tables_agree_with_the_paper_where_it_is_at_hand():
-    """The transcription above against the text of the paper, if that lies beside the project."""
-    found = sorted(paths.ROOT.parent.glob("shared/papers/004*.txt"))
-    if not found:
-        pytest.skip("the paper's text is not here")
-    text = found[0].read_text().replace("plus-or-minus\\pm", "")
-    for line in PRINTED.strip().splitlines():
-        values = [v for v in line.split()[2:] if v != "-"]
-        rows = [" ".join(values)] if line.startswith("T1") else values
-        assert all(row in text for row in rows), line
-
-
 def test_equal_trainings_share_a_key():
     keys = {cell(id_).run("full", 0).key for id_ in ("T1.resnet110.fm2", "T2.resnet110.fm2", "T3.resnet110.fm2")}
     assert len(keys) == 1
