@@ -27,27 +27,25 @@ def run(methods=FM2, epochs=3, seed=0, **changes):
     return Run("parts", "resnet20", methods, small, "smoke", seed)
 
 
-def stop_after(monkeypatch, epochs):
-    """The process dies after the checkpoint of this many epochs."""
-    save, done = T.checkpoint.save, []
+def die_after_one_epoch(training, monkeypatch):
+    """The process is gone right after its first checkpoint."""
+    save = T.checkpoint.save
 
-    def dying(path, content):
+    def last(path, content):
         save(path, content)
-        done.append(path)
-        if len(done) == epochs:
-            raise KeyboardInterrupt
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(T.checkpoint, "save", dying)
+    with monkeypatch.context() as patch:
+        patch.setattr(T.checkpoint, "save", last)
+        with pytest.raises(KeyboardInterrupt):
+            T.train(training, "cpu")
 
 
 @pytest.mark.parametrize("methods", [(), FM2, (*FM2, {"name": "mixup"})], ids=["baseline", "fm", "fm+mixup"])
 def test_a_resumed_training_equals_an_uninterrupted_one(methods, monkeypatch):
     whole = T.train(run(methods), "cpu")
     paths.record("smoke", whole.key, 0).unlink()
-    with monkeypatch.context() as patch:
-        stop_after(patch, 1)
-        with pytest.raises(KeyboardInterrupt):
-            T.train(run(methods), "cpu")
+    die_after_one_epoch(run(methods), monkeypatch)
     assert not paths.record("smoke", whole.key, 0).exists()
     resumed = T.train(run(methods), "cpu")
     assert resumed.provenance["resumed"] == 1 and whole.provenance["resumed"] == 0
@@ -89,10 +87,7 @@ def test_divergence_is_said_and_nothing_is_recorded():
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(monkeypatch):
-    with monkeypatch.context() as patch:
-        stop_after(patch, 1)
-        with pytest.raises(KeyboardInterrupt):
-            T.train(run(), "cpu")
+    die_after_one_epoch(run(), monkeypatch)
     path = paths.checkpoint("smoke", run().key, 0)
     before = path.read_bytes()
 
@@ -115,10 +110,7 @@ def test_a_damaged_checkpoint_is_named():
 
 
 def test_a_checkpoint_of_other_defaults_is_refused(monkeypatch):
-    with monkeypatch.context() as patch:
-        stop_after(patch, 1)
-        with pytest.raises(KeyboardInterrupt):
-            T.train(run(), "cpu")
+    die_after_one_epoch(run(), monkeypatch)
     path = paths.checkpoint("smoke", run().key, 0)
     state = torch.load(path, weights_only=True)
     state["resolved"]["methods"][0]["box"] = "inside"
@@ -138,11 +130,8 @@ def test_a_record_of_other_defaults_is_refused():
 
 def test_a_training_that_goes_on_elsewhere_says_so(monkeypatch):
     """Another commit, thread count or device may change bits: the record names the first and every later one."""
-    with monkeypatch.context() as patch:
-        stop_after(patch, 1)
-        patch.setattr(T.provenance, "commit", lambda: {"commit": "a" * 40, "dirty": False})
-        with pytest.raises(KeyboardInterrupt):
-            T.train(run(), "cpu")
+    monkeypatch.setattr(T.provenance, "commit", lambda: {"commit": "a" * 40, "dirty": False})
+    die_after_one_epoch(run(), monkeypatch)
     monkeypatch.setattr(T.provenance, "commit", lambda: {"commit": "b" * 40, "dirty": False})
     origin = T.train(run(), "cpu").provenance
     assert origin["commit"] == "a" * 40
