@@ -86,6 +86,14 @@ def test_divergence_is_said_and_nothing_is_recorded():
     assert not paths.record("smoke", bad.key, 0).exists()
 
 
+def test_a_network_that_no_longer_evaluates_is_not_recorded(monkeypatch):
+    """Running statistics can overflow while the training loss is still finite; NaN must not reach a record."""
+    monkeypatch.setattr(T, "evaluate", lambda *_: (11.1, float("nan")))
+    with pytest.raises(FMError, match=r"diverged in epoch 1.*test images nan"):
+        T.train(run(), "cpu")
+    assert not paths.record("smoke", run().key, 0).exists()
+
+
 def test_a_full_disk_keeps_the_last_checkpoint(monkeypatch):
     die_after_one_epoch(run(), monkeypatch)
     path = paths.checkpoint("smoke", run().key, 0)

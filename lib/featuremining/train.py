@@ -18,7 +18,7 @@ from .errors import FMError, UsageError
 from .methods import make
 from .models import build, options_of
 from .progress import Report
-from .protocol import Batch, Method, compose
+from .protocol import Batch, Method, Outcome, compose
 from .recipes import recipe
 from .studies import Run
 
@@ -121,6 +121,15 @@ class Training:
         """Every setting with its value: what the declared run meant under today's defaults."""
         return resolved(self.run, self.model, self.methods)
 
+    def update(self, x: Tensor, y: Tensor) -> tuple[Outcome, Tensor]:
+        """One step of the optimiser on a batch: what the methods made of it, and the total loss."""
+        out = self.step(self.model, Batch(x, y))
+        loss = sum(out.losses.values())
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return out, loss
+
     def one_epoch(self, report: Report) -> dict[str, float]:
         """Means over the epoch of every loss and log, training and test accuracy."""
         epoch = self.loader.epoch
@@ -133,11 +142,7 @@ class Training:
         sums: dict[str, Tensor] = {}
         images = 0
         for i, (x, y) in enumerate(self.loader, 1):
-            out = self.step(self.model, Batch(x, y))
-            loss = sum(out.losses.values())
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
+            out, loss = self.update(x, y)
             right = (out.trace.logits.argmax(1) == out.batch.y.argmax(1)).to(loss.dtype).mean()
             seen = {"loss": loss, **out.losses, **out.logs, "train_acc": 100 * right}
             for name, value in seen.items():        # on the device: no waiting for a number inside the step
@@ -145,10 +150,10 @@ class Training:
             images += len(x)
             report.step(epoch, i)
         row = {name: float(f"{value.item() / images:.6g}") for name, value in sums.items()}
-        if not math.isfinite(row["loss"]):
-            raise FMError(f"{self.run.id} diverged in epoch {epoch + 1} (loss {row['loss']}). Nothing was recorded and the "
-                          "checkpoint before it is kept. Try a lower learning rate or a warm-up.")
         accuracy, test_loss = evaluate(self.model, self.data, self.device)
+        if not (math.isfinite(row["loss"]) and math.isfinite(test_loss)):
+            raise FMError(f"{self.run.id} diverged in epoch {epoch + 1} (loss {row['loss']}, on the test images {test_loss}). "
+                          "Nothing was recorded and the checkpoint before it is kept. Try a lower learning rate or a warm-up.")
         return {"lr": self.recipe.rate(epoch), **row, "test_acc": accuracy, "test_loss": float(f"{test_loss:.6g}")}
 
     def record(self) -> records.Record:
@@ -198,10 +203,7 @@ def repeats(device: torch.device) -> bool:
 
 def _few_steps(training: "Training", n: int) -> dict[str, Tensor]:
     for (x, y), _ in zip(training.loader, range(n), strict=False):
-        loss = sum(training.step(training.model, Batch(x, y)).losses.values())
-        training.optimizer.zero_grad()
-        loss.backward()
-        training.optimizer.step()
+        training.update(x, y)
     return training.model.state_dict()
 
 
