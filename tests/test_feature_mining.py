@@ -108,11 +108,11 @@ def test_one_graph_for_any_box():
 
     _, fm = prepared(layers=1)
     x = torch.randn(4, 64, 8, 8)
-    graph = make_fx(lambda x, drawn: fm.pooled(x, 2, drawn, {}), tracing_mode="real")(x, fm.draw(1, "cpu"))
-    for seed in range(20):
-        torch.manual_seed(seed)
-        drawn = fm.draw(1, "cpu")
-        assert torch.equal(graph(x, drawn), fm.pooled(x, 2, drawn, {}))
+    drawn = fm.draw(20, 4, [(32, 32), (16, 16), (8, 8)])
+    steps = [{name: t[i] for name, t in drawn.items()} for i in range(20)]
+    graph = make_fx(lambda x, one: fm.pooled(x, 2, one, None, {}), tracing_mode="real")(x, steps[0])
+    for one in steps:
+        assert torch.equal(graph(x, one), fm.pooled(x, 2, one, None, {}))
 
 
 # ------------------------------------------------------------------------------------------------ properties 1 to 10
@@ -131,7 +131,7 @@ def test_1_parts_are_complementary(settings, complementary):
 @pytest.mark.parametrize("box", ["center_clip", "corner_clip", "inside"])
 def test_2_masks_are_rectangles(box):
     _, fm = prepared(box=box)
-    for mask in fm.mask(fm.draw(500, "cpu"), 8, 6).view(-1, 8, 6):
+    for mask in fm.mask(fm.box_draw(500, "cpu"), 8, 6).view(-1, 8, 6):
         rows, cols = mask.any(1), mask.any(0)
         assert torch.equal(mask, rows[:, None] & cols[None, :])
         assert all(np.diff(np.flatnonzero(side)).max(initial=1) == 1 for side in (rows.numpy(), cols.numpy()))
@@ -159,7 +159,7 @@ def test_2_mean_area_of_each_rule(settings, size, area):
     assert mean == pytest.approx(area, abs=6e-4)
     _, fm = prepared(**settings)
     torch.manual_seed(0)
-    sampled = fm.mask(fm.draw(40000, "cpu"), size, size).float().mean().item()
+    sampled = fm.mask(fm.box_draw(40000, "cpu"), size, size).float().mean().item()
     assert sampled == pytest.approx(mean, abs=0.004)
 
 
@@ -168,18 +168,18 @@ def test_2_beta_moves_the_mean_area():
     lams = np.random.default_rng(0).beta(2, 5, 40000)
     _, fm = prepared(box="inside", beta=(2.0, 5.0))
     torch.manual_seed(0)
-    sampled = fm.mask(fm.draw(40000, "cpu"), 8, 8).float().mean().item()
+    sampled = fm.mask(fm.box_draw(40000, "cpu"), 8, 8).float().mean().item()
     assert sampled == pytest.approx(np.mean((np.floor(8 * np.sqrt(1 - lams)) / 8) ** 2), abs=0.004)
 
 
 def test_2_empty_boxes_are_counted_and_can_be_forbidden():
     torch.manual_seed(0)
     _, fm = prepared()
-    empty = (~fm.mask(fm.draw(40000, "cpu"), 8, 8).any(1)).float().mean().item()
+    empty = (~fm.mask(fm.box_draw(40000, "cpu"), 8, 8).any(1)).float().mean().item()
     assert empty == pytest.approx(1 / 16, abs=0.005)        # lambda above 15/16 leaves sides below two cells
     for box in ("center_clip", "corner_clip", "inside"):
         _, fm = prepared(box=box, min_box=1)
-        masks = fm.mask(fm.draw(40000, "cpu"), 8, 8)
+        masks = fm.mask(fm.box_draw(40000, "cpu"), 8, 8)
         assert masks.any(1).all() and not masks.all(1).any()
     net, fm = prepared(layers=1, area=0.0)
     assert fm.step(plain_step, net, batch()).logs["fm.stage3.empty"] == 1
@@ -187,16 +187,16 @@ def test_2_empty_boxes_are_counted_and_can_be_forbidden():
 
 def test_3_parts_add_up_under_the_shared_classifier():
     net, fm = prepared(torch.float64, layers=1, share_fc="main")
-    pooled = fm.pooled(net.maps(batch(dtype=torch.float64).x)[-1], 2, None, {})
-    inside, outside = fm.logits(net, 2, pooled)
+    pooled = fm.pooled(net.maps(batch(dtype=torch.float64).x)[-1], 2, {}, None, {})
+    inside, outside = fm.logits(net, 2, pooled[:, 1:])
     torch.testing.assert_close(inside + outside, net.head(pooled[:, 0]) + net.head.bias, rtol=0, atol=1e-12)
 
 
 def test_4_logits_scale_with_the_map():
     net, fm = prepared(torch.float64, layers=1)
     torch.nn.init.zeros_(fm.heads["2"].bias)
-    x, drawn = net.maps(batch(dtype=torch.float64).x)[-1], fm.draw(1, "cpu")
-    once, thrice = (fm.logits(net, 2, fm.pooled(c * x, 2, drawn, {})) for c in (1, 3))
+    x, drawn = net.maps(batch(dtype=torch.float64).x)[-1], fm.box_draw(1, "cpu")
+    once, thrice = (fm.logits(net, 2, fm.pooled(c * x, 2, {}, drawn, {})[:, 1:]) for c in (1, 3))
     torch.testing.assert_close(3 * once, thrice, rtol=1e-12, atol=1e-12)
 
 
@@ -226,24 +226,24 @@ def test_7_gradients_stay_in_their_part():
     mask = fm.mask(drawn, 8, 8).view(8, 8)
     assert mask.any() and not mask.all()
     for part, forbidden in ((1, ~mask), (2, mask)):
-        (gradient,) = torch.autograd.grad(fm.pooled(x, 2, drawn, {})[:, part].square().sum(), x)
+        (gradient,) = torch.autograd.grad(fm.pooled(x, 2, {}, drawn, {})[:, part].square().sum(), x)
         assert not gradient[:, :, forbidden].any() and gradient[:, :, ~forbidden].any()
 
 
 def test_8_draws_repeat_by_seed_and_differ_by_step():
     _, fm = prepared()
     torch.manual_seed(7)
-    first, second = fm.draw(1, "cpu"), fm.draw(1, "cpu")
+    first, second = fm.box_draw(1, "cpu"), fm.box_draw(1, "cpu")
     torch.manual_seed(7)
-    assert torch.equal(first, fm.draw(1, "cpu")) and not torch.equal(first, second)
+    assert torch.equal(first, fm.box_draw(1, "cpu")) and not torch.equal(first, second)
 
 
 def test_9_limits_of_the_box():
     x = torch.randn(2, 5, 8, 8)
     for area, inside, outside in ((1.0, 1, 2), (0.0, 2, 1)):
         fm = FeatureMining(layers=0, box="inside", area=area)
-        mask = fm.mask(fm.draw(1, "cpu"), 8, 8).float()
-        pooled = pool_rows(x, pooling_matrix(mask, 1 - mask))
+        mask = fm.mask(fm.box_draw(1, "cpu"), 8, 8).float()
+        pooled = pool_rows(x, pooling_matrix(torch.stack([torch.ones_like(mask), mask, 1 - mask], 1)))
         torch.testing.assert_close(pooled[:, inside], x.mean((2, 3)))
         assert not pooled[:, outside].any()
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from featuremining import FMError, UsageError, build, load, paths, records
+from featuremining import FMError, UsageError, build, engine, load, paths, records
+from featuremining.cost import operations
 from featuremining.recipes import recipe
 from featuremining.studies import Run
 
@@ -146,9 +147,76 @@ def test_a_training_that_goes_on_elsewhere_says_so(monkeypatch):
     assert [(e["epoch"], e["commit"]) for e in origin["resumed_elsewhere"]] == [(1, "b" * 40)]
 
 
-def test_a_precision_that_is_not_computed_is_refused():
-    with pytest.raises(UsageError, match="fp32 only"):
-        T.train(run(precision="bf16"), "cpu")
+def test_bf16_is_another_arithmetic_and_says_so():
+    plain, short = T.train(run(epochs=1), "cpu"), T.train(run(epochs=1, precision="bf16"), "cpu")
+    assert short.key != plain.key and short.provenance["precision"] == "bf16" and short.weights != plain.weights
+    assert short.curves["loss"][0] == pytest.approx(plain.curves["loss"][0], rel=0.05)
+    assert torch.load(paths.weights("smoke", short.key, 0), weights_only=True)["stem.0.0.weight"].dtype == torch.float32
+    with pytest.raises(UsageError, match="precision 'fp16'"):
+        T.train(run(precision="fp16"), "cpu")
+
+
+@pytest.mark.parametrize("methods", [FM2, (*FM2, {"name": "mixup"}), ({"name": "fm", "segmentation": "dropout"},)],
+                         ids=["fm", "fm+mixup", "draws in the step"])
+def test_several_seeds_at_once_equal_each_alone(methods):
+    """Steps in turn on one device: every seed's arithmetic is unchanged, also for a method that draws within its step."""
+    runs = [run(methods, epochs=2, seed=seed) for seed in (0, 1, 2)]
+    alone = [T.train(r, "cpu") for r in runs]
+    for record in alone:
+        paths.record("smoke", record.key, record.seed).unlink()
+    together = T.train_all(runs, "cpu", at_once=True)
+    assert [(r.weights, r.curves) for r in together] == [(r.weights, r.curves) for r in alone]
+    assert [r.provenance["beside"] for r in together] == [2, 2, 2] and alone[0].provenance["beside"] == 0
+
+
+def test_nothing_in_a_step_waits_for_a_number():
+    """What a CUDA graph asks for: no value is read from the device, and shapes are the same for every step."""
+    training = T.Training(run((*FM2, {"name": "mixup"})), torch.device("cpu"))
+    steps = [operations(lambda one=one: training.update(one)) for one in training.inputs()]
+    assert len(steps) == 3 and steps[1] == steps[2]
+    assert not {name for name in steps[0] if "_local_scalar_dense" in name or "nonzero" in name}
+
+
+def test_the_step_compiles_to_one_graph_for_any_box():
+    """torch.compile without a graph break, and no recompilation over three steps with other boxes; equal losses."""
+    plain, fused = (T.Training(run((*FM2, {"name": "mixup"})), torch.device("cpu")) for _ in range(2))
+    graphs = []
+    torch._dynamo.reset()
+    backend = lambda graph, _: graphs.append(1) or graph  # noqa: E731
+    fused.forward = torch.compile(fused.forward, fullgraph=True, dynamic=False, backend=backend)
+    for one in plain.inputs():
+        torch.testing.assert_close(fused.update(one), plain.update(one), rtol=1e-6, atol=1e-6)
+    assert len(graphs) == 1
+
+
+def test_a_graph_takes_every_step_once(monkeypatch):
+    """The bookkeeping of captured steps, with a stand-in that replays the Python step: an epoch equals the plain one."""
+    class Replayed:
+        def replay(self):
+            self.result.copy_(self.step(self.static))
+
+    def captured(self, inputs):     # a capture computes nothing
+        graph = Replayed()
+        graph.step, graph.static = self.step, {name: t.clone() for name, t in inputs.items()}
+        graph.result = torch.empty(len(one_training.names))
+        return graph, graph.static, graph.result
+
+    monkeypatch.setattr(engine.Graphed, "_capture", captured)
+    plain, one_training = (T.Training(run(), torch.device("cpu")) for _ in range(2))
+    graphed = engine.Graphed(one_training.update, None)
+    for _ in range(2):
+        for a, b in zip(plain.inputs(), one_training.inputs(), strict=True):
+            assert torch.equal(plain.update(a), graphed(b))
+    assert len(graphed.graphs) == 1 and graphed.calls.total() == 6
+    assert T.digest(plain.model.state_dict()) == T.digest(one_training.model.state_dict())
+
+
+def test_engines_that_are_not_there():
+    assert engine.resolve("auto", torch.device("cpu")) == "eager"
+    with pytest.raises(UsageError, match="needs a GPU"):
+        engine.resolve("graph", torch.device("cpu"))
+    with pytest.raises(UsageError, match="engine 'warp'"):
+        engine.resolve("warp", torch.device("cpu"))
 
 
 def test_a_device_that_is_not_there():

@@ -19,7 +19,8 @@ _HOME = {
     "plan": "studies", "load_cells": "studies", "read_records": "records",
     "FMError": "errors", "UsageError": "errors",
 }
-_MODULES = ("tables", "figures", "verdicts", "studies", "records", "recipes", "paths", "notebook", "train")
+_MODULES = ("tables", "figures", "verdicts", "studies", "records", "recipes", "paths", "notebook", "train",
+            "engine", "cost")
 __all__ = [*_HOME, *_MODULES]
 
 

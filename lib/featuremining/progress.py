@@ -18,13 +18,13 @@ def clock(seconds: float) -> str:
 
 
 class Report:
-    """Follows one training of ``epochs`` epochs of ``steps`` steps, from ``done`` epochs on."""
+    """Follows one training of ``epochs`` epochs of ``steps`` steps, from ``done`` epochs on. ``alone`` it may draw a bar."""
 
-    def __init__(self, title: str, epochs: int, steps: int, done: int = 0):
-        self.title, self.epochs, self.steps, self.first = title, epochs, steps, done
+    def __init__(self, title: str, epochs: int, steps: int, done: int = 0, alone: bool = True):
+        self.title, self.epochs, self.steps, self.first, self.alone = title, epochs, steps, done, alone
         self.began = time.monotonic()
         self.bar = None
-        if sys.stdout.isatty():
+        if alone and sys.stdout.isatty():
             self.bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                                 TextColumn("{task.fields[note]}"), console=Console(file=sys.stdout))
             self.task = self.bar.add_task(title, total=epochs * steps, completed=done * steps, note="")
@@ -48,7 +48,8 @@ class Report:
         if self.bar:
             self.bar.update(self.task, description=f"{self.title}  {text}")
         else:
-            print(f"{text}  {clock(self.left(epoch + 1, 0))} left", flush=True)
+            who = "" if self.alone else f"{self.title}: "
+            print(f"{who}{text}  {clock(self.left(epoch + 1, 0))} left", flush=True)
 
     def close(self) -> None:
         if self.bar:

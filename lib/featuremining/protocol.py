@@ -4,7 +4,7 @@ A step takes a model and a `Batch` and gives an `Outcome`. `plain_step` is ordin
 the step it wraps as ``inner``. What must be remembered between before and after is a local variable.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial, reduce
 from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .errors import UsageError, choose
 
-Pooling = Callable[[Tensor], Tensor]    # (B, C, H, W) -> (B, R, C), R poolings at once; row 0 is the global average
+Pooling = Callable[[Tensor], Tensor]    # (B, C, H, W) -> (B, R, C), R poolings at once; on the last map row 0 is its mean
 
 
 class Batch(NamedTuple):
@@ -23,6 +23,7 @@ class Batch(NamedTuple):
     x: Tensor                           # (B, 3, H, W), normalised
     y: Tensor                           # (B, K), class probabilities: one-hot rows unless a method mixed them
     pools: Mapping[int, Pooling] = {}   # stage -> how to pool that stage's map, where a method asks for more than the mean
+    drawn: Mapping[str, Tensor] = {}    # this step's share of what `Method.draw` drew ahead; empty: methods draw for themselves
 
 
 class Trace(NamedTuple):
@@ -31,7 +32,7 @@ class Trace(NamedTuple):
     maps: tuple[Tensor, ...]            # one (B, C, H, W) feature map per stage, shallow to deep
     pooled: Tensor                      # (B, D), what the classifier reads
     logits: Tensor                      # (B, K)
-    parts: Mapping[int, Tensor] = {}    # stage -> (B, R, C), the poolings that the batch asked for
+    parts: Mapping[int, Tensor] = {}    # stage -> (B, R, C), the poolings that the batch asked for, without the mean above
 
 
 class Outcome(NamedTuple):
@@ -76,6 +77,15 @@ class Method(nn.Module):
     def at(self, progress: float) -> None:
         """Each epoch, with progress in [0, 1): schedules."""
 
+    def draw(self, steps: int, batch: int, sizes: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        """Random numbers of many steps at once, on the CPU: name -> (steps, ...). One step's share comes back in
+        ``Batch.drawn``. ``batch`` is the largest batch, ``sizes`` the (H, W) of every stage's map.
+
+        What is drawn here costs a step nothing, is equal on every device and follows from (seed, epoch) alone. Noise as
+        large as activations is drawn within the step instead.
+        """
+        return {}
+
     def step(self, inner: Step, model: nn.Module, batch: Batch) -> Outcome:
         """Wrap one training step."""
         return inner(model, batch)
@@ -89,9 +99,18 @@ class Method(nn.Module):
         return sum(self.step(plain_step, model, batch).losses.values())
 
 
+def split_first(pooled: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, R, C) -> (B, C), the global average in row 0, and the other rows (B, R - 1, C)."""
+    first, others = pooled.split([1, pooled.shape[1] - 1], dim=1)       # its backward is one concatenation
+    return first.squeeze(1), others
+
+
 def soft_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy of (..., B, K) logits with (B, K) probability rows, averaged over the batch: shape (...)."""
-    return -(y * logits.log_softmax(-1)).sum(-1).mean(-1)
+    """Cross-entropy of (..., B, K) logits with (B, K) probability rows, averaged over the batch: shape (...).
+
+    Computed in the precision of ``y``, also where the logits are bfloat16.
+    """
+    return (y * logits.to(y.dtype).log_softmax(-1)).sum((-2, -1)) * (-1 / len(y))
 
 
 def plain_step(model: nn.Module, batch: Batch) -> Outcome:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from .errors import choose
 
 TIERS = ("smoke", "short", "full")
+PRECISIONS = ("fp32", "bf16")                   # bf16: convolutions and products under autocast; another arithmetic
 SEEDS = {"smoke": 1, "short": 1, "full": 4}     # trainings a cell wants; the paper averages over 4
 
 

@@ -5,21 +5,25 @@ import json
 import math
 import os
 import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
+from itertools import islice
 
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from . import checkpoint, paths, provenance, records
+from . import checkpoint, engine, paths, provenance, records
 from .datasets import DataSet, load
 from .datasets.loader import Loader, evaluation_batches
-from .errors import FMError, UsageError
+from .errors import FMError, UsageError, choose
 from .methods import make
 from .models import build, options_of
 from .progress import Report
-from .protocol import Batch, Method, Outcome, compose
-from .recipes import recipe
+from .protocol import Batch, Method, compose
+from .recipes import PRECISIONS, recipe
 from .studies import Run
 
 
@@ -45,6 +49,21 @@ def deterministic() -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
+def arithmetic(device: torch.device, precision: str) -> torch.autocast:
+    """Where convolutions and products are computed in a recipe's precision; weights and losses stay fp32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=choose("precision", precision, PRECISIONS) == "bf16")
+
+
+@torch.no_grad()
+def map_sizes(model: nn.Module, images: Tensor) -> list[tuple[int, int]]:
+    """(H, W) of every stage's map for (B, 3, H, W) images."""
+    training = model.training
+    model.eval()
+    sizes = [tuple(m.shape[2:]) for m in model.trace(images).maps]
+    model.train(training)
+    return sizes
+
+
 def digest(state: dict[str, Tensor]) -> str:
     """sha256 of a state dict: names, then bytes."""
     h = hashlib.sha256()
@@ -55,12 +74,13 @@ def digest(state: dict[str, Tensor]) -> str:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: DataSet, device: torch.device) -> tuple[float, float]:
+def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: str = "fp32") -> tuple[float, float]:
     """Test top-1 in percent and mean cross-entropy of the model alone, as at deployment."""
     model.eval()
     right, loss = torch.zeros((), device=device), torch.zeros((), device=device)
     for x, y in evaluation_batches(data.test_x, data.test_y, data.mean, data.std, device):
-        logits = model(x)
+        with arithmetic(device, precision):
+            logits = model(x).float()
         right += (logits.argmax(1) == y).sum()
         loss += nn.functional.cross_entropy(logits, y, reduction="sum")
     n = len(data.test_y)
@@ -70,27 +90,46 @@ def evaluate(model: nn.Module, data: DataSet, device: torch.device) -> tuple[flo
 class Training:
     """One run as objects: data, network, methods, optimiser, loader, and the log of finished epochs."""
 
-    def __init__(self, run: Run, device: torch.device):
+    def __init__(self, run: Run, device: torch.device, engine_name: str = "auto", beside: int = 0):
         self.run, self.device, self.recipe = run, device, run.recipe
-        if self.recipe.precision != "fp32":
-            raise UsageError(f"The trainer computes in fp32 only; the recipe asks for {self.recipe.precision}.")
-        self.here = provenance.environment(device)      # of this process; a later commit is not the code that runs
+        self.engine = engine.resolve(engine_name, device)
+        self.here = {**provenance.environment(device), "engine": self.engine, "beside": beside}     # of this process
         self.environments = [{"epoch": 0, **self.here}]
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.data = load(run.dataset)
+        self.random = checkpoint.random_state()         # for what draws within its step; all else follows from (seed, epoch)
+        with self.active():
+            self._build()
+        self.log: dict[str, list[float]] = {}
+        self.seconds, self.resumed = 0.0, 0
+
+    def _build(self) -> None:
+        run, r, device = self.run, self.recipe, self.device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        self.data = load(run.dataset)
         torch.manual_seed(run.seed)                     # the network first: equal seeds start from equal weights
         self.model = build(run.network, len(self.data.classes), **run.options).to(device, memory_format=torch.channels_last)
         self.methods = nn.ModuleList(make(**settings).prepare(self.model) for settings in run.methods).to(device)
         self.step = compose(self.methods)
-        r = self.recipe
         sampler = self.methods[0].sampler(self.data.train_y, r.batch) if len(self.methods) else None
         self.loader = Loader(self.data.train_x, self.data.train_y, len(self.data.classes), self.data.mean, self.data.std,
                              device=device, batch=r.batch, seed=run.seed, pad=r.pad, flip=r.flip, sampler=sampler)
+        self.sizes = map_sizes(self.model, torch.zeros(1, 3, *self.loader.size, device=device))
+        self.lr = torch.tensor(r.lr, device=device)     # a tensor, and never another: a captured step reads it where it lies
         parameters = [*self.model.parameters(), *self.methods.parameters()]
-        self.optimizer = torch.optim.SGD(parameters, r.lr, r.momentum, weight_decay=r.weight_decay, nesterov=r.nesterov)
-        self.log: dict[str, list[float]] = {}
-        self.seconds, self.resumed = 0.0, 0
+        self.optimizer = torch.optim.SGD(parameters, self.lr, r.momentum, weight_decay=r.weight_decay, nesterov=r.nesterov,
+                                         fused=True)
+        if self.engine == "compile":
+            self.forward = torch.compile(self.forward, fullgraph=True, dynamic=False)
+        self.advance = self.update if self.stream is None or self.engine == "eager" else engine.Graphed(self.update, self.stream)
+
+    @contextmanager
+    def active(self):
+        """Work goes on with this training's own random state and, on a GPU, to its own stream, so that several fill it."""
+        checkpoint.set_random_state(self.random)
+        with nullcontext() if self.stream is None else torch.cuda.stream(self.stream):
+            yield
+        self.random = checkpoint.random_state()
 
     @property
     def path(self):
@@ -98,7 +137,7 @@ class Training:
 
     def state(self) -> dict:
         return {"model": self.model.state_dict(), "methods": self.methods.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "loader": self.loader.state_dict(), "random": checkpoint.random_state(), "log": self.log, "seconds": self.seconds,
+                "loader": self.loader.state_dict(), "random": self.random, "log": self.log, "seconds": self.seconds,
                 "resumed": self.resumed, "resolved": self.resolved(), "environments": self.environments}
 
     def resume(self) -> None:
@@ -110,7 +149,9 @@ class Training:
             raise FMError(f"{self.path} was begun under other settings or defaults: delete it to start this run over.")
         for name in ("model", "methods", "optimizer", "loader"):
             getattr(self, name).load_state_dict(state[name])
-        checkpoint.set_random_state(state["random"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr
+        self.random = state["random"]
         self.log, self.seconds, self.resumed = state["log"], state["seconds"], state["resumed"] + 1
         self.environments = state["environments"]
         if {**self.environments[-1], "epoch": 0} != {**self.here, "epoch": 0}:      # allowed, but then bits may differ: on record
@@ -121,36 +162,53 @@ class Training:
         """Every setting with its value: what the declared run meant under today's defaults."""
         return resolved(self.run, self.model, self.methods)
 
-    def update(self, x: Tensor, y: Tensor) -> tuple[Outcome, Tensor]:
-        """One step of the optimiser on a batch: what the methods made of it, and the total loss."""
-        out = self.step(self.model, Batch(x, y))
-        loss = sum(out.losses.values())
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return out, loss
+    def forward(self, x: Tensor, y: Tensor, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The total loss of a batch, under its terms, what the methods log, and training accuracy in percent."""
+        with arithmetic(self.device, self.recipe.precision):
+            out = self.step(self.model, Batch(x, y, drawn=drawn))
+        right = (out.trace.logits.argmax(1) == out.batch.y.argmax(1)).to(y.dtype).mean()
+        return {"loss": torch.stack(list(out.losses.values())).sum(), **out.losses, **out.logs, "train_acc": 100 * right}
 
-    def one_epoch(self, report: Report) -> dict[str, float]:
-        """Means over the epoch of every loss and log, training and test accuracy."""
+    def update(self, inputs: engine.Inputs) -> Tensor:
+        """One step of the optimiser: ``inputs`` are the loader's ``pick`` and what the methods drew. Gives the values of
+        `forward` as one vector in the order of ``self.names``; no number leaves the device."""
+        drawn = {name: t for name, t in inputs.items() if name != "pick"}
+        seen = self.forward(*self.loader.images(inputs["pick"]), drawn)
+        self.optimizer.zero_grad(set_to_none=True)
+        seen["loss"].backward()
+        self.optimizer.step()
+        self.names = tuple(seen)
+        return torch.stack([value.detach() for value in seen.values()])
+
+    def inputs(self) -> Iterator[engine.Inputs]:
+        """What the steps of the rest of this epoch are made of. The methods' random numbers follow from (seed, epoch)."""
+        drawn: dict[str, Tensor] = {}
+        first = self.loader.position
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.run.seed * 1_000_003 + self.loader.epoch)      # the CPU's alone
+            for method in self.methods:
+                drawn |= method.draw(len(self.loader), self.recipe.batch, self.sizes)
+        drawn = {name: t.to(self.device) for name, t in drawn.items()}
+        for i, pick in enumerate(self.loader.picks(), first):
+            yield {"pick": pick, **{name: t[i] for name, t in drawn.items()}}
+
+    def one_epoch(self, report: Report) -> Generator[None, None, dict[str, float]]:
+        """Pauses after every step. Returns means over the epoch of every loss and log, training and test accuracy."""
         epoch = self.loader.epoch
         self.model.train()
         self.methods.train()
         for method in self.methods:
             method.at(epoch / self.recipe.epochs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate(epoch)
-        sums: dict[str, Tensor] = {}
-        images = 0
-        for i, (x, y) in enumerate(self.loader, 1):
-            out, loss = self.update(x, y)
-            right = (out.trace.logits.argmax(1) == out.batch.y.argmax(1)).to(loss.dtype).mean()
-            seen = {"loss": loss, **out.losses, **out.logs, "train_acc": 100 * right}
-            for name, value in seen.items():        # on the device: no waiting for a number inside the step
-                sums[name] = sums.get(name, 0) + value.detach() * len(x)
-            images += len(x)
+        self.lr.fill_(self.recipe.rate(epoch))
+        sums, images = 0, 0
+        for i, inputs in enumerate(self.inputs(), 1):
+            n = len(inputs["pick"])
+            sums, images = sums + self.advance(inputs) * n, images + n
             report.step(epoch, i)
-        row = {name: float(f"{value.item() / images:.6g}") for name, value in sums.items()}
-        accuracy, test_loss = evaluate(self.model, self.data, self.device)
+            yield
+        sums = dict(zip(self.names, sums.tolist(), strict=True))
+        row = {name: float(f"{value / images:.6g}") for name, value in sums.items()}
+        accuracy, test_loss = evaluate(self.model, self.data, self.device, self.recipe.precision)
         if not (math.isfinite(row["loss"]) and math.isfinite(test_loss)):
             raise FMError(f"{self.run.id} diverged in epoch {epoch + 1} (loss {row['loss']}, on the test images {test_loss}). "
                           "Nothing was recorded and the checkpoint before it is kept. Try a lower learning rate or a warm-up.")
@@ -195,15 +253,16 @@ def outdated(record: records.Record) -> str:
 
 
 def repeats(device: torch.device) -> bool:
-    """Whether two equal trainings (ResNet-20 with Feature Mining, three steps on embedded data) give equal bits here."""
+    """Whether two equal trainings (ResNet-20 with Feature Mining, a few steps on embedded data) give equal bits here."""
     deterministic()
     run = Run("parts", "resnet20", ({"name": "fm"},), recipe("resnet20", "smoke"), "smoke", 0)
-    return len({digest(_few_steps(Training(run, device), 3)) for _ in range(2)}) == 1
+    return len({digest(_few_steps(Training(run, device), 5)) for _ in range(2)}) == 1
 
 
 def _few_steps(training: "Training", n: int) -> dict[str, Tensor]:
-    for (x, y), _ in zip(training.loader, range(n), strict=False):
-        training.update(x, y)
+    with training.active():
+        for inputs, _ in zip(training.inputs(), range(n), strict=False):
+            training.advance(inputs)
     return training.model.state_dict()
 
 
@@ -220,36 +279,69 @@ def recorded(run: Run) -> records.Record | None:
     return record
 
 
-def train(run: Run, device: str = "auto") -> records.Record:
+def train(run: Run, device: str = "auto", engine_name: str = "auto") -> records.Record:
     """Train ``run`` unless its record exists; resume where a killed process left off. Returns the record.
 
     Writes the record under `paths.runs` and the trained network's state under `paths.weights`. Raises `FMError` when the
     loss is no longer finite, the data or the disk fails, or another process is at the same run.
     """
-    if done := recorded(run):
-        return done
+    return train_all([run], device, engine_name)[0]
+
+
+def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "auto", at_once: bool | None = None
+              ) -> list[records.Record]:
+    """`train` for several runs. ``at_once`` takes a step of each in turn, as a GPU does that one small network can't fill
+    (default there); else one run after another. Each run's arithmetic is what it is alone."""
     target = pick_device(device)
+    missing = [run for run in runs if not recorded(run)]
+    at_once = target.type == "cuda" if at_once is None else at_once
+    for group in [missing] if at_once and missing else [[run] for run in missing]:
+        with ExitStack() as held:
+            for run in group:
+                held.enter_context(_alone(run))
+            _train([run for run in group if not recorded(run)], target, engine_name)
+    return [recorded(run) for run in runs]
+
+
+@contextmanager
+def _alone(run: Run):
+    """Keeps other processes from the same run."""
     lock = paths.checkpoint(run.tier, run.key, run.seed).with_suffix(".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=0):
-            return recorded(run) or _train(run, target)
+            yield
     except Timeout:
         raise FMError(f"Another process is training {run.id}; wait for it or stop it.") from None
 
 
-def _train(run: Run, device: torch.device) -> records.Record:
+def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
     deterministic()
-    training = Training(run, device)
+    trainings = [Training(run, device, engine_name, len(runs) - 1) for run in runs]
+    going = {training: _carry_out(training, alone=len(runs) == 1) for training in trainings}
+    while going:
+        turn = 1 if len(going) > 1 else None            # in steps; the last one left trains to its end
+        for training, steps in list(going.items()):
+            with training.active():
+                if not turn or not sum(1 for _ in islice(steps, turn)):
+                    deque(steps, maxlen=0)
+                    del going[training]
+
+
+def _carry_out(training: Training, alone: bool) -> Iterator[None]:
+    """The whole training; pauses after every step."""
+    run = training.run
     training.resume()
-    report = Report(run.id, run.recipe.epochs, len(training.loader), training.loader.epoch)
+    checkpoint.set_random_state(training.random)
+    report = Report(run.id, run.recipe.epochs, len(training.loader), training.loader.epoch, alone)
     try:
         while training.loader.epoch < run.recipe.epochs:
             epoch, began = training.loader.epoch, time.monotonic()
-            row = training.one_epoch(report)
+            row = yield from training.one_epoch(report)
             for name, value in row.items():
                 training.log.setdefault(name, []).append(value)
             training.seconds += time.monotonic() - began
+            training.random = checkpoint.random_state()
             checkpoint.save(training.path, training.state())
             report.epoch(epoch, row)
     finally:
@@ -258,4 +350,3 @@ def _train(run: Run, device: torch.device) -> records.Record:
     checkpoint.save(paths.weights(run.tier, run.key, run.seed), training.model.state_dict())
     records.write(record, paths.record(run.tier, run.key, run.seed))
     training.path.unlink()
-    return record

@@ -33,22 +33,33 @@ class Loader:
     def load_state_dict(self, state: dict) -> None:
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The rest of the current epoch; the state is that of the batch after the one that was given last."""
+    def picks(self) -> Iterator[Tensor]:
+        """The rest of the current epoch as (B, 4) int64 rows of image, top, left, mirror: all that a batch is made of, on
+        the device from the start of the epoch. The state is that of the batch after the one that was given last."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         batches = self.sampler(generator)
         sizes = [len(batch) for batch in batches]
         drawn = augment.draw(sum(sizes), self.pad, self.flip, generator)
-        drawn = [augment.Draw(*parts) for parts in zip(*(t.to(self.store.device).split(sizes) for t in drawn), strict=True)]
-        for i in range(self.position, len(batches)):
-            index = batches[i].to(self.store.device)
-            self.epoch, self.position = (self.epoch, i + 1) if i + 1 < len(batches) else (self.epoch + 1, 0)
-            x = augment.normalise(augment.crop_flip(self.store, index, drawn[i], *self.size), self.mean, self.std)
-            yield x, self.one_hot[self.labels[index]]
+        picks = torch.stack([torch.cat(batches), *drawn], dim=1).to(self.store.device).split(sizes)
+        for i in range(self.position, len(picks)):
+            self.epoch, self.position = (self.epoch, i + 1) if i + 1 < len(picks) else (self.epoch + 1, 0)
+            yield picks[i]
+
+    def images(self, pick: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch (x, y) that the rows of ``pick`` describe; static shapes, nothing leaves the device."""
+        index, top, left, mirror = pick.unbind(1)
+        drawn = augment.Draw(top, left, mirror.bool())
+        x = augment.normalise(augment.crop_flip(self.store, index, drawn, *self.size), self.mean, self.std)
+        return x, self.one_hot[self.labels[index]]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The rest of the current epoch as batches."""
+        return map(self.images, self.picks())
 
 
-def evaluation_batches(images: Tensor, labels: Tensor, mean, std, device="cpu", batch: int = 250):
+def evaluation_batches(images: Tensor, labels: Tensor, mean, std, device="cpu", batch: int | None = None):
     """Normalised test images and integer labels, in order, without augmentation."""
+    batch = batch or (1000 if torch.device(device).type == "cuda" else 250)     # a GPU waits for launches, a CPU for its cache
     mean, std = (torch.tensor(v, device=device) for v in (mean, std))
     for x, y in zip(images.split(batch), labels.split(batch), strict=True):
         yield augment.normalise(x.to(device), mean, std), y.to(device)

@@ -8,7 +8,7 @@ GAP(X * M) is a product of X with the row M / HW. So whole, inside and outside a
 Every shape is the same for every box.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -54,13 +54,12 @@ def box_mask(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor], height: int, wi
     return (in_y[:, :, None] & in_x[:, None, :]).flatten(1)
 
 
-def pooling_matrix(first: Tensor, second: Tensor, masked_mean: bool = False) -> Tensor:
-    """Masks (n, HW) of the two parts -> rows (n, 3, HW) that pool whole, first and second part.
+def pooling_matrix(masks: Tensor, masked_mean: bool = False) -> Tensor:
+    """Masks (..., R, HW) -> rows of the same shape whose product with a map pools every part of it.
 
     Divided by HW as the paper's GAP does, or (``masked_mean``) by each part's own area.
     """
-    rows = torch.stack([torch.ones_like(first), first, second], dim=1)
-    return rows / (rows.sum(-1, keepdim=True).clamp(min=1) if masked_mean else rows.shape[-1])
+    return masks / (masks.sum(-1, keepdim=True).clamp(min=1) if masked_mean else masks.shape[-1])
 
 
 def pool_rows(feature_map: Tensor, rows: Tensor) -> Tensor:
@@ -153,9 +152,9 @@ class FeatureMining(Method):
         self.stages = tuple(range(count - self.layers, count))
         if not set(self.detach_stages) <= set(self.stages):
             raise UsageError(f"fm: detach_stages={self.detach_stages}, but the stages that are mined are {self.stages}.")
-        self.parts, self.heads, self.necks = {}, nn.ModuleDict(), nn.ModuleDict()
+        self.parts, self.last, self.heads, self.necks = {}, count - 1, nn.ModuleDict(), nn.ModuleDict()
         for stage in self.stages:
-            last, width = stage == count - 1, model.channels[stage]
+            last, width = stage == self.last, model.channels[stage]
             self.parts[stage] = ("inside", "outside") if last or not self.full_head else ("inside", "outside", "whole")
             if not last and self.tap == "post_bnrelu":
                 self.necks[f"bn{stage}"] = nn.BatchNorm2d(width)
@@ -173,7 +172,7 @@ class FeatureMining(Method):
             raise UsageError("fm: share_fc='main' needs a classifier that reads the globally pooled last map.")
         return self.to(next(model.head.parameters()).device)
 
-    def draw(self, n: int, device) -> Tensor:
+    def box_draw(self, n: int, device) -> Tensor:
         """(n, 3): the relative side sqrt(1 - lambda) and the position (u_x, u_y) of n boxes, equation (2)."""
         lam, at = torch.rand(n, 1, device=device), torch.rand(n, 2, device=device)
         if self.area is not None:
@@ -199,6 +198,36 @@ class FeatureMining(Method):
         keep = torch.rand(n, *ones, device=like.device) if self.keep is None else self.keep
         return (torch.rand(shape, device=like.device) < keep).to(like.dtype)
 
+    def boxes(self, n: int, height: int, width: int, shared: Tensor | None, device) -> tuple[Tensor, Tensor]:
+        """Masks (n, HW) of the two parts; ``shared`` (n, 3) are relative boxes that another stage uses too."""
+        first = self.mask(self.box_draw(n, device) if shared is None else shared, height, width).float()
+        if self.segmentation != "noncomplementary":
+            return first, 1 - first
+        other = self.mask(self.box_draw(n, device), height, width).float()
+        return first, other if self.second == "inside" else 1 - other
+
+    def draw(self, steps: int, batch: int, sizes) -> dict[str, Tensor]:
+        """One box per step and stage, as the pooling rows (steps, R, HW) it stands for. Boxes per image and noise per
+        element are drawn within the step."""
+        if self.per_sample or self.segmentation in ("dropout", "channel"):
+            return {}
+        shared, drawn = self.box_draw(steps, "cpu") if self.share_box else None, {}
+        for stage in self.stages:
+            first, second = self.boxes(steps, *sizes[stage], shared, "cpu")
+            name = f"fm.stage{stage + 1}"
+            drawn |= {f"{name}.rows": self.rows(stage, first, second),
+                      f"{name}.area": first.mean(-1), f"{name}.empty": (first.sum(-1) == 0).float()}
+        return drawn
+
+    def rows(self, stage: int, first: Tensor, second: Tensor) -> Tensor:
+        """Masks (..., HW) of the two parts -> (..., R, HW): what pools the parts of this stage in their order, on the last
+        stage after the whole map, which the network's classifier reads."""
+        masks = {"whole": torch.ones_like(first), "inside": first, "outside": second}
+        return pooling_matrix(torch.stack([masks[name] for name in self._order(stage)], dim=-2), self.pool == "masked_mean")
+
+    def _order(self, stage: int) -> tuple[str, ...]:
+        return ("whole", *self.parts[stage]) if stage == self.last else self.parts[stage]
+
     def segments(self, x: Tensor, shared: Tensor | None) -> tuple[Tensor, Tensor]:
         """Masks of the two parts of a (B, C, H, W) map: (n, HW), or (n, C) by channel, or (n, C, HW) by element."""
         channels, height, width = x.shape[1:]
@@ -208,44 +237,45 @@ class FeatureMining(Method):
         elif self.segmentation == "dropout":
             first = self._points((n, height * width) if self.dropout_shape == "position" else (n, channels, height * width), x)
         else:
-            first = self.mask(self.draw(n, x.device) if shared is None else shared, height, width).to(x.dtype)
-        if self.segmentation != "noncomplementary":
-            return first, 1 - first
-        other = self.mask(self.draw(n, x.device), height, width).to(x.dtype)
-        return first, other if self.second == "inside" else 1 - other
+            return tuple(mask.to(x.dtype) for mask in self.boxes(n, height, width, shared, x.device))
+        return first, 1 - first
 
-    def pooled(self, x: Tensor, stage: int, shared: Tensor | None, logs: dict) -> Tensor:
-        """(B, C, H, W) -> (B, 3, C): whole, first and second part of the map, each pooled to a vector."""
+    def pooled(self, x: Tensor, stage: int, drawn: Mapping[str, Tensor], shared: Tensor | None, logs: dict) -> Tensor:
+        """(B, C, H, W) -> (B, R, C): the parts of the map, each pooled to a vector; on the last stage after the whole map."""
         if f"bn{stage}" in self.necks:
             x = F.relu(self.necks[f"bn{stage}"](x))
-        first, second = self.segments(x, shared)
-        logs[f"fm.stage{stage + 1}.area"] = first.mean()
-        logs[f"fm.stage{stage + 1}.empty"] = (first.sum(-1) == 0).to(x.dtype).mean()
+        name = f"fm.stage{stage + 1}"
+        if f"{name}.rows" in drawn:
+            logs |= {f"{name}.{what}": drawn[f"{name}.{what}"] for what in ("area", "empty")}
+            rows = drawn[f"{name}.rows"][None].to(x.dtype)
+        else:
+            first, second = self.segments(x, shared)
+            logs |= {f"{name}.area": first.mean(), f"{name}.empty": (first.sum(-1) == 0).to(x.dtype).mean()}
+            if self.segmentation == "channel":
+                return self._by_channel(x, stage, first, second)
+            rows = self.rows(stage, first, second)
         if f"conv{stage}" in self.necks:
-            return self._adapted(x, stage, first, second)
-        if self.segmentation == "channel":
-            whole = x.mean((2, 3))
-            return torch.stack([whole, whole * first, whole * second], dim=1)
-        if first.dim() == 3:                                    # one mask per channel: a (3, HW) product for each
-            rows = pooling_matrix(first.flatten(0, 1), second.flatten(0, 1), self.pool == "masked_mean")
-            rows = rows.unflatten(0, first.shape[:2])           # (n, C, 3, HW)
-            if len(rows) == 1:
-                return torch.einsum("bcp,crp->brc", x.flatten(2), rows[0])
-            return torch.einsum("bcp,bcrp->brc", x.flatten(2), rows)
-        return pool_rows(x, pooling_matrix(first, second, self.pool == "masked_mean"))
+            masks = (rows > 0).to(x.dtype).unflatten(-1, x.shape[2:])           # (n, R, H, W), or (n, C, R, H, W) by element
+            return self._adapted(x, stage, masks.unsqueeze(2).unbind(1) if masks.dim() == 4 else masks.unbind(2))
+        if rows.dim() == 4:                                     # (n, C, R, HW): one mask per channel
+            x = x.flatten(2)
+            return torch.einsum("bcp,crp->brc", x, rows[0]) if len(rows) == 1 else torch.einsum("bcp,bcrp->brc", x, rows)
+        return pool_rows(x, rows)
 
-    def _adapted(self, x: Tensor, stage: int, first: Tensor, second: Tensor) -> Tensor:
+    def _by_channel(self, x: Tensor, stage: int, first: Tensor, second: Tensor) -> Tensor:
+        """Part of the channels of the map each; masks (n, C)."""
+        masks = {"whole": torch.ones_like(first), "inside": first, "outside": second}
+        if f"conv{stage}" in self.necks:
+            return self._adapted(x, stage, [masks[name][:, :, None, None] for name in self._order(stage)])
+        return x.mean((2, 3))[:, None] * torch.stack([masks[name] for name in self._order(stage)], dim=1)
+
+    def _adapted(self, x: Tensor, stage: int, masks: Sequence[Tensor]) -> Tensor:
         """Convolutions stand between mask and pooling here, so this option alone builds the masked maps."""
-        shape = {2: (-1, 1, *x.shape[2:]), 3: (-1, *x.shape[1:])}[first.dim()]
-        masks = [(m[:, :, None, None] if self.segmentation == "channel" else m.view(shape)) for m in (first, second)]
         branches = self.necks[f"conv{stage}"]
-        parts = [branch(x * m).mean((2, 3)) for branch, m in zip(branches, masks, strict=False)]
-        whole = branches[2](x).mean((2, 3)) if len(branches) > 2 else torch.zeros_like(parts[0])
-        return torch.stack([whole, *parts], dim=1)
+        return torch.stack([branch(x * mask).mean((2, 3)) for branch, mask in zip(branches, masks, strict=True)], dim=1)
 
-    def logits(self, model, stage: int, pooled: Tensor) -> Tensor:
-        """(B, 3, C) pooled parts -> (heads, B, K)."""
-        parts = pooled[:, 1:] if len(self.parts[stage]) == 2 else pooled.roll(-1, dims=1)      # inside, outside, whole
+    def logits(self, model, stage: int, parts: Tensor) -> Tensor:
+        """(B, n, C) pooled parts -> (n, B, K)."""
         parts = parts.detach() if stage in self.detach_stages else parts
         return self.heads[str(stage)](parts) if str(stage) in self.heads else model.head(parts.transpose(0, 1))
 
@@ -253,10 +283,13 @@ class FeatureMining(Method):
         if not self.stages:
             return inner(model, batch)
         logs: dict[str, Tensor] = {}
-        shared = self.draw(len(batch.x) if self.per_sample else 1, batch.x.device) if self.share_box else None
-        pools = {stage: partial(self.pooled, stage=stage, shared=shared, logs=logs) for stage in self.stages}
+        shared = None
+        if self.share_box and f"fm.stage{self.last + 1}.rows" not in batch.drawn:
+            shared = self.box_draw(len(batch.x) if self.per_sample else 1, batch.x.device)
+        pools = {stage: partial(self.pooled, stage=stage, drawn=batch.drawn, shared=shared, logs=logs) for stage in self.stages}
         out = inner(model, batch._replace(pools={**batch.pools, **pools}))
-        logits = torch.cat([self.logits(model, stage, out.trace.parts[stage]) for stage in self.stages])
+        heads = [self.logits(model, stage, out.trace.parts[stage]) for stage in self.stages]
+        logits = torch.cat(heads) if len(heads) > 1 else heads[0]
         values = soft_cross_entropy(logits, out.batch.y)                        # (heads,), equation (4) term by term
         if self.weights is not None:
             values = values * torch.tensor(self.weights, device=values.device, dtype=values.dtype)

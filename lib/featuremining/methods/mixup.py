@@ -33,7 +33,14 @@ class Mixup(Method):
         if not self.alpha > 0:
             raise UsageError(f"mixup: alpha must be positive, got {self.alpha}.")
 
+    def draw(self, steps: int, batch: int, sizes) -> dict[str, Tensor]:
+        lam = torch.distributions.Beta(float(self.alpha), float(self.alpha)).sample((steps,))
+        return {"mixup.lam": lam, "mixup.noise": torch.rand(steps, batch)}
+
     def step(self, inner, model, batch: Batch) -> Outcome:
-        a = torch.full((), float(self.alpha), device=batch.x.device)
-        lam = torch.distributions.Beta(a, a, validate_args=False).sample()
-        return inner(model, mix(batch, lam, torch.randperm(len(batch.x), device=batch.x.device)))
+        """The order of a batch's noise is a uniform permutation of it, whatever its size."""
+        if "mixup.lam" not in batch.drawn:
+            alone = {name: t[0].to(batch.x.device) for name, t in self.draw(1, len(batch.x), ()).items()}
+            batch = batch._replace(drawn={**batch.drawn, **alone})
+        partner = batch.drawn["mixup.noise"][: len(batch.x)].argsort()
+        return inner(model, mix(batch, batch.drawn["mixup.lam"], partner))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ..protocol import Pooling, Trace
+from ..protocol import Pooling, Trace, split_first
 
 
 class StagedNet(nn.Module):
@@ -25,10 +25,13 @@ class StagedNet(nn.Module):
         return self.head(self.pool(self.maps(x)[-1]).flatten(1))
 
     def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}) -> Trace:
-        """A forward pass that keeps the maps. Where a method pools the last map, row 0 is the global average, so the map
-        is read once for the classifier and the method together."""
+        """A forward pass that keeps the maps. Where a method pools the last map, the first of its rows is the global average,
+        so the map is read once for the classifier and the method together."""
         maps = self.maps(x)
         parts = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}
-        last = parts.get(len(maps) - 1)
-        pooled = self.pool(maps[-1]).flatten(1) if last is None else last[:, 0]
+        last = len(maps) - 1
+        if last in parts:
+            pooled, parts[last] = split_first(parts[last])
+        else:
+            pooled = self.pool(maps[-1]).flatten(1)
         return Trace(maps, pooled, self.head(pooled), parts)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..protocol import Pooling, Trace
+from ..protocol import Pooling, Trace, split_first
 
 
 class Tapped:
@@ -56,4 +56,8 @@ class Tapped:
         finally:
             for hook in hooks:
                 hook.remove()
-        return Trace(tuple(maps), read[-1], logits, {stage: pooling(maps[stage]) for stage, pooling in pools.items()})
+        parts = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}
+        last = len(maps) - 1
+        if last in parts:                       # the network pools its last map for itself
+            parts[last] = split_first(parts[last])[1]
+        return Trace(tuple(maps), read[-1], logits, parts)

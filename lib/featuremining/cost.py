@@ -1,0 +1,76 @@
+"""What a training step costs: operations, memory and time, of any callable. Counts are exact, times need a quiet machine."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from statistics import median
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Work = Callable[[], object]
+
+
+class _Operations(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.seen = Counter()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if operation.namespace == "aten" and not operation.is_view:
+            self.seen[str(operation)] += 1
+        return operation(*args, **(kwargs or {}))
+
+
+def operations(work: Work) -> Counter:
+    """ATen operations that ``work`` carries out, views left out, each with how often: what a GPU has to launch."""
+    with _Operations() as mode:
+        work()
+    return mode.seen
+
+
+def peak_memory(work: Work, device: torch.device) -> int:
+    """Bytes that ``work`` has allocated on top of what was there, at its peak."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        return torch.cuda.max_memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        work()
+    events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+def seconds(work: Work, device: torch.device) -> float:
+    """Wall time of one call, the device's work included."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def side_by_side(works: Mapping[str, Work], device: torch.device, rounds: int = 15, warm: int = 3) -> dict[str, list[float]]:
+    """Seconds of every call of several works that take turns, each round in another order: a machine's drift hits all alike."""
+    names = list(works)
+    for name in names * warm:
+        works[name]()
+    took: dict[str, list[float]] = {name: [] for name in names}
+    for i in range(rounds):
+        for name in names[i % len(names):] + names[:i % len(names)]:
+            took[name].append(seconds(works[name], device))
+    return took
+
+
+def ratio(took: Mapping[str, list[float]], one: str, other: str) -> tuple[float, float, float]:
+    """Median, lower and upper quartile of one work's time over another's, round by round."""
+    ratios = sorted(a / b for a, b in zip(took[one], took[other], strict=True))
+    return median(ratios), ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
