@@ -2,13 +2,16 @@
 PY   := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: book test check readme setup lock clean
+.PHONY: book test bench check readme setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
 
 test: $(STAMP) check               ## every test, the papermill smoke run and nbval included
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (about 10 minutes)
+	$(PY) benchmarks
 
 check: $(STAMP)                    ## style
 	$(PY) -m ruff check .

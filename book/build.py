@@ -3,6 +3,7 @@
 Nothing is trained here; a page shows records. Run it as ``make book``; the result is ``_build/html/index.html``.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,29 @@ def headline() -> str:
         f"{full} full-tier runs are on record.\n"])
 
 
+def benchmarks() -> str:
+    """What ``make bench`` measured, device by device, as HTML tables under Markdown headings."""
+    titles = {"loop": "Training ResNet-56 end to end", "methods": "What a method adds to a step",
+              "augmentation": "Augmentation", "start": "Waiting for the first step", "gpu": "Ways to carry out a step on a GPU",
+              "tiers": "What a training takes"}
+    parts = []
+    for path in sorted(paths.benchmarks().glob("*.json")):
+        measured = json.loads(path.read_text())
+        for group, title in titles.items():
+            if group not in measured["groups"]:
+                continue
+            found = measured["groups"][group]
+            origin = found["provenance"]
+            changed = " with uncommitted changes" if origin["dirty"] else ""
+            frame = tables.tier_hours(found["rows"]) if group == "tiers" else tables.benchmark(found["rows"])
+            caption = (f"{measured['device']}, {origin['threads']} threads, torch {origin['versions']['torch']}, "
+                       f"{origin['measured'][:10]}, commit {(origin['commit'] or '–')[:10]}{changed}")
+            parts += [f"## {title}", tables.html(frame, caption)]
+    if "cuda" not in {json.loads(p.read_text()).get("type") for p in paths.benchmarks().glob("*.json")}:
+        parts.append("On a GPU: not run.")
+    return "\n\n".join(parts) + "\n"
+
+
 def readme() -> str:
     """README.md with the table between its two marks made anew from the records."""
     claims, short = tables.headline(read_records())
@@ -84,6 +108,7 @@ def build(out: Path) -> list[Path]:
     for name, parameters in SHOWN.items():
         execute(name, parameters)
     (PAGES / "headline.md").write_text(headline())
+    (PAGES / "benchmarks.md").write_text(benchmarks())
     command = ["jupyter-book", "build", ".", "--toc", "book/_toc.yml", "--config", "_config.yml", "--path-output", str(out),
                "-W", "-n", "--keep-going"]
     program = Path(sys.executable).with_name(command[0])

@@ -51,7 +51,7 @@ def pages(html):
 
 
 def test_every_page_is_there(html):
-    for name in ("book/index", "build/book/cifar", "book/feature_mining", "book/rerun", "book/references"):
+    for name in ("book/index", "build/book/cifar", "book/feature_mining", "book/rerun", "book/speed", "book/references"):
         assert (html / f"{name}.html").stat().st_size > 5000
     assert (html / "index.html").exists()
 

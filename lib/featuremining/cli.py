@@ -17,22 +17,25 @@ TIER = Annotated[str, typer.Option(help="smoke (a minute, embedded data), short 
 
 
 @app.command()
-def run(cell: CELL, tier: TIER, seed: Annotated[int, typer.Option(help="0, 1, 2, ...")] = 0,
-        device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto") -> None:
-    """Train one cell once. The same command resumes after any interruption; a finished run says so at once."""
-    wanted = studies.cell(cell).runnable(tier, seed)
-    path = paths.record(wanted.tier, wanted.key, wanted.seed)
-    done = path.exists()
-    from .train import train
+def run(cell: CELL, tier: TIER,
+        seed: Annotated[list[int], typer.Option(help="0, 1, 2, ...; give it twice and a GPU trains both at once")] = [0],  # noqa: B006
+        device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
+        engine: Annotated[str, typer.Option(help="auto, eager, graph (one CUDA graph per step) or compile")] = "auto") -> None:
+    """Train one cell, once per seed. The same command resumes after any interruption; a finished run says so at once."""
+    runs = [studies.cell(cell).runnable(tier, number) for number in dict.fromkeys(seed)]
+    files = [paths.record(r.tier, r.key, r.seed) for r in runs]
+    done = [path.exists() for path in files]
+    from .train import train_all
 
     try:
-        record = train(wanted, device)
+        records = train_all(runs, device, engine)
     except KeyboardInterrupt:
         print("\nfm: stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
         raise typer.Exit(130) from None
-    m = record.metrics
-    print(f"{cell} {tier} seed {seed} is {'already ' if done else ''}recorded: best {m['best']:.2f} % (epoch {m['best_epoch']}), "
-          f"last {m['last']:.2f} %, median of the last ten {m['median10']:.2f} %\n{path}")
+    for record, path, before in zip(records, files, done, strict=True):
+        m = record.metrics
+        print(f"{cell} {tier} seed {record.seed} is {'already ' if before else ''}recorded: best {m['best']:.2f} % "
+              f"(epoch {m['best_epoch']}), last {m['last']:.2f} %, median of the last ten {m['median10']:.2f} %\n{path}")
 
 
 @app.command()
@@ -41,11 +44,11 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
     """Per cell and tier: runs done, runs missing, verdict (full tier against the printed number)."""
     from . import records, verdicts
 
-    found = records.read_records()
-    groups = records.by_key(found)
+    cells = [c for c in studies.load_cells().values() if c.id.startswith(prefix)]
+    on_record, found = records.seeds(), records.read_records("full", {c.run("full", 0).key for c in cells})
     rows = []
-    for cell in (c for c in studies.load_cells().values() if c.id.startswith(prefix)):
-        done = {t: [r.seed for r in groups.get(cell.run(t, 0).key, [])] for t in TIERS}
+    for cell in cells:
+        done = {t: on_record.get((t, cell.run(t, 0).key), []) for t in TIERS}
         v = verdicts.verdict(cell, found)
         rows.append({"cell": cell.id, "published": cell.published, "spread": cell.spread, "n": cell.n,
                      "lacks": cell.missing or None, "verdict": v.status if v else None,

@@ -3,16 +3,20 @@
 At batch 128 a CIFAR network's kernels take a GPU less time than Python needs to launch them; a graph launches all at once.
 """
 
+import ctypes
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 from .errors import UsageError, choose
 
 ENGINES = ("eager", "graph", "compile")     # compile: forward and backward fused by torch.compile, in a graph on a GPU
 Inputs = dict[str, Tensor]
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4        # glibc's malloc.h
 
 
 def resolve(name: str, device: torch.device) -> str:
@@ -23,6 +27,51 @@ def resolve(name: str, device: torch.device) -> str:
     if name == "graph" and not on_gpu:
         raise UsageError("A CUDA graph needs a GPU; on a CPU the engine is eager or compile.")
     return name
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what a step frees for the next step, instead of giving every large block back to the kernel and
+    clearing fresh pages for it. Other allocators (tcmalloc, macOS, Windows) have no such switch and need none."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc and hasattr(libc, "mallopt"):
+        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**28)):
+            libc.mallopt(option, value)
+
+
+class SGD:
+    """torch's fused SGD with momentum, by its functional form: one kernel for all parameters, the rate a tensor that a
+    captured step reads where it lies. (The class `torch.optim.SGD` loads all of torch.compile before its first step.)
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float, nesterov: bool):
+        self.parameters = list(parameters)
+        self.lr = torch.tensor(lr, device=self.parameters[0].device)
+        self.momenta: list[Tensor | None] = [None] * len(self.parameters)
+        self.settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov, "dampening": 0.0}
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Raises `RuntimeError` where a parameter has no gradient: nothing here is trained by accident."""
+        gradients = [p.grad for p in self.parameters]
+        if any(g is None for g in gradients):
+            raise RuntimeError("A parameter got no gradient; a method's head must be part of a loss.")
+        with torch.no_grad():
+            sgd(self.parameters, gradients, self.momenta, lr=self.lr, maximize=False, fused=True, **self.settings)
+
+    def state_dict(self) -> dict:
+        return {"momenta": self.momenta}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.momenta = [None if m is None else m.to(p.device, copy=True).contiguous(memory_format=_format(p))
+                        for m, p in zip(state["momenta"], self.parameters, strict=True)]
+
+
+def _format(tensor: Tensor) -> torch.memory_format:
+    four = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if four else torch.contiguous_format
 
 
 class Graphed:

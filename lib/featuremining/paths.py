@@ -35,6 +35,11 @@ def studies() -> Path:
     return folder
 
 
+def benchmarks() -> Path:
+    """Measured costs, one JSON per device."""
+    return ROOT / "data" / "benchmarks"
+
+
 def record(tier: str, key: str, seed: int) -> Path:
     return runs() / tier / key / f"seed{seed}.json"
 

@@ -3,10 +3,12 @@
 ``full`` is paper 004, section 4.1.1: 300 epochs, SGD at 0.1 (PyramidNet 0.5), a tenth at epochs 150 and 225, batch 128
 (DenseNet 64). Weight decay, Nesterov momentum and augmentation are not printed there; the values here are those of the
 public code the paper's schedule comes from, per family. ``short`` is the same schedule in a tenth of the epochs.
-``smoke`` takes under a minute on one core and uses the embedded ``parts`` data; its numbers mean nothing but "it runs".
+``smoke`` uses the embedded ``parts`` data; its numbers mean nothing but "it runs". What a tier costs follows from measured
+steps, see `hours`; it is shown on the book's page of speed and cost.
 """
 
 from dataclasses import asdict, dataclass, replace
+from math import ceil
 
 from .errors import choose
 
@@ -49,11 +51,11 @@ FAMILIES = {                            # by the beginning of a network's name; 
 }
 
 
-def recipe(network: str, tier: str) -> Recipe:
-    """The named recipe of a network in a tier."""
+def recipe(network: str, tier: str, **changes) -> Recipe:
+    """The named recipe of a network in a tier; ``changes`` are made to its full-tier form."""
     choose("tier", tier, TIERS)
     family = max((name for name in FAMILIES if network.startswith(name)), key=len, default="resnet")
-    base = FAMILIES[family]
+    base = replace(FAMILIES[family], **changes)
     if tier == "short":
         return replace(base, epochs=max(base.epochs // 10, 1))
     if tier == "smoke":
@@ -64,3 +66,16 @@ def recipe(network: str, tier: str) -> Recipe:
 def as_dict(r: Recipe) -> dict:
     """What identifies a recipe. A field that is added later defaults to None, and None is left out: no record grows stale."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(r).items() if v is not None}
+
+
+def hours(network: str, tier: str, measured: dict[str, float], train: int = 50_000, **changes) -> float | None:
+    """Hours of one training, from the seconds of a step and of an evaluation that ``make bench`` measured on a device
+    (``{"resnet56": 0.66, "resnet56, evaluation": 17.0}``); None where the network was not measured. CIFAR's sizes.
+
+    >>> round(hours("resnet56", "full", {"resnet56": 0.36, "resnet56, evaluation": 0.0}), 2)
+    11.73
+    """
+    r = recipe(network, tier, **changes)
+    if network not in measured:
+        return None
+    return r.epochs * (ceil(train / r.batch) * measured[network] + measured[f"{network}, evaluation"]) / 3600

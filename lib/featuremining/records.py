@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -76,9 +77,18 @@ def read(path: Path) -> Record:
         raise FMError(f"{path} is not a valid record ({error}): move it away and run its cell again.") from None
 
 
-def read_records(tier: str | None = None) -> list[Record]:
-    """All records, or those of one tier, in the order of their paths."""
-    return [read(path) for path in sorted(paths.runs().glob(f"{tier or '*'}/*/seed*.json"))]
+def read_records(tier: str | None = None, keys: Collection[str] | None = None) -> list[Record]:
+    """All records, or those of one tier, or of these trainings, in the order of their paths."""
+    found = sorted(paths.runs().glob(f"{tier or '*'}/*/seed*.json"))
+    return [read(path) for path in found if keys is None or path.parent.name in keys]
+
+
+def seeds() -> dict[tuple[str, str], list[int]]:
+    """(tier, key) -> the seeds on record, from the names of the files alone."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for path in paths.runs().glob("*/*/seed*.json"):
+        found.setdefault((path.parent.parent.name, path.parent.name), []).append(int(path.stem.removeprefix("seed")))
+    return {key: sorted(numbers) for key, numbers in found.items()}
 
 
 def by_key(records: list[Record]) -> dict[str, list[Record]]:

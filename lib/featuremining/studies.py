@@ -57,6 +57,7 @@ class Cell:
     methods: tuple[dict, ...]
     options: dict
     labels: tuple[str, str]             # network, method
+    changes: dict                       # fields of the network's recipe that this cell's table sets otherwise
     published: float | None = None
     spread: float | None = None
     n: int | None = None
@@ -86,7 +87,7 @@ class Cell:
         if seed < 0:
             raise UsageError(f"A seed is 0 or more, got {seed}.")
         dataset = "parts" if tier == "smoke" else self.dataset
-        return Run(dataset, self.network, self.methods, recipe(self.network, tier), tier, seed, self.options)
+        return Run(dataset, self.network, self.methods, recipe(self.network, tier, **self.changes), tier, seed, self.options)
 
     def runnable(self, tier: str, seed: int) -> Run:
         """`run`, or a `UsageError` that says what is missing."""
@@ -104,13 +105,14 @@ def load_cells() -> dict[str, Cell]:
             study = tomllib.loads(path.read_text())
             choose("data set", study["dataset"], DATASETS)
             for id_, printed in study["cells"].items():
-                _table, network, method = id_.split(".")
+                table, network, method = id_.split(".")
                 if id_ in cells:
                     raise ValueError(f"{id_} stands in two files")
                 if len(printed) not in (0, 3):
                     raise ValueError(f"{id_} needs published, spread and n, or none of them")
                 cells[id_] = Cell(id_, path.stem, study["dataset"], tuple(study["methods"][method]),
-                                  study["networks"][network], (study["labels"][network], study["labels"][method]), **printed)
+                                  study["networks"][network], (study["labels"][network], study["labels"][method]),
+                                  study.get("recipes", {}).get(table, {}), **printed)
         except (KeyError, TypeError, ValueError) as error:
             raise FMError(f"{path.name} is not a valid study: {error!r}.") from None
     return cells

@@ -5,6 +5,7 @@ from html import escape
 import pandas as pd
 
 from . import studies, verdicts
+from .recipes import hours
 from .records import Record, by_key
 from .studies import Cell
 
@@ -121,7 +122,25 @@ def costs(records: list[Record]) -> pd.DataFrame:
         + (" (changed)" if r.provenance["dirty"] else "")} for r in records])
 
 
-WORDS = {"cell", "network", "method", "verdict", "gain", "run", "device", "commit", "table"}      # columns read as words
+def benchmark(rows: list[dict]) -> pd.DataFrame:
+    """One group of ``data/benchmarks/*.json``: measured, quartiles over the rounds, goal."""
+    return pd.DataFrame([{
+        "what": row["what"], "measured": f"{row['value']:.4g} {row['unit']}".strip(),
+        "quartiles": DASH if row["low"] is None else f"{row['low']:.3g} – {row['high']:.3g}",
+        "goal": row["goal"].replace(">=", "≥").replace("<=", "≤") + (", met" if row["met"] else ", missed") if row["goal"] else DASH,
+        "note": row["note"]} for row in rows])
+
+
+def tier_hours(rows: list[dict]) -> pd.DataFrame:
+    """What one training of each measured network takes in the short and the full tier."""
+    seconds = {row["what"]: row["value"] for row in rows}
+    return pd.DataFrame([{
+        "network": row["what"], "one step": f"{row['value']:.3g} s ({row['note']})",
+        **{tier: f"{hours(row['what'], tier, seconds):.1f} h" for tier in ("short", "full")}}
+        for row in rows if ", " not in row["what"]])
+
+
+WORDS = {"what", "note", "cell", "network", "method", "verdict", "gain", "run", "device", "commit", "table"}     # read as words
 
 
 def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str = "") -> Html:

@@ -43,7 +43,7 @@ def pick_device(name: str = "auto") -> torch.device:
 def deterministic() -> None:
     """Equal bits from equal runs, on a GPU as well, and fp32 that is fp32."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False     # a debugging aid that writes every new tensor once more
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -90,13 +90,14 @@ def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: s
 class Training:
     """One run as objects: data, network, methods, optimiser, loader, and the log of finished epochs."""
 
-    def __init__(self, run: Run, device: torch.device, engine_name: str = "auto", beside: int = 0):
+    def __init__(self, run: Run, device: torch.device, engine_name: str = "auto", beside: int = 0,
+                 data: DataSet | None = None):
         self.run, self.device, self.recipe = run, device, run.recipe
         self.engine = engine.resolve(engine_name, device)
         self.here = {**provenance.environment(device), "engine": self.engine, "beside": beside}     # of this process
         self.environments = [{"epoch": 0, **self.here}]
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self.data = load(run.dataset)
+        self.data = data or load(run.dataset)
         self.random = checkpoint.random_state()         # for what draws within its step; all else follows from (seed, epoch)
         with self.active():
             self._build()
@@ -115,10 +116,8 @@ class Training:
         self.loader = Loader(self.data.train_x, self.data.train_y, len(self.data.classes), self.data.mean, self.data.std,
                              device=device, batch=r.batch, seed=run.seed, pad=r.pad, flip=r.flip, sampler=sampler)
         self.sizes = map_sizes(self.model, torch.zeros(1, 3, *self.loader.size, device=device))
-        self.lr = torch.tensor(r.lr, device=device)     # a tensor, and never another: a captured step reads it where it lies
         parameters = [*self.model.parameters(), *self.methods.parameters()]
-        self.optimizer = torch.optim.SGD(parameters, self.lr, r.momentum, weight_decay=r.weight_decay, nesterov=r.nesterov,
-                                         fused=True)
+        self.optimizer = engine.SGD(parameters, r.lr, r.momentum, r.weight_decay, r.nesterov)
         if self.engine == "compile":
             self.forward = torch.compile(self.forward, fullgraph=True, dynamic=False)
         self.advance = self.update if self.stream is None or self.engine == "eager" else engine.Graphed(self.update, self.stream)
@@ -149,8 +148,6 @@ class Training:
             raise FMError(f"{self.path} was begun under other settings or defaults: delete it to start this run over.")
         for name in ("model", "methods", "optimizer", "loader"):
             getattr(self, name).load_state_dict(state[name])
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr
         self.random = state["random"]
         self.log, self.seconds, self.resumed = state["log"], state["seconds"], state["resumed"] + 1
         self.environments = state["environments"]
@@ -174,7 +171,7 @@ class Training:
         `forward` as one vector in the order of ``self.names``; no number leaves the device."""
         drawn = {name: t for name, t in inputs.items() if name != "pick"}
         seen = self.forward(*self.loader.images(inputs["pick"]), drawn)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         seen["loss"].backward()
         self.optimizer.step()
         self.names = tuple(seen)
@@ -199,7 +196,7 @@ class Training:
         self.methods.train()
         for method in self.methods:
             method.at(epoch / self.recipe.epochs)
-        self.lr.fill_(self.recipe.rate(epoch))
+        self.optimizer.lr.fill_(self.recipe.rate(epoch))
         sums, images = 0, 0
         for i, inputs in enumerate(self.inputs(), 1):
             n = len(inputs["pick"])
@@ -317,6 +314,7 @@ def _alone(run: Run):
 
 def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
     deterministic()
+    engine.keep_freed_memory()
     trainings = [Training(run, device, engine_name, len(runs) - 1) for run in runs]
     going = {training: _carry_out(training, alone=len(runs) == 1) for training in trainings}
     while going:

@@ -41,7 +41,7 @@ class Block(nn.Module):
             self.shortcut = conv_bn(c_in, c_out, 1, stride) if shortcut == "B" else PadShortcut(c_in, c_out, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.residual(x) + self.shortcut(x))
+        return self.residual(x).add_(self.shortcut(x)).relu_()      # in place: nothing else reads the residual's own output
 
 
 def basic(c_in: int, width: int, stride: int, shortcut: str) -> Block:
