@@ -127,7 +127,8 @@ def benchmark(rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame([{
         "what": row["what"], "measured": f"{row['value']:.4g} {row['unit']}".strip(),
         "quartiles": DASH if row["low"] is None else f"{row['low']:.3g} – {row['high']:.3g}",
-        "goal": row["goal"].replace(">=", "≥").replace("<=", "≤") + (", met" if row["met"] else ", missed") if row["goal"] else DASH,
+        "goal": row["goal"].replace(">=", "≥").replace("<=", "≤") or DASH,
+        "met": {True: "yes", False: "no", None: ""}[row["met"]],
         "note": row["note"]} for row in rows])
 
 
