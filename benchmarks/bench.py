@@ -67,7 +67,7 @@ def training(data: DataSet, *methods: dict, network: str = "resnet56", precision
 def endless(ready: Training) -> Iterator[dict]:
     """Inputs of steps, epoch after epoch; the last, smaller batch of an epoch is left out."""
     while True:
-        yield from (one for one in ready.inputs() if len(one["pick"]) == ready.recipe.batch)
+        yield from (one for one in ready.inputs() if len(one["pick"]) >= ready.recipe.batch)
 
 
 def step_memory(ready: Training, one: dict) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .errors import UsageError, choose
 
 Pooling = Callable[[Tensor], Tensor]    # (B, C, H, W) -> (B, R, C), R poolings at once; on the last map row 0 is its mean
+Edit = Callable[[Tensor], Tensor]       # (B, C, H, W) -> the same shape
 
 
 class Batch(NamedTuple):
@@ -23,6 +24,7 @@ class Batch(NamedTuple):
     x: Tensor                           # (B, 3, H, W), normalised
     y: Tensor                           # (B, K), class probabilities: one-hot rows unless a method mixed them
     pools: Mapping[int, Pooling] = {}   # stage -> how to pool that stage's map, where a method asks for more than the mean
+    edits: Mapping[int, Edit] = {}      # stage -> what is done to its map before anything reads it
     drawn: Mapping[str, Tensor] = {}    # this step's share of what `Method.draw` drew ahead; empty: methods draw for themselves
 
 
@@ -90,6 +92,10 @@ class Method(nn.Module):
         """Wrap one training step."""
         return inner(model, batch)
 
+    def predictions(self, model: nn.Module, trace: Trace) -> dict[str, Tensor]:
+        """Further logits (B, K) to evaluate beside the network's own, by name: an ensemble of heads, for example."""
+        return {}
+
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The whole training loss in a loop of your own: images (B, 3, H, W), integer labels (B,) -> scalar.
 
@@ -115,7 +121,7 @@ def soft_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 
 def plain_step(model: nn.Module, batch: Batch) -> Outcome:
     """Ordinary training: the cross-entropy of the model's own classifier."""
-    trace = model.trace(batch.x, batch.pools)
+    trace = model.trace(batch.x, batch.pools, batch.edits)
     return Outcome(batch, trace, {"ce": soft_cross_entropy(trace.logits, batch.y)})
 
 

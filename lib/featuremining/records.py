@@ -46,6 +46,12 @@ def metrics(test_accuracy: list[float], n_test: int) -> dict:
             "median10": median(test_accuracy[-10:]), "n_test": n_test}
 
 
+def all_metrics(log: dict[str, list[float]], n_test: int) -> dict:
+    """`metrics` of the network alone, and under ``others`` of what else was evaluated (``test_acc.<name>``)."""
+    others = {name.removeprefix("test_acc."): metrics(log[name], n_test) for name in log if name.startswith("test_acc.")}
+    return {**metrics(log["test_acc"], n_test), **({"others": others} if others else {})}
+
+
 def write(record: Record, path: Path) -> None:
     """Write under a temporary name and rename into place, so that a record that exists is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -74,17 +74,25 @@ def digest(state: dict[str, Tensor]) -> str:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: str = "fp32") -> tuple[float, float]:
-    """Test top-1 in percent and mean cross-entropy of the model alone, as at deployment."""
+def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: str = "fp32", methods: Sequence[Method] = ()
+             ) -> dict[str, float]:
+    """Top-1 in percent (``test_acc``) and mean cross-entropy (``test_loss``) of the model alone, as at deployment; and top-1
+    of what else the methods predict with (``test_acc.<name>``)."""
     model.eval()
-    right, loss = torch.zeros((), device=device), torch.zeros((), device=device)
+    right: dict[str, Tensor] = {}
+    loss = torch.zeros((), device=device)
+    more = any(type(method).predictions is not Method.predictions for method in methods)
     for x, y in evaluation_batches(data.test_x, data.test_y, data.mean, data.std, device):
         with arithmetic(device, precision):
-            logits = model(x).float()
-        right += (logits.argmax(1) == y).sum()
-        loss += nn.functional.cross_entropy(logits, y, reduction="sum")
+            trace = model.trace(x) if more else None
+            logits = {"test_acc": trace.logits if trace else model(x)}
+            for method in methods if trace else ():
+                logits |= {f"test_acc.{name}": z for name, z in method.predictions(model, trace).items()}
+        for name, z in logits.items():
+            right[name] = right.get(name, 0) + (z.argmax(1) == y).sum()
+        loss += nn.functional.cross_entropy(logits["test_acc"].float(), y, reduction="sum")
     n = len(data.test_y)
-    return round(100 * right.item() / n, 4), loss.item() / n
+    return {"test_loss": float(f"{loss.item() / n:.6g}"), **{name: round(100 * r.item() / n, 4) for name, r in right.items()}}
 
 
 class Training:
@@ -205,11 +213,13 @@ class Training:
             yield
         sums = dict(zip(self.names, sums.tolist(), strict=True))
         row = {name: float(f"{value / images:.6g}") for name, value in sums.items()}
-        accuracy, test_loss = evaluate(self.model, self.data, self.device, self.recipe.precision)
-        if not (math.isfinite(row["loss"]) and math.isfinite(test_loss)):
-            raise FMError(f"{self.run.id} diverged in epoch {epoch + 1} (loss {row['loss']}, on the test images {test_loss}). "
+        self.methods.eval()
+        tested = evaluate(self.model, self.data, self.device, self.recipe.precision, self.methods)
+        if not (math.isfinite(row["loss"]) and math.isfinite(tested["test_loss"])):
+            raise FMError(f"{self.run.id} diverged in epoch {epoch + 1} (loss {row['loss']}, on the test images "
+                          f"{tested['test_loss']}). "
                           "Nothing was recorded and the checkpoint before it is kept. Try a lower learning rate or a warm-up.")
-        return {"lr": self.recipe.rate(epoch), **row, "test_acc": accuracy, "test_loss": float(f"{test_loss:.6g}")}
+        return {"lr": self.recipe.rate(epoch), **row, **tested}
 
     def record(self) -> records.Record:
         began = {k: v for k, v in self.environments[0].items() if k != "epoch"}
@@ -218,7 +228,7 @@ class Training:
                  "resumed": self.resumed, "resumed_elsewhere": self.environments[1:],
                  "finished": datetime.now(UTC).isoformat(timespec="seconds")}
         return records.Record(records.SCHEMA, self.run.id, self.run.key, self.run.seed, self.run.spec(), self.resolved(),
-                              records.metrics(self.log["test_acc"], len(self.data.test_y)), self.log,
+                              records.all_metrics(self.log, len(self.data.test_y)), self.log,
                               digest(self.model.state_dict()), where)
 
 

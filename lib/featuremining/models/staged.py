@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from ..protocol import Pooling, Trace, split_first
+from ..protocol import Edit, Pooling, Trace, split_first
 
 
 class StagedNet(nn.Module):
@@ -16,18 +16,22 @@ class StagedNet(nn.Module):
         self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(channels[-1], classes)
         self.channels, self.classes = channels, classes
 
-    def maps(self, x: Tensor) -> tuple[Tensor, ...]:
+    def maps(self, x: Tensor, edits: Mapping[int, Edit] = {}) -> tuple[Tensor, ...]:
         """The feature map after every stage, shallow to deep."""
-        x = self.stem(x)
-        return tuple(x := stage(x) for stage in self.stages)
+        x, found = self.stem(x), []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            x = edits[i](x) if i in edits else x
+            found.append(x)
+        return tuple(found)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.pool(self.maps(x)[-1]).flatten(1))
 
-    def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}) -> Trace:
+    def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}, edits: Mapping[int, Edit] = {}) -> Trace:
         """A forward pass that keeps the maps. Where a method pools the last map, the first of its rows is the global average,
         so the map is read once for the classifier and the method together."""
-        maps = self.maps(x)
+        maps = self.maps(x, edits)
         parts = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}
         last = len(maps) - 1
         if last in parts:

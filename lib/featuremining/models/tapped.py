@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..protocol import Pooling, Trace, split_first
+from ..protocol import Edit, Pooling, Trace, split_first
 
 
 class Tapped:
@@ -45,11 +45,16 @@ class Tapped:
     def __call__(self, x: Tensor) -> Tensor:
         return self.net(x)
 
-    def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}) -> Trace:
+    def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}, edits: Mapping[int, Edit] = {}) -> Trace:
         """``net(x)`` with what it computed on the way; the hooks live only as long as this call."""
         maps: list[Tensor] = []
         read: list[Tensor] = []
-        hooks = [stage.register_forward_hook(lambda _m, _i, out: maps.append(out)) for stage in self.stages]
+
+        def tap(i: int, out: Tensor) -> Tensor:
+            maps.append(edits[i](out) if i in edits else out)
+            return maps[-1]
+
+        hooks = [stage.register_forward_hook(lambda _m, _i, out, i=i: tap(i, out)) for i, stage in enumerate(self.stages)]
         hooks.append(self.head.register_forward_pre_hook(lambda _m, inputs: read.append(inputs[0])))
         try:
             logits = self.net(x)
