@@ -2,7 +2,7 @@
 PY   := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: book test bench check readme setup lock clean
+.PHONY: book test bench mutants check readme setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
@@ -12,6 +12,9 @@ test: $(STAMP) check               ## every test, the papermill smoke run and nb
 
 bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (about 10 minutes)
 	$(PY) benchmarks
+
+mutants: $(STAMP)                  ## change one thing at a time in the methods: does a test notice?
+	$(PY) tests/mutants.py
 
 check: $(STAMP)                    ## style
 	$(PY) -m ruff check .

@@ -118,7 +118,7 @@ def test_a_damaged_checkpoint_is_named():
         T.train(run(), "cpu")
 
 
-def test_a_checkpoint_of_other_defaults_is_refused(monkeypatch):
+def test_a_checkpoint_of_other_defaults_or_another_version_is_refused(monkeypatch):
     die_after_one_epoch(run(), monkeypatch)
     path = paths.checkpoint("smoke", run().key, 0)
     state = torch.load(path, weights_only=True)
@@ -126,6 +126,9 @@ def test_a_checkpoint_of_other_defaults_is_refused(monkeypatch):
     torch.save(state, path)
     training = T.Training(run(), torch.device("cpu"))
     with pytest.raises(FMError, match="other settings or defaults"):
+        training.resume()
+    torch.save({**state, "format": 1}, path)
+    with pytest.raises(FMError, match="another version"):
         training.resume()
 
 

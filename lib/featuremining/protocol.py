@@ -9,6 +9,7 @@ from dataclasses import fields
 from functools import partial, reduce
 from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -88,6 +89,12 @@ class Method(nn.Module):
         """
         return {}
 
+    def drawn(self, batch: Batch, name: str) -> Mapping[str, Tensor]:
+        """What `draw` drew ahead for this step if ``name`` is among it; else, in a loop of your own, a fresh draw."""
+        if name in batch.drawn:
+            return batch.drawn
+        return {key: t[0].to(batch.x.device) for key, t in self.draw(1, len(batch.x), ()).items()}
+
     def step(self, inner: Step, model: nn.Module, batch: Batch) -> Outcome:
         """Wrap one training step."""
         return inner(model, batch)
@@ -117,6 +124,24 @@ def soft_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     Computed in the precision of ``y``, also where the logits are bfloat16.
     """
     return (y * logits.to(y.dtype).log_softmax(-1)).sum((-2, -1)) * (-1 / len(y))
+
+
+def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """KL(softmax(teacher / T) || softmax(student / T)), summed over classes and averaged over the batch: (..., B, K) logits of
+    the student, (B, K) or as many of the teacher -> (...). Without the factor T^2. Both sides carry gradient: callers detach.
+
+    Computed in fp32 at least.
+
+    >>> soft_kl(torch.zeros(1, 2), torch.tensor([[9.0, 3.0]]).log(), 2.0).item() == soft_kl(
+    ...     torch.zeros(1, 2), torch.tensor([[9.0, 3.0]]).log() / 2, 1.0).item()
+    True
+    >>> round(soft_kl(torch.zeros(1, 2), torch.tensor([[3.0, 1.0]]).log(), 1.0).item(), 4)      # 3/4 log 3/2 + 1/4 log 1/2
+    0.1308
+    """
+    wide = torch.promote_types(student_logits.dtype, torch.float32)
+    student = (student_logits.to(wide) / temperature).log_softmax(-1)
+    teacher = (teacher_logits.to(wide) / temperature).log_softmax(-1)
+    return (teacher.exp() * (teacher - student)).sum((-2, -1)) / teacher.shape[-2]
 
 
 def plain_step(model: nn.Module, batch: Batch) -> Outcome:

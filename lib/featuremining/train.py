@@ -26,6 +26,8 @@ from .protocol import Batch, Method, compose
 from .recipes import PRECISIONS, recipe
 from .studies import Run
 
+FORMAT = 2              # of checkpoints
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """``auto`` takes a GPU if there is one; a device that is not there is an error, never a silent CPU."""
@@ -143,7 +145,8 @@ class Training:
         return paths.checkpoint(self.run.tier, self.run.key, self.run.seed)
 
     def state(self) -> dict:
-        return {"model": self.model.state_dict(), "methods": self.methods.state_dict(), "optimizer": self.optimizer.state_dict(),
+        return {"format": FORMAT,
+                "model": self.model.state_dict(), "methods": self.methods.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "loader": self.loader.state_dict(), "random": self.random, "log": self.log, "seconds": self.seconds,
                 "resumed": self.resumed, "resolved": self.resolved(), "environments": self.environments}
 
@@ -152,6 +155,8 @@ class Training:
         state = checkpoint.load(self.path)
         if state is None:
             return
+        if state.get("format") != FORMAT:
+            raise FMError(f"{self.path} was written by another version of the companion: delete it to start this run over.")
         if state["resolved"] != self.resolved():
             raise FMError(f"{self.path} was begun under other settings or defaults: delete it to start this run over.")
         for name in ("model", "methods", "optimizer", "loader"):

@@ -7,6 +7,9 @@ from ..errors import UsageError, choose
 METHODS = {
     "fm": ("feature_mining", "FeatureMining"),
     "mixup": ("mixup", "Mixup"),
+    "cutmix": ("cutmix", "CutMix"),
+    "cutout": ("cutout", "Cutout"),
+    "label_smoothing": ("label_smoothing", "LabelSmoothing"),
 }
 
 

@@ -39,8 +39,5 @@ class Mixup(Method):
 
     def step(self, inner, model, batch: Batch) -> Outcome:
         """The order of a batch's noise is a uniform permutation of it, whatever its size."""
-        if "mixup.lam" not in batch.drawn:
-            alone = {name: t[0].to(batch.x.device) for name, t in self.draw(1, len(batch.x), ()).items()}
-            batch = batch._replace(drawn={**batch.drawn, **alone})
-        partner = batch.drawn["mixup.noise"][: len(batch.x)].argsort()
-        return inner(model, mix(batch, batch.drawn["mixup.lam"], partner))
+        drawn = self.drawn(batch, "mixup.lam")
+        return inner(model, mix(batch, drawn["mixup.lam"], drawn["mixup.noise"][: len(batch.x)].argsort()))

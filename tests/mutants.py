@@ -1,0 +1,84 @@
+"""Mutation check: change one thing in the methods' code and see that a test fails. ``make mutants`` prints the score.
+
+Every mutant is one replacement in one file, made in a copy of the package; a mutant that all its tests survive is a hole
+in the tests, and the exit code says so.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+METHODS = "lib/featuremining/methods/"
+FM, MIXUP = METHODS + "feature_mining.py", METHODS + "mixup.py"
+
+MUTANTS = [     # file, what stands there (once), what is put there, tests that must notice
+    (FM, "return first, 1 - first\n        other", "return first, first\n        other", "test_feature_mining.py"),
+    (FM, "return first, 1 - first\n\n    def pooled", "return first, first\n\n    def pooled", "test_feature_mining.py"),
+    (FM, "other if self.second == \"inside\" else 1 - other", "other", "test_feature_mining.py"),
+    (FM, "clamp(min=1) if masked_mean else masks.shape[-1]", "clamp(min=1) if masked_mean else masks.shape[-1] - 1",
+     "test_feature_mining.py"),
+    (FM, "(masks.sum(-1, keepdim=True).clamp(min=1) if masked_mean", "(masks.shape[-1] if masked_mean", "test_feature_mining.py"),
+    (FM, "start, half = at - (cut / 2).floor(), (cut / 2).floor()", "start, half = at - (cut / 2).floor(), (cut / 2).ceil()",
+     "test_feature_mining.py"),
+    (FM, "(u * (size - cut + 1)).floor()", "(u * (size - cut)).floor()", "test_feature_mining.py"),
+    (FM, "return torch.cat([(1 - lam).sqrt(), at], dim=1)", "return torch.cat([1 - lam, at], dim=1)", "test_feature_mining.py"),
+    (FM, "in_x = (cols >= x[0][:, None]) & (cols < x[1][:, None])", "in_x = (cols >= x[0][:, None]) & (cols <= x[1][:, None])",
+     "test_feature_mining.py"),
+    (FM, "self.stages = tuple(range(count - self.layers, count))", "self.stages = tuple(range(self.layers))",
+     "test_feature_mining.py"),
+    (FM, "parts = parts.detach() if stage in self.detach_stages else parts", "parts = parts.detach()", "test_feature_mining.py"),
+    (FM, "use = (0, 1, 2) if self.share_fc == \"none\" else (0, 0, 1)", "use = (0, 0, 1)", "test_feature_mining.py"),
+    (FM, "losses = {k: v / (1 + len(names))", "losses = {k: v / len(names)", "test_feature_mining.py"),
+    (FM, "values = values * torch.tensor(self.weights", "values = values + 0 * torch.tensor(self.weights",
+     "test_feature_mining.py"),
+    (FM, "return torch.baddbmm(bias, parts.transpose(0, 1), weight)", "return torch.bmm(parts.transpose(0, 1), weight)",
+     "test_feature_mining.py"),
+    (FM, "shared, drawn = self.box_draw(steps, \"cpu\") if self.share_box else None, {}", "shared, drawn = None, {}",
+     "test_feature_mining.py"),
+    (MIXUP, "torch.lerp(y[partner], y, lam.to(y.dtype))", "y", "test_methods.py"),
+    (MIXUP, "torch.lerp(x[partner], x, lam.to(x.dtype))", "torch.lerp(x, x[partner], lam.to(x.dtype))", "test_methods.py"),
+    (MIXUP, "[: len(batch.x)].argsort()", "[: len(batch.x)].argsort() * 0", "test_methods.py"),
+]
+
+
+def caught(folder: Path, file: str, old: str, new: str, tests: str) -> bool:
+    """Whether the tests fail on the mutant; the copy is as before afterwards."""
+    path = folder / file
+    text = path.read_text()
+    if text.count(old) != 1:
+        sys.exit(f"{file} does not hold exactly once: {old}")
+    path.write_text(text.replace(old, new))
+    try:
+        words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", f"tests/{tests}"]
+        environment = {**os.environ, "PYTHONPATH": str(folder / "lib"), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(words, cwd=folder, env=environment, capture_output=True).returncode == 1
+    finally:
+        path.write_text(text)
+
+
+def main(words: list[str]) -> int:
+    chosen = [m for m in MUTANTS if not words or any(word in m[0] for word in words)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("lib", "tests", "data/studies", "benchmarks"):
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        survived = []
+        for i, (file, old, new, tests) in enumerate(chosen, 1):
+            began = time.monotonic()
+            found = caught(folder, file, old, new, tests)
+            survived += [] if found else [(file, old)]
+            first = old.split("\n")[0]
+            print(f"{i:3}/{len(chosen)} {'caught  ' if found else 'SURVIVED'} {time.monotonic() - began:4.0f} s  "
+                  f"{Path(file).name}: {first}", flush=True)
+    print(f"{len(chosen) - len(survived)} of {len(chosen)} mutants caught")
+    return 1 if survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
