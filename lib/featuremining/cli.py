@@ -22,7 +22,8 @@ def run(cell: CELL, tier: TIER,
         device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
         engine: Annotated[str, typer.Option(help="auto, eager, graph (one CUDA graph per step) or compile")] = "auto") -> None:
     """Train one cell, once per seed. The same command resumes after any interruption; a finished run says so at once."""
-    runs = [studies.cell(cell).runnable(tier, number) for number in dict.fromkeys(seed)]
+    wanted = studies.cell(cell)
+    runs = [wanted.runnable(tier, number) for number in dict.fromkeys(seed)]
     files = [paths.record(r.tier, r.key, r.seed) for r in runs]
     done = [path.exists() for path in files]
     from .train import train_all
@@ -33,9 +34,10 @@ def run(cell: CELL, tier: TIER,
         print("\nfm: stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
         raise typer.Exit(130) from None
     for record, path, before in zip(records, files, done, strict=True):
-        m = record.metrics
-        print(f"{cell} {tier} seed {record.seed} is {'already ' if before else ''}recorded: best {m['best']:.2f} % "
-              f"(epoch {m['best_epoch']}), last {m['last']:.2f} %, median of the last ten {m['median10']:.2f} %\n{path}")
+        best, last, middle = (record.value(rule, wanted.reported) for rule in ("best", "last", "median10"))
+        print(f"{cell} {tier} seed {record.seed} is {'already ' if before else ''}recorded: best {best:.2f} % (epoch "
+              f"{record.value('best_epoch', wanted.reported)}), last {last:.2f} %, median of the last ten {middle:.2f} %"
+              f"{f' ({wanted.reported})' if wanted.reported else ''}\n{path}")
 
 
 @app.command()

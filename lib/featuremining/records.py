@@ -28,6 +28,10 @@ class Record:
     weights: str            # sha256 of the trained network's state
     provenance: dict        # commit, versions, device, data hash, seconds, memory
 
+    def value(self, rule: str, reported: str = "") -> float:
+        """Test top-1 by one selection rule; ``reported`` names an evaluation of a method's, such as an ensemble."""
+        return (self.metrics["others"][reported] if reported else self.metrics)[rule]
+
     @property
     def tier(self) -> str:
         return self.spec["tier"]

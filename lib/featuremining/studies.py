@@ -13,7 +13,7 @@ from . import paths
 from .datasets import DATASETS
 from .errors import FMError, UsageError, choose
 from .methods import METHODS
-from .models import MODELS
+from .models import known
 from .recipes import SEEDS, TIERS, Recipe, as_dict, recipe
 
 
@@ -40,7 +40,8 @@ class Run:
         """Readable name plus a hash of `spec`; equal for all seeds, and for cells that share a training."""
         digest = sha256(json.dumps(self.spec(), sort_keys=True).encode()).hexdigest()[:8]
         methods = "+".join(m["name"] for m in self.methods) or "baseline"
-        return f"{self.dataset}.{self.network}.{methods}.{digest}"
+        network = self.network.replace("/", "-")           # the key names a folder
+        return f"{self.dataset}.{network}.{methods}.{digest}"
 
     @property
     def id(self) -> str:
@@ -58,6 +59,7 @@ class Cell:
     options: dict
     labels: tuple[str, str]             # network, method
     changes: dict                       # fields of the network's recipe that this cell's table sets otherwise
+    reported: str = ""                  # which evaluation the number is of: "" the network's own, else one of a method's
     published: float | None = None
     spread: float | None = None
     n: int | None = None
@@ -77,7 +79,7 @@ class Cell:
     @property
     def missing(self) -> str:
         """What the companion still lacks to train this cell; empty if nothing."""
-        lacks = [f"network {self.network}"] if self.network not in MODELS else []
+        lacks = [f"network {self.network}"] if not known(self.network) else []
         lacks += [f"method {m['name']}" for m in self.methods if m["name"] not in METHODS]
         return " and ".join(lacks)
 
@@ -112,7 +114,7 @@ def load_cells() -> dict[str, Cell]:
                     raise ValueError(f"{id_} needs published, spread and n, or none of them")
                 cells[id_] = Cell(id_, path.stem, study["dataset"], tuple(study["methods"][method]),
                                   study["networks"][network], (study["labels"][network], study["labels"][method]),
-                                  study.get("recipes", {}).get(table, {}), **printed)
+                                  study.get("recipes", {}).get(table, {}), study.get("reported", {}).get(method, ""), **printed)
         except (KeyError, TypeError, ValueError) as error:
             raise FMError(f"{path.name} is not a valid study: {error!r}.") from None
     return cells

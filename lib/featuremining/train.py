@@ -124,7 +124,8 @@ class Training:
         self.step = compose(self.methods)
         sampler = self.methods[0].sampler(self.data.train_y, r.batch) if len(self.methods) else None
         self.loader = Loader(self.data.train_x, self.data.train_y, len(self.data.classes), self.data.mean, self.data.std,
-                             device=device, batch=r.batch, seed=run.seed, pad=r.pad, flip=r.flip, sampler=sampler)
+                             device=device, batch=r.batch, seed=run.seed, pad=r.pad, flip=r.flip, sampler=sampler,
+                             steps=r.steps)
         self.sizes = map_sizes(self.model, torch.zeros(1, 3, *self.loader.size, device=device))
         parameters = [*self.model.parameters(), *self.methods.parameters()]
         self.optimizer = engine.SGD(parameters, r.lr, r.momentum, r.weight_decay, r.nesterov)

@@ -150,7 +150,7 @@ def pooled_spread(cell: Cell) -> list[float]:
 def ours(cell: Cell, records: list[Record], tier: str = "full", rule: str = "best") -> Summary | None:
     """Our seeds of a cell in one tier under one selection rule; None without any."""
     found = by_key(records).get(cell.run(tier, 0).key, [])
-    return Summary.of([r.metrics[rule] for r in found]) if found else None
+    return Summary.of([r.value(rule, cell.reported) for r in found]) if found else None
 
 
 def verdict(cell: Cell, records: list[Record]) -> Verdict | None:

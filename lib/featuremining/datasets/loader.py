@@ -15,17 +15,19 @@ class Loader:
     """Augmented, normalised training batches (x (B, 3, H, W), one-hot y (B, K)), resumable at any batch."""
 
     def __init__(self, images: Tensor, labels: Tensor, classes: int, mean, std, *, batch: int, seed: int, pad: int = 4,
-                 flip: bool = True, device="cpu", sampler: Sampler | None = None):
+                 flip: bool = True, device="cpu", sampler: Sampler | None = None,
+                 steps: int | None = None):
         self.store, self.labels = augment.padded(images.to(device), pad), labels.to(device)
         self.one_hot = torch.eye(classes, device=device)
         self.size, self.batch, self.seed, self.pad, self.flip = images.shape[1:3], batch, seed, pad, flip
         self.mean, self.std = (torch.tensor(v, device=device) for v in (mean, std))
         self.sampler = sampler or (lambda g: list(torch.randperm(len(labels), generator=g).split(batch)))
-        self.epoch, self.position = 0, 0
+        self.epoch, self.position, self.steps = 0, 0, steps
 
     def __len__(self) -> int:
-        """Batches of an epoch that shows every image once; the last, smaller one is kept."""
-        return -(-len(self.labels) // self.batch)
+        """Batches of an epoch that shows every image once, the last, smaller one included; ``steps`` at most."""
+        whole = -(-len(self.labels) // self.batch)
+        return min(whole, self.steps or whole)
 
     def state_dict(self) -> dict:
         return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
@@ -37,7 +39,7 @@ class Loader:
         """The rest of the current epoch as (B, 4) int64 rows of image, top, left, mirror: all that a batch is made of, on
         the device from the start of the epoch. The state is that of the batch after the one that was given last."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        batches = self.sampler(generator)
+        batches = self.sampler(generator)[: self.steps]
         sizes = [len(batch) for batch in batches]
         drawn = augment.draw(sum(sizes), self.pad, self.flip, generator)
         picks = torch.stack([torch.cat(batches), *drawn], dim=1).to(self.store.device).split(sizes)

@@ -1,4 +1,7 @@
-"""Networks by name. ``MODELS`` maps a name to (module, builder, options), so that names are known without torch."""
+"""Networks by name. ``MODELS`` maps a name to (module, builder, options), so that names are known without torch.
+
+Beside them ``timm/<name>`` is any of timm's convolutional classifiers; whether timm has it is known once it is built.
+"""
 
 from importlib import import_module
 
@@ -8,12 +11,33 @@ MODELS = {
     **{f"resnet{depth}": ("resnet", "resnet", {"depth": depth, "block": "basic", "shortcut": "B"})
        for depth in (20, 32, 44, 56, 110)},
     "resnet164": ("resnet", "resnet", {"depth": 164, "block": "bottleneck", "shortcut": "B"}),
+    **{f"preresnet{depth}": ("preact_resnet", "preact_resnet", {"depth": depth, "block": "basic"})
+       for depth in (20, 32, 44, 56, 110)},
+    "preresnet164": ("preact_resnet", "preact_resnet", {"depth": 164, "block": "bottleneck"}),
+    "densenet_bc_100_12": ("densenet", "densenet", {"depth": 100, "growth": 12, "bc": True}),
+    "densenet_100_12": ("densenet", "densenet", {"depth": 100, "growth": 12, "bc": False}),
+    **{f"wrn_{depth}_{width}": ("wide_resnet", "wide_resnet", {"depth": depth, "width": width})
+       for depth, width in ((16, 4), (28, 10), (40, 2))},
+    **{f"pyramidnet_110_{alpha}": ("pyramidnet", "pyramidnet", {"depth": 110, "alpha": alpha}) for alpha in (84, 270)},
+    "resnet50": ("imagenet", "resnet50", {}),
 }
+TIMM = "timm/"
+
+
+def known(name: str) -> bool:
+    """Whether `build` has a network of this name."""
+    return name in MODELS or name.startswith(TIMM)
+
+
+def _entry(name: str) -> tuple[str, str, dict]:
+    if name.startswith(TIMM):
+        return "imagenet", "timm_classifier", {"name": name.removeprefix(TIMM)}
+    return MODELS[choose("network", name, [*MODELS, f"{TIMM}<name>"])]
 
 
 def options_of(name: str, **options) -> dict:
     """All options of a named network with their values, defaults included."""
-    return {**MODELS[choose("network", name, MODELS)][2], **options}
+    return {**_entry(name)[2], **options}
 
 
 def build(name: str, classes: int, **options):
@@ -21,6 +45,5 @@ def build(name: str, classes: int, **options):
 
     ``options`` override the named defaults (``build("resnet56", 100, block="bottleneck")``).
     """
-    resolved = options_of(name, **options)
-    module, builder, _ = MODELS[name]
-    return getattr(import_module(f".{module}", __name__), builder)(classes, **resolved)
+    module, builder, defaults = _entry(name)
+    return getattr(import_module(f".{module}", __name__), builder)(classes, **{**defaults, **options})

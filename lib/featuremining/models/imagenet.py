@@ -1,0 +1,161 @@
+"""Networks of torchvision and timm, never with weights: ResNet-50 (He et al., CVPR 2016, arXiv:1512.03385) for images of
+224 x 224, whose maps are (B, 256, 56, 56) to (B, 2048, 7, 7), and any of timm's convolutional classifiers by its name.
+
+The network is the library's own, with its initialisation and its state dict. Stages are those at a quarter of the image's
+resolution and below; the last map is the one that is pooled (after an EfficientNet's closing 1x1 convolution, for example).
+"""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import partial
+from typing import NamedTuple
+
+import timm
+import torch
+import torchvision
+from timm.layers import SelectAdaptivePool2d
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..protocol import Edit, Pooling, Trace, split_first
+from .tapped import Tapped
+
+
+class LibraryNet(nn.Module):
+    """``net`` with the interface of `StagedNet`. Its state dict is that of ``net``, so the weights fit the plain network.
+
+    The hooks stay, unlike those of `Tapped`: torch.compile can trace a hook, but not the making of one. They do nothing
+    outside `trace`. ``pool`` is the module that pools the last map.
+    """
+
+    def __init__(self, net: nn.Module, stages: Sequence[str], pool: nn.Module, image_size: int):
+        super().__init__()
+        view = Tapped(net, stages, image_size)
+        self.net, self.channels, self.classes = net, view.channels, view.classes
+        self._views = (view.head, view.stages, pool)            # in a tuple: registered once, as parts of ``net``
+        self._edits: Mapping[int, Edit] = {}
+        self._found: dict[int | str, Tensor] | None = None
+        for i, stage in enumerate(view.stages):
+            stage.register_forward_hook(partial(self._tap, i))  # no lambdas: a deep copy must tap itself
+        view.head.register_forward_pre_hook(self._read)
+
+    head = property(lambda self: self._views[0])
+    stages = property(lambda self: self._views[1])
+    pool = property(lambda self: self._views[2])
+
+    def _tap(self, i: int, _module: nn.Module, _inputs: tuple, out: Tensor) -> Tensor | None:
+        if self._found is None:
+            return None
+        self._found[i] = self._edits[i](out) if i in self._edits else out
+        return self._found[i]
+
+    def _read(self, _module: nn.Module, inputs: tuple) -> None:
+        if self._found is not None:
+            self._found["pooled"] = inputs[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def maps(self, x: Tensor, edits: Mapping[int, Edit] = {}) -> tuple[Tensor, ...]:
+        return self.trace(x, edits=edits).maps
+
+    def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}, edits: Mapping[int, Edit] = {}) -> Trace:
+        """``net(x)`` with what it computed on the way. The network pools its last map for itself."""
+        self._found, self._edits = {}, edits
+        try:
+            logits, found = self.net(x), self._found
+        finally:
+            self._found, self._edits = None, {}
+        maps = tuple(found[i] for i in range(len(self.channels)))
+        parts = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}
+        last = len(maps) - 1
+        if last in parts:
+            parts[last] = split_first(parts[last])[1]
+        return Trace(maps, found["pooled"], logits, parts)
+
+    def state_dict(self, *args, **kwargs):
+        return self.net.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args, **kwargs):
+        return self.net.load_state_dict(*args, **kwargs)
+
+
+def resnet50(classes: int) -> LibraryNet:
+    """torchvision's: 25,557,032 parameters at 1000 classes; the stride is the 3x3 convolution's ("v1.5")."""
+    net = torchvision.models.resnet50(num_classes=classes)
+    return LibraryNet(net, ["layer1", "layer2", "layer3", "layer4"], net.avgpool, 64)
+
+
+def timm_classifier(classes: int, name: str, **options) -> LibraryNet:
+    """``timm.create_model(name, num_classes=classes, **options)``, freshly initialised."""
+    known = timm.list_models()
+    if name not in known:                       # also everything that would ask the network: hf-hub:..., tags of weights
+        raise UsageError(f"timm {timm.__version__} has no network {name!r}; the nearest names are "
+                         f"{', '.join(get_close_matches(name, known, 3, 0.0))}.")
+    net = timm.create_model(name, pretrained=False, num_classes=classes, **options)
+    size = net.default_cfg["input_size"][-1]
+    try:
+        if not isinstance(net.get_classifier(), nn.Linear):
+            raise UsageError("its classifier is not one linear layer.")
+        return LibraryNet(net, *stages_and_pool(net, size), size)
+    except UsageError as error:
+        raise UsageError(f"timm/{name} does not have the stages that methods need: {error}") from None
+
+
+def stages_and_pool(net: nn.Module, size: int) -> tuple[list[str], nn.Module]:
+    """The names of the modules that end stages, and the module that pools the last map; a `UsageError` where there are none."""
+    infos = getattr(net, "feature_info", None) or []
+    ends = list({info["reduction"]: info for info in getattr(infos, "info", infos) if info["reduction"] >= 4}.values())
+    pools = [module for module in net.modules() if isinstance(module, SelectAdaptivePool2d)]
+    if not ends or not pools:
+        raise UsageError("it has no global pooling of a feature map.")
+    calls = observe(net, size)
+    outs = {call.name: call for call in calls}
+    for name, width in ((info["module"], info["num_chs"]) for info in ends):
+        out = outs[name].out if name in outs else None
+        if not isinstance(out, Tensor) or out.dim() != 4 or out.shape[1] != width:
+            raise UsageError(f"{name} gives no (B, {width}, H, W) map.")
+    names = [info["module"] for info in ends]
+    names[-1] = pooled_by(pools[-1], calls, outs[names[-1]])
+    changed = [name for name in names if outs[name].out._version != outs[name].version]
+    if changed:
+        raise UsageError(f"the layer behind {', '.join(changed)} writes over its map.")
+    return names, pools[-1]
+
+
+def pooled_by(pool: nn.Module, calls: list["Call"], last: "Call") -> str:
+    """The module whose output ``pool`` reads, if that is a map as large as the last stage's (VGG's is not); else that stage."""
+    read = next((call.read for call in calls if call.module is pool), None)
+    if not isinstance(read, Tensor) or read.shape[2:] != last.out.shape[2:]:
+        return last.name
+    same = [call.name for call in calls if call.out is read]
+    return same[-1] if same and last.name not in same else last.name        # the outermost module ends last
+
+
+class Call(NamedTuple):
+    """One call of a module: its first input, its output, and how often the output had been written to by then."""
+
+    name: str
+    module: nn.Module
+    read: object
+    out: object
+    version: int | None
+
+
+def observe(net: nn.Module, size: int) -> list[Call]:
+    """What every module reads and gives for one black image, in evaluation mode; leaves the modes as they were."""
+    modes, like, calls = {m: m.training for m in net.modules()}, next(net.parameters()), []
+
+    def note(module: nn.Module, inputs: tuple, out, name: str) -> None:
+        calls.append(Call(name, module, inputs[0] if inputs else None, out, getattr(out, "_version", None)))
+
+    hooks = [module.register_forward_hook(partial(note, name=name)) for name, module in net.named_modules()]
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, 3, size, size, device=like.device, dtype=like.dtype))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for module, training in modes.items():
+        module.training = training
+    return calls
