@@ -1,15 +1,19 @@
 """What every method adds to a step of ResNet-56: time, peak memory and operations, over the baseline in the same run."""
 
+import tempfile
+
 import torch
 from bench import Row, endless, main, random_data, step_memory, training
 
-from featuremining import METHODS
+from featuremining import METHODS, build
 from featuremining.cost import operations, ratio, side_by_side
 from featuremining.engine import keep_freed_memory
 from featuremining.train import deterministic
 
+TEACHER = {"teacher": "resnet20"}       # its size is part of what distillation costs
+TAUGHT = ("kd", "fitnet", "attention")
 CASES = {"fm, 1 layer": {"name": "fm", "layers": 1}, "fm, 2 layers": {"name": "fm", "layers": 2},
-         **{name: {"name": name} for name in METHODS if name != "fm"}}
+         **{name: {"name": name, **(TEACHER if name in TAUGHT else {})} for name in METHODS if name != "fm"}}
 GOALS = {"fm, 1 layer": ("<= 1.01", "<= 1.001", "<= 1.02"), "fm, 2 layers": ("<= 1.02", "<= 1.01", "<= 1.05")}
 PAPER = {"fm, 1 layer": ("paper: 1.04 (0.098 s / 0.094 s)", "paper: 1.019", ""),
          "fm, 2 layers": ("paper: 1.20 (0.113 s / 0.094 s)", "paper: 1.126", "")}
@@ -19,11 +23,14 @@ def measure() -> list[Row]:
     deterministic()
     keep_freed_memory()
     data, device = random_data(), "cuda" if torch.cuda.is_available() else "cpu"
-    cases = {"baseline": training(data, device=device),
-             **{name: training(data, method, device=device) for name, method in CASES.items()}}
+    with tempfile.NamedTemporaryFile() as file:
+        torch.save(build("resnet20", 100).state_dict(), file.name)
+        weights = {name: {"weights": file.name} if name in TAUGHT else {} for name in CASES}
+        cases = {"baseline": training(data, device=device),
+                 **{name: training(data, {**method, **weights[name]}, device=device) for name, method in CASES.items()}}
     inputs = {name: endless(ready) for name, ready in cases.items()}
     works = {name: lambda r=ready, i=inputs[name]: r.advance(next(i)) for name, ready in cases.items()}
-    took = side_by_side(works, torch.device(device), rounds=25)
+    took = side_by_side(works, torch.device(device), rounds=15)
     memory = {name: step_memory(ready, next(inputs[name])) for name, ready in cases.items()}
     launched = {name: operations(lambda r=ready, i=inputs[name]: r.update(next(i))).total() for name, ready in cases.items()}
     rows = []

@@ -3,23 +3,33 @@
 Nothing is trained here; a page shows records. Run it as ``make book``; the result is ``_build/html/index.html``.
 """
 
+import ast
+import inspect
 import json
 import subprocess
 import sys
+import tokenize
+from dataclasses import fields
+from html import escape
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
 
 from featuremining import paths, read_records, studies, tables
 from featuremining.errors import FMError
+from featuremining.methods import METHODS
 
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
-OWN = ["X1.resnet20.baseline", "X1.resnet20.fm1", "X1.resnet20.fm2"]
-SHOWN = {"cifar": {"tier": "short", "cells": OWN, "seeds": [0], "train": False}}
+OWN = [f"X1.resnet20.{m}" for m in ("baseline", "fm1", "fm2", "mixup", "fm2_mixup", "dropblock", "cs_kd")]
+SHOWN = {"cifar": {"tier": "short", "cells": OWN, "seeds": [0], "train": False},
+         "ablations": {"tier": "full", "cells": ["T9.resnet56.fm1"], "seeds": [0, 1, 2, 3], "train": False}}
 
 
 def execute(name: str, parameters: dict) -> None:
@@ -51,11 +61,20 @@ def headline() -> str:
     """The front page's table and what stands below it, as Markdown with inline HTML."""
     claims, short = tables.headline(read_records())
     full = len(read_records("full"))
+    printed = [c for c in studies.load_cells().values() if c.published is not None]
+    numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed))
     return "\n\n".join([
         tables.html(claims, "CIFAR-100, ResNet-56: the paper's number (n = 4) and ours under the paper's full protocol", "full"),
         tables.html(short, "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test of the paper", "short"),
-        f"{sum(c.published is not None for c in studies.load_cells().values())} printed numbers are listed so far (Tables 1–3); "
+        f"{len(printed)} printed numbers are listed so far (Tables {numbers}); "
         f"{full} full-tier runs are on record.\n"])
+
+
+def measured_on(device: str, origin: dict) -> str:
+    """The caption of a table of measurements."""
+    changed = " with uncommitted changes" if origin["dirty"] else ""
+    return (f"{device}, {origin['threads']} threads, torch {origin['versions']['torch']}, "
+            f"{origin['measured'][:10]}, commit {(origin['commit'] or '–')[:10]}{changed}")
 
 
 def benchmarks() -> str:
@@ -70,15 +89,67 @@ def benchmarks() -> str:
             if group not in measured["groups"]:
                 continue
             found = measured["groups"][group]
-            origin = found["provenance"]
-            changed = " with uncommitted changes" if origin["dirty"] else ""
             frame = tables.tier_hours(found["rows"]) if group == "tiers" else tables.benchmark(found["rows"])
-            caption = (f"{measured['device']}, {origin['threads']} threads, torch {origin['versions']['torch']}, "
-                       f"{origin['measured'][:10]}, commit {(origin['commit'] or '–')[:10]}{changed}")
-            parts += [f"## {title}", tables.html(frame, caption)]
+            parts += [f"## {title}", tables.html(frame, measured_on(measured["device"], found["provenance"]))]
     if "cuda" not in {json.loads(p.read_text()).get("type") for p in paths.benchmarks().glob("*.json")}:
         parts.append("On a GPU: not run.")
     return "\n\n".join(parts) + "\n"
+
+
+def field_lines(source: str) -> dict[str, tuple[str, str]]:
+    """Setting -> (default, comment), from the lines ``name: type = default   # comment`` of a class's source."""
+    comments = {token.start[0]: token.string.lstrip("# ") for token in tokenize.generate_tokens(StringIO(source).readline)
+                if token.type == tokenize.COMMENT}
+    return {node.target.id: (ast.unparse(node.value) if node.value else tables.DASH, comments.get(node.end_lineno, ""))
+            for node in ast.parse(source).body[0].body if isinstance(node, ast.AnnAssign)}
+
+
+def method_settings(name: str) -> str:
+    """Each setting of a method with its default and the comment beside it, from the source of the class and of its bases."""
+    module, cls = METHODS[name]
+    cls = getattr(import_module(f"featuremining.methods.{module}"), cls)
+    lines = {}
+    for base in cls.__mro__[::-1]:
+        if base.__module__.startswith("featuremining.methods."):
+            lines |= field_lines(inspect.getsource(base))
+    rows = [{"setting": f"<code>{field.name}</code>", "default": f"<code>{escape(lines[field.name][0], quote=False)}</code>",
+             "note": escape(lines[field.name][1].replace("paper 004", "the Feature Mining paper"), quote=False)}
+            for field in fields(cls)]
+    return tables.html(pd.DataFrame(rows), f"Settings of {name}: default, and what it is or where it comes from")
+
+
+def method_cost(name: str) -> str:
+    """What the method adds to a step, from the benchmarks of each device."""
+    parts = []
+    for path in sorted(paths.benchmarks().glob("*.json")):
+        measured = json.loads(path.read_text())
+        found = measured["groups"].get("methods", {"rows": []})
+        rows = [row for row in found["rows"] if row["what"].startswith((f"{name}:", f"{name},"))]
+        if rows:
+            parts.append(tables.html(tables.benchmark(rows), f"A step of ResNet-56 over the baseline's: "
+                                     f"{measured_on(measured['device'], found['provenance'])}"))
+    return "\n\n".join(parts) or "Not measured yet: `make bench` measures it."
+
+
+def method_results(name: str) -> str:
+    """The cells that use the method: printed numbers with verdicts (full tier), then what is on record of all others."""
+    cells = [c for c in studies.load_cells().values() if name in (m["name"] for m in c.methods)]
+    printed, records, parts = [c for c in cells if c.published is not None], read_records(), []
+    if printed:
+        parts.append(tables.html(tables.claims(printed, records), "The paper's numbers and ours under its full protocol", "full"))
+    for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
+        kept = {r.key for r in records if r.tier == tier}
+        if found := [c for c in others if c.run(tier, 0).key in kept]:
+            parts.append(tables.html(tables.own_runs(found, records, tier), "Our own runs; no verdict follows from them", tier))
+    return "\n\n".join(parts) or "No cell of the paper uses it; it stands here for comparison in your own experiments."
+
+
+def method_parts(name: str) -> None:
+    """What the page of a method includes: its settings, its cost, its results."""
+    folder = PAGES / "methods"
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, make in (("settings", method_settings), ("cost", method_cost), ("results", method_results)):
+        (folder / f"{name}.{part}.md").write_text(make(name) + "\n")
 
 
 def readme() -> str:
@@ -92,10 +163,15 @@ def readme() -> str:
     return f"{head}<!-- headline -->\n{table}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
 
 
+def listed(chapters: list[dict]) -> list[str]:
+    """The files of these entries of the table of contents and of the sections below them."""
+    return [name for chapter in chapters for name in (chapter["file"], *listed(chapter.get("sections", [])))]
+
+
 def census(html: Path) -> list[Path]:
     """Every page of the table of contents, as built; an `FMError` names what is missing."""
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
-    names = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    names = [toc["root"], *(name for part in toc["parts"] for name in listed(part["chapters"]))]
     pages = [html / f"{name}.html" for name in names]
     missing = [str(page) for page in pages if not page.is_file()]
     if missing:
@@ -109,6 +185,8 @@ def build(out: Path) -> list[Path]:
         execute(name, parameters)
     (PAGES / "headline.md").write_text(headline())
     (PAGES / "benchmarks.md").write_text(benchmarks())
+    for name in METHODS:
+        method_parts(name)
     command = ["jupyter-book", "build", ".", "--toc", "book/_toc.yml", "--config", "_config.yml", "--path-output", str(out),
                "-W", "-n", "--keep-going"]
     program = Path(sys.executable).with_name(command[0])

@@ -2,7 +2,7 @@
 
 import torch
 
-from featuremining import Batch
+from featuremining import Batch, build
 
 
 def batch(n=6, classes=10, size=32, dtype=torch.float32, seed=0):
@@ -10,3 +10,15 @@ def batch(n=6, classes=10, size=32, dtype=torch.float32, seed=0):
     g = torch.Generator().manual_seed(seed)
     x = torch.randn(n, 3, size, size, generator=g, dtype=torch.float64).to(dtype)
     return Batch(x, torch.eye(classes, dtype=dtype)[torch.randint(classes, (n,), generator=g)])
+
+
+def settings_for(name, tmp_path_factory, classes=10):
+    """What a method can't be made without: a teacher where it wants one, here an untrained ResNet-20."""
+    if name not in ("kd", "fitnet", "attention"):
+        return {}
+    path = tmp_path_factory.getbasetemp() / f"resnet20_{classes}.pt"
+    if not path.exists():
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            torch.save(build("resnet20", classes).state_dict(), path)
+    return {"teacher": "resnet20", "weights": str(path)}

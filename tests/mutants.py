@@ -14,7 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 METHODS = "lib/featuremining/methods/"
-FM, MIXUP = METHODS + "feature_mining.py", METHODS + "mixup.py"
+FM, MIXUP, BYOT, CSKD, TAUGHT, DROP, CUTMIX, CUTOUT = (METHODS + f"{name}.py" for name in (
+    "feature_mining", "mixup", "byot", "cs_kd", "distillation", "dropout", "cutmix", "cutout"))
 
 MUTANTS = [     # file, what stands there (once), what is put there, tests that must notice
     (FM, "return first, 1 - first\n        other", "return first, first\n        other", "test_feature_mining.py"),
@@ -43,6 +44,35 @@ MUTANTS = [     # file, what stands there (once), what is put there, tests that 
     (MIXUP, "torch.lerp(y[partner], y, lam.to(y.dtype))", "y", "test_methods.py"),
     (MIXUP, "torch.lerp(x[partner], x, lam.to(x.dtype))", "torch.lerp(x, x[partner], lam.to(x.dtype))", "test_methods.py"),
     (MIXUP, "[: len(batch.x)].argsort()", "[: len(batch.x)].argsort() * 0", "test_methods.py"),
+    (BYOT, "out.trace.logits.detach(), out", "out.trace.logits, out", "test_byot.py"),
+    (BYOT, "maps[-1].detach().to(y.dtype)", "maps[-1].to(y.dtype)", "test_byot.py"),
+    (BYOT, "return self.temperature**2 if", "return self.temperature if", "test_byot.py"),
+    (BYOT, "torch.cat([logits, trace.logits[None]]).mean(0)", "logits.mean(0)", "test_byot.py"),
+    (BYOT, "layers += bottleneck(c_out, c_out, 2, squeeze)", "layers += bottleneck(c_out, c_out, 1, squeeze)", "test_byot.py"),
+    (BYOT, "\"ce\": (1 - self.alpha) * soft_cross_entropy", "\"ce\": soft_cross_entropy", "test_byot.py"),
+    (CSKD, "teacher = model(batch.x[half:])", "teacher = model(batch.x[:half])", "test_cs_kd.py"),
+    (CSKD, "with torch.no_grad():", "with torch.enable_grad():", "test_cs_kd.py"),
+    (CSKD, "self.weight * self.temperature**2 * kl", "self.weight * self.temperature * kl", "test_cs_kd.py"),
+    (CSKD, "soft_kl(out.trace.logits, teacher, self.temperature)", "soft_kl(teacher, out.trace.logits, self.temperature)",
+     "test_cs_kd.py"),
+    (CSKD, "counts[mine] + place.long()", "counts[mine] + 0 * place.long()", "test_cs_kd.py"),
+    (CSKD, "order = torch.randperm(len(labels), generator=generator)", "order = torch.arange(len(labels))", "test_cs_kd.py"),
+    (TAUGHT, "net.eval().requires_grad_(False)", "net.train().requires_grad_(False)", "test_distillation.py"),
+    (TAUGHT, "\"ce\": self.ce * out.losses[\"ce\"]", "\"ce\": out.losses[\"ce\"]", "test_distillation.py"),
+    (TAUGHT, "self.taught(out.batch.x).logits", "self.taught(batch.x).logits", "test_distillation.py"),
+    (TAUGHT, "feature_map.square().mean(1)", "feature_map.abs().mean(1)", "test_distillation.py"),
+    (DROP, "torch.rand_like(like, dtype=torch.float32) < p", "torch.rand_like(like) < p", "test_dropout.py"),
+    (DROP, "((height - block + 1) * (width - block + 1))", "(height * width)", "test_dropout.py"),
+    (DROP, "mask, reach = F.pad(seeds, (block - 1,) * 4), 1", "mask, reach = F.pad(seeds, (block - 1,) * 4), 2",
+     "test_dropout.py"),
+    (DROP, "None if self.per_channel else 1", "1 if self.per_channel else None", "test_dropout.py"),
+    (DROP, "lambda x: then(first(x))", "then", "test_dropout.py"),
+    (DROP, "self.drop * progress if", "self.drop * (1 - progress) if", "test_dropout.py"),
+    (DROP, "return coins(x[:, :, :1, :1], self.p)", "return coins(x[:1, :, :1, :1], self.p)", "test_dropout.py"),
+    (DROP, "1 / (1 - self.p)", "1", "test_dropout.py"),
+    (CUTMIX, "kept = 1 - mask.to(batch.y.dtype).mean()", "kept = mask.to(batch.y.dtype).mean()", "test_mixing.py"),
+    (CUTMIX, "(1 - drawn[\"cutmix.lam\"]).sqrt()[None]", "(1 - drawn[\"cutmix.lam\"])[None]", "test_mixing.py"),
+    (CUTOUT, "(cells < centre + half)", "(cells <= centre + half)", "test_mixing.py"),
 ]
 
 

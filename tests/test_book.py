@@ -4,18 +4,26 @@ import importlib.util
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from html.parser import HTMLParser
+from importlib import import_module
 from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from featuremining import FeatureMining, FMError, build, paths, read_records, studies, verdicts
+from featuremining import METHODS, FeatureMining, FMError, build, paths, read_records, studies, verdicts
 
 SPEC = importlib.util.spec_from_file_location("book_build", paths.ROOT / "book/build.py")
 book_build = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(book_build)
+
+
+OTHERS = [name for name in METHODS if name != "fm"]      # Feature Mining has the longer page
+HEADINGS = ["In one sentence", "What changes in training", "Where it plugs in", "Settings and their source",
+            "Departures from the paper", "Cost", "Results", "In your own loop"]
 
 
 class Page(HTMLParser):
@@ -47,11 +55,12 @@ def html(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(html):
-    return {p: Page(p.read_text()) for p in [html / "index.html", *html.glob("book/*.html"), *html.glob("build/book/*.html")]}
+    return {p: Page(p.read_text()) for p in [html / "index.html", *html.glob("book/**/*.html"), *html.glob("build/book/*.html")]}
 
 
 def test_every_page_is_there(html):
-    for name in ("book/index", "build/book/cifar", "book/feature_mining", "book/rerun", "book/speed", "book/references"):
+    for name in ("book/index", "build/book/cifar", "book/feature_mining", "book/rerun", "book/speed", "book/references",
+                 *(f"book/methods/{name}" for name in OTHERS)):
         assert (html / f"{name}.html").stat().st_size > 5000
     assert (html / "index.html").exists()
 
@@ -125,3 +134,52 @@ def test_numbers_that_the_method_page_computes():
     assert f"{against_byot.low:.2f} to {against_byot.high:.2f}".replace("-", "−") in page
     three_layers = verdicts.welch(verdicts.Summary(4, 75.35, 0.07), verdicts.Summary(4, 75.29, 0.12))
     assert f"{three_layers.low:.2f} to {three_layers.high:.2f}".replace("-", "−") in page
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_method_has_its_page(name):
+    """The same headings in the same order, the three parts that are made from code and records, and no label used twice."""
+    page = (paths.ROOT / f"book/methods/{name}.md").read_text()
+    assert re.findall(r"^## (.+)$", page, re.M) == HEADINGS
+    assert re.findall(r"^```{include} (.+)$", page, re.M) == [
+        f"../../build/book/methods/{name}.{part}.md" for part in ("settings", "cost", "results")]
+    pages = [p.read_text() for p in [paths.ROOT / "book/feature_mining.md", *paths.ROOT.glob("book/methods/*.md")]]
+    labels = [label for text in pages for label in re.findall(r"^:label: (.+)$", text, re.M)]
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_code_of_a_method_page_runs(name, tmp_path, monkeypatch):
+    """As written, from a folder of its own: a loss with gradients for all that the optimiser was given."""
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.+?)```", (paths.ROOT / f"book/methods/{name}.md").read_text(), re.S)
+    assert len(code.splitlines()) <= 12
+    torch.manual_seed(0)
+    scope = {}
+    exec(code, scope)
+    assert torch.isfinite(scope["loss"])
+    scope["loss"].backward()
+    trained = scope["optimizer"].param_groups[0]["params"]
+    assert {id(p) for p in trained} == {id(p) for name in ("net", "method") for p in scope[name].parameters()}
+    assert all(p.grad is not None for p in [*trained, *scope["mining"].parameters()])
+
+
+def test_settings_are_read_from_the_source():
+    """Every setting of every method with its default and its comment, inherited ones too; no comment, an empty cell."""
+    source = "class A:\n    p: float = 0.5   # half <of> it\n    q: tuple[int, ...] = (-2,)\n"
+    assert book_build.field_lines(source) == {"p": ("0.5", "half <of> it"), "q": ("(-2,)", "")}
+    for name in METHODS:
+        table = book_build.method_settings(name)
+        for field in fields(getattr(import_module(f"featuremining.methods.{METHODS[name][0]}"), METHODS[name][1])):
+            assert f"<code>{field.name}</code>" in table
+
+
+def test_a_method_page_shows_its_cells_and_costs():
+    cells = studies.load_cells().values()
+    for name in METHODS:
+        shown, cost = book_build.method_results(name), book_build.method_cost(name)
+        for cell in cells:
+            if cell.published is not None:
+                assert (f"<code>{cell.id}</code>" in shown) == (name in [m["name"] for m in cell.methods])
+        assert shown.startswith("<p") or "No cell of the paper uses it" in shown
+        assert f">{name}: time of a step" in cost or f">{name}, " in cost or "Not measured yet" in cost

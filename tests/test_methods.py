@@ -5,19 +5,27 @@ from itertools import permutations
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import batch
+from helpers import batch, settings_for
 
 from featuremining import METHODS, Batch, Method, UsageError, build, compose, make, plain_step
 from featuremining.methods.mixup import mix
 
+ALL = sorted(METHODS, key=lambda name: name != "cs_kd")      # it chooses the batches, so it comes first
 
-@pytest.mark.parametrize("names", [(n,) for n in METHODS] + list(permutations(METHODS, 2)), ids="+".join)
-def test_conformance(names):
-    """Every method and every ordered pair: finite losses, gradients to every head, the evaluated network unchanged."""
+
+@pytest.mark.parametrize("names", [(n,) for n in METHODS] + list(permutations(METHODS, 2)) + [tuple(ALL)],
+                         ids=lambda names: "+".join(names) if len(names) < 3 else "all")
+def test_conformance(names, tmp_path_factory):
+    """Every method, every ordered pair and all together: finite losses, gradients to every head, the evaluated network
+    unchanged. An order that lets CS-KD choose batches from within is refused."""
     torch.manual_seed(0)
     net = build("resnet20", 10)
     keys = list(net.state_dict())
-    methods = [make(name).prepare(net) for name in names]
+    methods = [make(name, **settings_for(name, tmp_path_factory)).prepare(net) for name in names]
+    if "cs_kd" in names[1:]:
+        with pytest.raises(UsageError, match="CSKD chooses which images share a batch"):
+            compose(methods)
+        return
     out = compose(methods)(net, batch(8))
     assert all(loss.shape == () and torch.isfinite(loss) for loss in out.losses.values())
     assert not any(log.requires_grad for log in out.logs.values())

@@ -8,7 +8,7 @@ so that the cheap side (records, verdicts, tables) never waits for torch.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "FeatureMining": "methods.feature_mining", "Mixup": "methods.mixup", "METHODS": "methods", "make": "methods",

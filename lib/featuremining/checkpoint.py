@@ -1,9 +1,11 @@
 """Checkpoints: everything a killed training needs to go on bit for bit."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from .errors import FMError
 
@@ -40,3 +42,12 @@ def load(path: Path) -> dict | None:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise FMError(f"The checkpoint {path} can't be read ({type(error).__name__}): delete it to start over.") from None
+
+
+def digest(state: dict[str, Tensor]) -> str:
+    """sha256 of a state dict: names, then bytes."""
+    h = sha256()
+    for name, tensor in state.items():
+        h.update(name.encode())
+        h.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return h.hexdigest()

@@ -141,7 +141,7 @@ def tier_hours(rows: list[dict]) -> pd.DataFrame:
         for row in rows if ", " not in row["what"]])
 
 
-WORDS = {"what", "note", "cell", "network", "method", "verdict", "gain", "run", "device", "commit", "table"}     # read as words
+WORDS = {"what", "cell", "network", "method", "verdict", "gain", "run", "device", "commit", "table"}     # read as words
 
 
 def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str = "") -> Html:
@@ -153,7 +153,7 @@ def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str 
             shown[column] = shown[column].map(_badged)
     if "cell" in shown:
         shown["cell"] = [f"<code>{c}</code>" for c in shown["cell"]]
-    kinds = [' class="text"' if column in WORDS else "" for column in shown]
+    kinds = [' class="text note"' if column == "note" else ' class="text"' if column in WORDS else "" for column in shown]
     head = "".join(f"<th{kind}>{escape(column)}</th>" for column, kind in zip(shown, kinds, strict=True))
     rows = "\n".join("<tr>" + "".join(f"<td{kind}>{v}</td>" for v, kind in zip(row, kinds, strict=True)) + "</tr>"
                      for row in shown.itertuples(index=False))

@@ -1,6 +1,5 @@
 """The only training loop. It resumes after any death, and equal runs on equal machines give equal bits."""
 
-import hashlib
 import json
 import math
 import os
@@ -16,11 +15,13 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from . import checkpoint, engine, paths, provenance, records
+from .checkpoint import digest
 from .datasets import DataSet, load
 from .datasets.loader import Loader, evaluation_batches
 from .errors import FMError, UsageError, choose
 from .methods import make
 from .models import build, options_of
+from .models.staged import map_sizes
 from .progress import Report
 from .protocol import Batch, Method, compose
 from .recipes import PRECISIONS, recipe
@@ -54,25 +55,6 @@ def deterministic() -> None:
 def arithmetic(device: torch.device, precision: str) -> torch.autocast:
     """Where convolutions and products are computed in a recipe's precision; weights and losses stay fp32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=choose("precision", precision, PRECISIONS) == "bf16")
-
-
-@torch.no_grad()
-def map_sizes(model: nn.Module, images: Tensor) -> list[tuple[int, int]]:
-    """(H, W) of every stage's map for (B, 3, H, W) images."""
-    training = model.training
-    model.eval()
-    sizes = [tuple(m.shape[2:]) for m in model.trace(images).maps]
-    model.train(training)
-    return sizes
-
-
-def digest(state: dict[str, Tensor]) -> str:
-    """sha256 of a state dict: names, then bytes."""
-    h = hashlib.sha256()
-    for name, tensor in state.items():
-        h.update(name.encode())
-        h.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return h.hexdigest()
 
 
 @torch.no_grad()
@@ -126,7 +108,7 @@ class Training:
         self.loader = Loader(self.data.train_x, self.data.train_y, len(self.data.classes), self.data.mean, self.data.std,
                              device=device, batch=r.batch, seed=run.seed, pad=r.pad, flip=r.flip, sampler=sampler,
                              steps=r.steps)
-        self.sizes = map_sizes(self.model, torch.zeros(1, 3, *self.loader.size, device=device))
+        self.sizes = map_sizes(self.model, *self.loader.size)
         parameters = [*self.model.parameters(), *self.methods.parameters()]
         self.optimizer = engine.SGD(parameters, r.lr, r.momentum, r.weight_decay, r.nesterov)
         if self.engine == "compile":

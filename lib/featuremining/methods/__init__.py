@@ -10,6 +10,14 @@ METHODS = {
     "cutmix": ("cutmix", "CutMix"),
     "cutout": ("cutout", "Cutout"),
     "label_smoothing": ("label_smoothing", "LabelSmoothing"),
+    "dropout": ("dropout", "Dropout"),
+    "spatial_dropout": ("dropout", "SpatialDropout"),
+    "dropblock": ("dropout", "DropBlock"),
+    "byot": ("byot", "BYOT"),
+    "cs_kd": ("cs_kd", "CSKD"),
+    "kd": ("distillation", "KD"),
+    "fitnet": ("distillation", "FitNet"),
+    "attention": ("distillation", "AttentionTransfer"),
 }
 
 
