@@ -27,7 +27,7 @@ from featuremining.methods import METHODS
 
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
-OWN = [f"X1.resnet20.{m}" for m in ("baseline", "fm1", "fm2", "mixup", "fm2_mixup", "dropblock", "cs_kd")]
+OWN = [f"X1.resnet20.{m}" for m in ("baseline", "fm1", "fm2", "mixup", "fm2_mixup")]
 SHOWN = {"cifar": {"tier": "short", "cells": OWN, "seeds": [0], "train": False},
          "ablations": {"tier": "full", "cells": ["T9.resnet56.fm1"], "seeds": [0, 1, 2, 3], "train": False}}
 

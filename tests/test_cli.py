@@ -15,13 +15,13 @@ from featuremining.studies import load_cells
 
 def fm(*words, folder, **more):
     environment = {**os.environ, "FM_RUNS_DIR": str(folder / "runs"), "FM_BUILD_DIR": str(folder / "build"), **more}
-    return subprocess.run([sys.executable, "-m", "featuremining", *words], env=environment, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "featuremining", *words], env=environment, capture_output=True, text=True,
+                          timeout=300)      # a command that should end at once must not train for days
 
 
 @pytest.mark.parametrize(("words", "code", "says"), [
     (("run", "T1.resnet56.fm", "--tier", "smoke"), 2, "Did you mean T1.resnet56.fm2"),
     (("run", "T1.resnet56.fm2", "--tier", "medium"), 2, "smoke, short, full"),
-    (("run", "T2.resnet110.byot", "--tier", "full"), 2, "lacks the method byot"),
     (("run", "X1.resnet20.fm2", "--tier", "smoke", "--seed", "-1"), 2, "0 or more"),
     (("run", "X1.resnet20.fm2", "--tier", "smoke", "--device", "cuda:7"), 2, "no device 'cuda:7'"),
     (("run", "X1.resnet20.fm2"), 2, "tier"), (("status", "T99"), 2, "begins with 'T99'"), (("walk",), 2, "walk")], ids=str)
@@ -42,7 +42,7 @@ def test_status_counts_records_by_cell_and_tier(scratch):
     for id_ in ("T1.resnet110.fm2", "T2.resnet110.fm2", "T3.resnet110.fm2"):
         assert rows[id_]["tiers"]["full"] == {"seeds": [0, 1], "missing": 2} and rows[id_]["tiers"]["short"]["seeds"] == [0]
         assert rows[id_]["verdict"] != "not run"
-    assert rows["T1.resnet110.fm1"]["verdict"] == "not run" and rows["T2.resnet110.byot"]["lacks"] == "method byot"
+    assert rows["T1.resnet110.fm1"]["verdict"] == "not run" and not any(row["lacks"] for row in rows.values())
     text = fm("status", "T1.resnet110", folder=scratch).stdout
     assert "2/4" in text and "76.90 ± 0.13" in text
 

@@ -6,7 +6,7 @@ import json
 import nbformat
 import pytest
 
-from featuremining import UsageError, notebook, paths
+from featuremining import METHODS, UsageError, notebook, paths
 
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
 LOGIC = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.Try, ast.Lambda, ast.With, ast.If)
@@ -48,7 +48,7 @@ def test_lists_may_come_as_text():
     ({"teir": "short"}, "Did you mean 'tier'"), ({"tier": "medium"}, "smoke, short, full"),
     ({"cells": "T1.resnet56.fm2"}, "a list"), ({"cells": []}, "a list"),
     ({"seeds": 0}, "a list"), ({"seeds": [True]}, "a list"), ({"seeds": [-1]}, "0 or more"),
-    ({"cells": ["T1.resnet56.fm"]}, "Did you mean"), ({"cells": ["T2.resnet110.byot"]}, "lacks the method byot"),
+    ({"cells": ["T1.resnet56.fm"]}, "Did you mean"), ({"cells": ["T9.resnet56.fm1"]}, "belongs to the notebook ablations"),
     ({"train": "yes"}, "true or false"), ({"device": 0}, "device a name")], ids=str)
 def test_bad_parameters_are_one_sentence(change, says):
     with pytest.raises(UsageError, match=says):
@@ -65,7 +65,10 @@ def test_the_cell_can_be_run_again():
     assert notebook.start("cifar", {**GOOD, "page": page, "seeds": [1]}).seeds == [1]
 
 
-def test_what_cannot_be_trained_can_still_be_shown():
+def test_what_cannot_be_trained_is_refused_but_can_still_be_shown(monkeypatch):
+    monkeypatch.delitem(METHODS, "byot")
+    with pytest.raises(UsageError, match="lacks the method byot"):
+        notebook.start("cifar", {**GOOD, "cells": ["T2.resnet110.byot"]})
     assert notebook.start("cifar", {**GOOD, "cells": ["T2.resnet110.byot"], "train": False}).cells == ["T2.resnet110.byot"]
 
 

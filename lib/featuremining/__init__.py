@@ -8,10 +8,12 @@ so that the cheap side (records, verdicts, tables) never waits for torch.
 
 from importlib import import_module
 
+from .methods import METHODS
+
 __version__ = "0.2.0"
 
 _HOME = {
-    "FeatureMining": "methods.feature_mining", "Mixup": "methods.mixup", "METHODS": "methods", "make": "methods",
+    **{cls: f"methods.{module}" for module, cls in METHODS.values()}, "METHODS": "methods", "make": "methods",
     "Method": "protocol", "Batch": "protocol", "Trace": "protocol", "Outcome": "protocol",
     "compose": "protocol", "plain_step": "protocol",
     "MODELS": "models", "build": "models", "Tapped": "models.tapped",

@@ -176,8 +176,9 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def headline(records: list[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The front page: the paper's ResNet-56 row with full-tier verdicts, and our own short-tier runs."""
+    """The front page: the paper's ResNet-56 row with full-tier verdicts, and our own short-tier runs on record."""
     cells = studies.load_cells()
     first = claims([cells[f"T1.resnet56.{m}"] for m in ("baseline", "fm1", "fm2")], records)
-    short = own_runs([c for c in cells.values() if c.table == "X1"], records, "short")
+    kept = {r.key for r in records if r.tier == "short"}
+    short = own_runs([c for c in cells.values() if c.table == "X1" and c.run("short", 0).key in kept], records, "short")
     return first, short
