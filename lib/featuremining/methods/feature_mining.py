@@ -168,6 +168,7 @@ class FeatureMining(Method):
         extra = sum(map(len, self.parts.values()))
         if self.weights is not None and len(self.weights) != extra:
             raise UsageError(f"fm: weights needs one number per extra head, {extra} here, got {len(self.weights)}.")
+        self.register_buffer("scales", torch.tensor(self.weights or (), dtype=torch.float64), persistent=False)
         if self.share_fc == "main" and self.layers and model.head.in_features != model.channels[-1]:
             raise UsageError("fm: share_fc='main' needs a classifier that reads the globally pooled last map.")
         return self.to(next(model.head.parameters()).device)
@@ -292,7 +293,7 @@ class FeatureMining(Method):
         logits = torch.cat(heads) if len(heads) > 1 else heads[0]
         values = soft_cross_entropy(logits, out.batch.y)                        # (heads,), equation (4) term by term
         if self.weights is not None:
-            values = values * torch.tensor(self.weights, device=values.device, dtype=values.dtype)
+            values = values * self.scales.to(values.dtype)
         names = [f"fm.stage{stage + 1}.{part}" for stage in self.stages for part in self.parts[stage]]
         losses = {**out.losses, **dict(zip(names, values.unbind(), strict=True))}
         if self.reduction == "mean":
