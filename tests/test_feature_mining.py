@@ -128,6 +128,22 @@ def test_1_parts_are_complementary(settings, complementary):
     assert all(torch.equal(a + b, torch.ones_like(a)) and not (a * b).any() for a, b in pairs) is complementary
 
 
+def test_the_second_of_two_boxes_is_its_inside_or_its_outside():
+    masks = []
+    for second in ("inside", "outside"):
+        _, fm = prepared(layers=1, segmentation="noncomplementary", second=second)
+        torch.manual_seed(5)
+        masks.append(fm.boxes(20, 8, 8, None, "cpu"))
+    (first, inside), (same, outside) = masks
+    assert torch.equal(first, same) and torch.equal(outside, 1 - inside) and not torch.equal(inside, outside)
+
+
+def test_a_box_that_is_kept_inside_reaches_both_borders():
+    """size - cut + 1 places, each equally likely: the last ends at the border."""
+    starts, ends = interval(8, torch.full((5,), 0.5), torch.tensor([0.0, 0.19, 0.21, 0.79, 0.99]), "inside")
+    assert starts.tolist() == [0, 0, 1, 3, 4] and ends.tolist() == [4, 4, 5, 7, 8]
+
+
 @pytest.mark.parametrize("box", ["center_clip", "corner_clip", "inside"])
 def test_2_masks_are_rectangles(box):
     _, fm = prepared(box=box)
