@@ -42,7 +42,7 @@ MUTANTS = [     # file, what stands there (once), what is put there, tests that 
      "test_feature_mining.py"),
     (MIXUP, "torch.lerp(y[partner], y, lam.to(y.dtype))", "y", "test_methods.py"),
     (MIXUP, "torch.lerp(x[partner], x, lam.to(x.dtype))", "torch.lerp(x, x[partner], lam.to(x.dtype))", "test_methods.py"),
-    (MIXUP, "[: len(batch.x)].argsort()", "[: len(batch.x)].argsort() * 0", "test_methods.py"),
+    (MIXUP, "[: len(batch.x)].argsort()", "[: len(batch.x)].argsort() * 0", "test_mixing.py"),
     (BYOT, "out.trace.logits.detach(), out", "out.trace.logits, out", "test_byot.py"),
     (BYOT, "maps[-1].detach().to(y.dtype)", "maps[-1].to(y.dtype)", "test_byot.py"),
     (BYOT, "return self.temperature**2 if", "return self.temperature if", "test_byot.py"),

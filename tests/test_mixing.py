@@ -1,4 +1,4 @@
-"""Methods that change the batch: CutMix, Cutout and label smoothing against their definitions. (Mixup: test_methods.py.)"""
+"""Methods that change the batch, against their definitions: Mixup (more in test_methods.py), CutMix, Cutout, label smoothing."""
 
 import math
 
@@ -17,6 +17,16 @@ def seen_by(method, data):
     found = []
     method.step(lambda model, b: found.append(b) or plain_step(model, b), build("resnet20", 10).to(data.x.dtype), data)
     return found[0]
+
+
+def test_mixup_pairs_every_image_with_one_other_by_a_permutation():
+    torch.manual_seed(0)
+    data, method = batch(dtype=torch.float64), make("mixup")
+    drawn = {name: t[0].double() for name, t in method.draw(1, 8, ()).items()}      # drawn for 8, the last batch has 6
+    mixed, lam = seen_by(method, data._replace(drawn=drawn)), drawn["mixup.lam"]
+    partner = torch.tensor(sorted(range(6), key=lambda i: drawn["mixup.noise"][i]))
+    torch.testing.assert_close(mixed.x, lam * data.x + (1 - lam) * data.x[partner], rtol=0, atol=1e-12)
+    torch.testing.assert_close(mixed.y, lam * data.y + (1 - lam) * data.y[partner], rtol=0, atol=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------ CutMix
