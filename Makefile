@@ -10,7 +10,7 @@ book: $(STAMP)                     ## build the book into _build/html
 test: $(STAMP) check               ## every test, the papermill smoke run and nbval included
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
-bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (about 10 minutes)
+bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (20 minutes or more)
 	$(PY) benchmarks
 
 mutants: $(STAMP)                  ## change one thing at a time in the methods: does a test notice?

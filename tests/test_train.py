@@ -195,6 +195,17 @@ def test_the_optimiser_is_torchs(nesterov):
         torch.testing.assert_close(b, c, rtol=1e-5, atol=1e-7)
 
 
+def test_methods_draw_other_numbers_than_the_loader():
+    """Both follow from (seed, epoch); from one stream of numbers, a step's box would depend on which images come when."""
+    drawn = {}
+    for seed in (0, 1):
+        training = T.Training(run(({"name": "mixup"},), seed=seed), torch.device("cpu"))
+        loaders = torch.rand(10_000, generator=torch.Generator().manual_seed(training.loader.epoch_seed))
+        drawn[seed] = torch.stack([one["mixup.noise"] for one in training.inputs()]).flatten()
+        assert not torch.isin(drawn[seed], loaders).float().mean() > 0.01       # 24 bits each: a rare meeting is chance
+    assert not torch.equal(drawn[0], drawn[1])
+
+
 def test_nothing_in_a_step_waits_for_a_number():
     """What a CUDA graph asks for: no value is read from the device, and shapes are the same for every step."""
     training = T.Training(run((*FM2, {"name": "mixup"})), torch.device("cpu"))

@@ -28,6 +28,7 @@ from .recipes import PRECISIONS, recipe
 from .studies import Run
 
 FORMAT = 2              # of checkpoints
+METHODS_STREAM = 0x9E3779B9     # so that methods do not draw the very numbers that shuffle and crop the images
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -148,7 +149,8 @@ class Training:
         self.log, self.seconds, self.resumed = state["log"], state["seconds"], state["resumed"] + 1
         self.environments = state["environments"]
         if {**self.environments[-1], "epoch": 0} != {**self.here, "epoch": 0}:      # allowed, but then bits may differ: on record
-            print(f"{self.run.id}: goes on under another commit, version, device or number of threads; the record will say so.")
+            print(f"{self.run.id}: goes on under another commit, version, device, engine or number of threads; "
+                  "the record says so.")
             self.environments.append({"epoch": self.loader.epoch, **self.here})
 
     def resolved(self) -> dict:
@@ -178,7 +180,7 @@ class Training:
         drawn: dict[str, Tensor] = {}
         first = self.loader.position
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.run.seed * 1_000_003 + self.loader.epoch)      # the CPU's alone
+            torch.default_generator.manual_seed(self.loader.epoch_seed ^ METHODS_STREAM)            # the CPU's alone
             for method in self.methods:
                 drawn |= method.draw(len(self.loader), self.recipe.batch, self.sizes)
         drawn = {name: t.to(self.device) for name, t in drawn.items()}

@@ -35,10 +35,15 @@ class Loader:
     def load_state_dict(self, state: dict) -> None:
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
 
+    @property
+    def epoch_seed(self) -> int:
+        """What the present epoch's random numbers follow from."""
+        return self.seed * 1_000_003 + self.epoch
+
     def picks(self) -> Iterator[Tensor]:
         """The rest of the current epoch as (B, 4) int64 rows of image, top, left, mirror: all that a batch is made of, on
         the device from the start of the epoch. The state is that of the batch after the one that was given last."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        generator = torch.Generator().manual_seed(self.epoch_seed)
         batches = self.sampler(generator)[: self.steps]
         sizes = [len(batch) for batch in batches]
         drawn = augment.draw(sum(sizes), self.pad, self.flip, generator)
