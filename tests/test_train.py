@@ -19,7 +19,7 @@ FM2 = ({"name": "fm", "layers": 2},)
 def few_images(scratch, monkeypatch):
     data = load("parts")._replace(name="few")
     few = data._replace(train_x=data.train_x[:96], train_y=data.train_y[:96], test_x=data.test_x[:45], test_y=data.test_y[:45])
-    monkeypatch.setattr(T, "load", lambda name: few)
+    monkeypatch.setattr(T, "load", lambda name, **changes: few)
     return few
 
 

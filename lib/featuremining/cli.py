@@ -52,7 +52,7 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
     for cell in cells:
         done = {t: on_record.get((t, cell.run(t, 0).key), []) for t in TIERS}
         v = verdicts.verdict(cell, found)
-        rows.append({"cell": cell.id, "published": cell.published, "spread": cell.spread, "n": cell.n,
+        rows.append({"cell": cell.id, "paper": cell.paper, "published": cell.published, "spread": cell.spread, "n": cell.n,
                      "lacks": cell.missing or None, "verdict": v.status if v else None,
                      "tiers": {t: {"seeds": done[t], "missing": max(studies.wanted(cell, t) - len(done[t]), 0)} for t in TIERS}})
     if not rows:
@@ -70,9 +70,9 @@ def _show(rows: list[dict]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
     for row in rows:
-        paper = "" if row["published"] is None else f"{row['published']:.2f} ± {row['spread']:.2f}"
         counts = [f"{len(t['seeds'])}/{len(t['seeds']) + t['missing']}" for t in row["tiers"].values()]
-        table.add_row(row["cell"], paper, *counts, f"lacks {row['lacks']}" if row["lacks"] else row["verdict"] or "")
+        note = f"lacks {row['lacks']}" if row["lacks"] else row["verdict"] or ""
+        table.add_row(row["cell"], row["paper"], *counts, note)
     Console(file=sys.stdout).print(table)
     done = {t: sum(len(r["tiers"][t]["seeds"]) for r in rows) for t in TIERS}
     print(f"\n{len(rows)} cells; runs recorded (a run that answers two cells counts in both): "

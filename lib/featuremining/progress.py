@@ -18,12 +18,15 @@ def clock(seconds: float) -> str:
 
 
 class Report:
-    """Follows one training of ``epochs`` epochs of ``steps`` steps, from ``done`` epochs on. ``alone`` it may draw a bar."""
+    """Follows one training of ``epochs`` epochs of ``steps`` steps, from ``done`` epochs on. ``alone`` it may draw a bar;
+    ``silent`` it says nothing, as the second of several processes at one training."""
 
-    def __init__(self, title: str, epochs: int, steps: int, done: int = 0, alone: bool = True):
-        self.title, self.epochs, self.steps, self.first, self.alone = title, epochs, steps, done, alone
+    def __init__(self, title: str, epochs: int, steps: int, done: int = 0, alone: bool = True, silent: bool = False):
+        self.title, self.epochs, self.steps, self.first, self.alone, self.silent = title, epochs, steps, done, alone, silent
         self.began = time.monotonic()
         self.bar = None
+        if silent:
+            return
         if alone and sys.stdout.isatty():
             self.bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                                 TextColumn("{task.fields[note]}"), console=Console(file=sys.stdout))
@@ -44,7 +47,10 @@ class Report:
 
     def epoch(self, epoch: int, row: dict) -> None:
         """``row`` holds this epoch's means; epoch counts from 0."""
-        text = f"epoch {epoch + 1}/{self.epochs}  loss {row['loss']:.3f}  test {row['test_acc']:.2f} %"
+        tested = f"  test {row['test_acc']:.2f} %" if "test_acc" in row else ""
+        text = f"epoch {epoch + 1}/{self.epochs}  loss {row['loss']:.3f}{tested}"
+        if self.silent:
+            return
         if self.bar:
             self.bar.update(self.task, description=f"{self.title}  {text}")
         else:

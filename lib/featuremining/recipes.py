@@ -33,6 +33,11 @@ class Recipe:
     flip: bool = True                   # horizontal, half of the images
     precision: str = "fp32"
     steps: int | None = None            # at most so many steps an epoch, where an epoch would take a CPU an hour
+    test_every: int | None = None       # epochs between two tests; None: test each, as the paper's rule of the best epoch wants
+
+    def tests(self, epoch: int) -> bool:
+        """Whether to test after this epoch (from 0). The last ten are always tested, for the median of the last ten."""
+        return (epoch + 1) % (self.test_every or 1) == 0 or epoch >= self.epochs - 10
 
     def rate(self, epoch: int) -> float:
         """Learning rate of the epoch (from 0).

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Collection
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -37,15 +38,15 @@ class Record:
         return self.spec["tier"]
 
 
-def metrics(test_accuracy: list[float], n_test: int) -> dict:
-    """Three selection rules from one log of test accuracies in percent.
+def metrics(test_accuracy: list[float | None], n_test: int) -> dict:
+    """Three selection rules from one log of test accuracies in percent, None where an epoch was not tested.
 
     The paper takes the best epoch on the test set; the last epoch and the median of the last ten do not look at it.
 
     >>> metrics([10.0, 30.0, 20.0], 100)
     {'best': 30.0, 'best_epoch': 2, 'last': 20.0, 'median10': 20.0, 'n_test': 100}
     """
-    best = max(test_accuracy)
+    best = max(value for value in test_accuracy if value is not None)
     return {"best": best, "best_epoch": test_accuracy.index(best) + 1, "last": test_accuracy[-1],
             "median10": median(test_accuracy[-10:]), "n_test": n_test}
 
@@ -62,9 +63,16 @@ def write(record: Record, path: Path) -> None:
     if path.exists():
         raise FMError(f"{path} exists already; records are never overwritten.")
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
+    with written(path, temporary):
         temporary.write_text(dumps(asdict(record)) + "\n")
         os.replace(temporary, path)
+
+
+@contextmanager
+def written(path: Path, temporary: Path):
+    """A failure leaves no half a file and says in one sentence what to do."""
+    try:
+        yield
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise FMError(f"Could not write {path} ({error}): free some disk space and give the same command again.") from None

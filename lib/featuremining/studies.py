@@ -1,6 +1,8 @@
 """Cells: the numbers the papers printed, each with a stable id, and the training that would answer it. No torch here.
 
-An id reads ``table.network.method``: ``T1.resnet56.fm2``. Tables of paper 004 are T1 to T10, our own additions X1, X2, ...
+An id reads ``table.network.method``, ``T1.resnet56.fm2``, or ``table.network.method.condition``, ``T8.resnet110.fm2.pair20``.
+Tables of paper 004 are T1 to T10, its figures F2, F4, F6; our own additions are X1, X2, ..., and T4s, T6s, F2s, ...: the same
+question on what a CPU can carry, a smaller network or a subset of the data. No printed number is compared with those.
 """
 
 import json
@@ -28,11 +30,16 @@ class Run:
     tier: str
     seed: int
     options: dict = field(default_factory=dict)     # of the network
+    data: dict = field(default_factory=dict)        # what `datasets.load` changes: label noise, a subset, a size
+    task: str = "classification"
 
     def spec(self) -> dict:
-        """What is trained, apart from the seed; plain JSON values."""
+        """What is trained, apart from the seed; plain JSON values. What came later and is not used stays out, so that no
+        record's key changes."""
         spec = {"dataset": self.dataset, "network": self.network, "options": self.options, "methods": list(self.methods),
                 "recipe": as_dict(self.recipe), "tier": self.tier}
+        spec |= {"data": self.data} if self.data else {}
+        spec |= {"task": self.task} if self.task != "classification" else {}
         return json.loads(json.dumps(spec))
 
     @property
@@ -50,19 +57,25 @@ class Run:
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table. ``published``, ``spread`` in percent top-1; None where the number is ours alone."""
+    """One number of a table. ``published``, ``spread`` in percent (top-1, or mAP where a detector is trained); None where the
+    number is ours alone, and ``spread`` where the paper prints none. Cells of costs have ``seconds`` and ``mib`` instead."""
 
     id: str
     study: str
     dataset: str
     methods: tuple[dict, ...]
     options: dict
-    labels: tuple[str, str]             # network, method
-    changes: dict                       # fields of the network's recipe that this cell's table sets otherwise
+    labels: tuple[str, str]             # network (and condition), method
+    changes: dict                       # fields of the network's recipe that this cell's table or condition sets otherwise
+    data: dict = field(default_factory=dict)        # what `datasets.load` changes
+    smoke: tuple[str, dict] = ("parts", {})         # data set of the smoke tier, and what is changed of it
+    task: str = "classification"
     reported: str = ""                  # which evaluation the number is of: "" the network's own, else one of a method's
     published: float | None = None
     spread: float | None = None
     n: int | None = None
+    seconds: float | None = None        # of an iteration
+    mib: float | None = None            # of GPU memory
 
     @property
     def table(self) -> str:
@@ -77,6 +90,20 @@ class Cell:
         return self.id.split(".")[2]
 
     @property
+    def condition(self) -> str:
+        """The last of four parts, such as the noise of Table 8; empty where an id has three."""
+        return ".".join(self.id.split(".")[3:])
+
+    @property
+    def paper(self) -> str:
+        """What the paper prints, as text: with its spread, without one (Table 8), seconds and memory (Table 10), nothing."""
+        if self.seconds is not None:
+            return f"{self.seconds:.3f} s, {self.mib:.0f} MB"
+        if self.published is None:
+            return ""
+        return f"{self.published:.2f}" + ("" if self.spread is None else f" ± {self.spread:.2f}")
+
+    @property
     def missing(self) -> str:
         """What the companion still lacks to train this cell; empty if nothing."""
         lacks = [f"network {self.network}"] if not known(self.network) else []
@@ -88,14 +115,18 @@ class Cell:
         choose("tier", tier, TIERS)
         if seed < 0:
             raise UsageError(f"A seed is 0 or more, got {seed}.")
-        dataset = "parts" if tier == "smoke" else self.dataset
-        return Run(dataset, self.network, self.methods, recipe(self.network, tier, **self.changes), tier, seed, self.options)
+        dataset, data = self.smoke if tier == "smoke" else (self.dataset, self.data)
+        return Run(dataset, self.network, self.methods, recipe(self.network, tier, **self.changes), tier, seed, self.options,
+                   data, self.task)
 
     def runnable(self, tier: str, seed: int) -> Run:
         """`run`, or a `UsageError` that says what is missing."""
         if self.missing:
             raise UsageError(f"{self.id} is listed but can't be trained yet: the companion still lacks the {self.missing}.")
         return self.run(tier, seed)
+
+
+PRINTED = (set(), {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
 
 
 @cache
@@ -105,19 +136,31 @@ def load_cells() -> dict[str, Cell]:
     for path in sorted(paths.studies().glob("*.toml")):
         try:
             study = tomllib.loads(path.read_text())
-            choose("data set", study["dataset"], DATASETS)
             for id_, printed in study["cells"].items():
-                table, network, method = id_.split(".")
                 if id_ in cells:
                     raise ValueError(f"{id_} stands in two files")
-                if len(printed) not in (0, 3):
-                    raise ValueError(f"{id_} needs published, spread and n, or none of them")
-                cells[id_] = Cell(id_, path.stem, study["dataset"], tuple(study["methods"][method]),
-                                  study["networks"][network], (study["labels"][network], study["labels"][method]),
-                                  study.get("recipes", {}).get(table, {}), study.get("reported", {}).get(method, ""), **printed)
+                if printed.keys() not in PRINTED:
+                    raise ValueError(f"{id_} needs published, (spread,) n, or seconds and mib, or none of them")
+                cells[id_] = _cell(id_, path.stem, study, printed)
         except (KeyError, TypeError, ValueError) as error:
             raise FMError(f"{path.name} is not a valid study: {error!r}.") from None
     return cells
+
+
+def _cell(id_: str, name: str, study: dict, printed: dict) -> Cell:
+    table, network, method, *rest = id_.split(".")
+    condition = study["conditions"][rest[0]] if rest else {}
+    of_table = {key: study.get(key, {}).get(table, {}) for key in ("datasets", "data", "recipes")}
+    smoke = study.get("smoke", {})
+    changed = condition.get("data", {})
+    label = study["labels"][network] + (f", {condition['label']}" if rest else "")
+    dataset = choose("data set", of_table["datasets"] or study["dataset"], DATASETS)
+    small = choose("data set", smoke.get("dataset", "parts"), DATASETS)
+    return Cell(id_, name, dataset, tuple(study["methods"][method]),
+                study["networks"][network] | condition.get("options", {}), (label, study["labels"][method]),
+                of_table["recipes"] | condition.get("recipe", {}), of_table["data"] | changed,
+                (small, smoke.get("data", {}) | condition.get("smoke", changed)),
+                study.get("task", "classification"), study.get("reported", {}).get(method, ""), **printed)
 
 
 def cell(id_: str) -> Cell:
@@ -134,7 +177,7 @@ def cell(id_: str) -> Cell:
 
 def baseline(cell_: Cell) -> Cell | None:
     """The baseline of the cell's table and network; None where there is none or the cell is it."""
-    found = load_cells().get(f"{cell_.table}.{cell_.network}.baseline")
+    found = load_cells().get(".".join(filter(None, (cell_.table, cell_.network, "baseline", cell_.condition))))
     return None if found is cell_ else found
 
 

@@ -63,8 +63,7 @@ def claims(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
     rows = []
     for cell in cells:
         found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
-        rows.append({"cell": cell.id, "method": cell.labels[1],
-                     "paper": percent(verdicts.printed(cell)) if cell.published is not None else DASH,
+        rows.append({"cell": cell.id, "method": cell.labels[1], "paper": cell.paper or DASH,
                      "ours (full)": f"{percent(found)} (n = {found.n})" if found else DASH,
                      "95 % interval": bounds(verdicts.mean_interval(found) if found else None), "verdict": verdict_text(v, cell),
                      "gain": g.status if (g := verdicts.gain(cell, records)) else DASH})
@@ -90,17 +89,17 @@ def own_runs(cells: list[Cell], records: list[Record], tier: str) -> pd.DataFram
 
 def matrix(table: str, records: list[Record]) -> pd.DataFrame:
     """A table as the paper prints it, methods down and networks across: the printed number, below it ours or its status."""
-    cells = [c for c in studies.load_cells().values() if c.table == table]
+    cells = [c for c in studies.load_cells().values() if c.table == table and c.published is not None]
     grid = {network: {c.labels[1]: _two_lines(c, records) for c in cells if c.labels[0] == network}
             for network in dict.fromkeys(c.labels[0] for c in cells)}
     return pd.DataFrame(grid).rename_axis("method").reset_index()
 
 
 def _two_lines(cell: Cell, records: list[Record]) -> str:
-    paper = f'<span class="paper-value">{percent(verdicts.printed(cell))}</span>'
     found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
     mine = f"{percent(found)} (n = {found.n}) " if found else ""
-    return f'<span id="{cell.id}" title="{cell.id}">{paper}<br>{mine}{badge(v.status)}</span>'
+    value = f'<span class="paper-value">{cell.paper}</span>'
+    return f'<span id="{cell.id}" title="{cell.id}">{value}<br>{mine}{badge(v.status)}</span>'
 
 
 def tally(cells: list[Cell], records: list[Record]) -> pd.DataFrame:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from . import checkpoint, engine, paths, provenance, records
 from .checkpoint import digest
 from .datasets import DataSet, load
-from .datasets.loader import Loader, evaluation_batches
 from .errors import FMError, UsageError, choose
 from .methods import make
 from .models import build, options_of
@@ -25,6 +24,7 @@ from .models.staged import map_sizes
 from .progress import Report
 from .protocol import Batch, Method, compose
 from .recipes import PRECISIONS, recipe
+from .replicas import Replicas, join, own_gpu
 from .studies import Run
 
 FORMAT = 2              # of checkpoints
@@ -33,8 +33,10 @@ METHODS_STREAM = 0x9E3779B9     # so that methods do not draw the very numbers t
 
 def pick_device(name: str = "auto") -> torch.device:
     """``auto`` takes a GPU if there is one; a device that is not there is an error, never a silent CPU."""
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device(own_gpu() if join().world > 1 else "cuda")
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
@@ -58,16 +60,27 @@ def arithmetic(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=choose("precision", precision, PRECISIONS) == "bf16")
 
 
+def percent(which: Tensor) -> Tensor:
+    return 100 * which.float().mean()
+
+
+def memorisation(found: Tensor, given: Tensor, true: Tensor) -> dict[str, Tensor]:
+    """Percent of all images of a batch that carry a wrong label and are classified as ``given`` (memorised) or as they
+    should be (recovered). Divided by the share of wrong labels they are rates."""
+    wrong = given != true
+    return {"memorised": percent(wrong & (found == given)), "recovered": percent(wrong & (found == true))}
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: str = "fp32", methods: Sequence[Method] = ()
-             ) -> dict[str, float]:
+def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: str = "fp32", methods: Sequence[Method] = (),
+             replicas: Replicas = Replicas()) -> dict[str, float]:      # noqa: B008
     """Top-1 in percent (``test_acc``) and mean cross-entropy (``test_loss``) of the model alone, as at deployment; and top-1
     of what else the methods predict with (``test_acc.<name>``)."""
     model.eval()
     right: dict[str, Tensor] = {}
     loss = torch.zeros((), device=device)
     more = any(type(method).predictions is not Method.predictions for method in methods)
-    for x, y in evaluation_batches(data.test_x, data.test_y, data.mean, data.std, device):
+    for x, y in data.tests(device, replicas.share):
         with arithmetic(device, precision):
             trace = model.trace(x) if more else None
             logits = {"test_acc": trace.logits if trace else model(x)}
@@ -76,7 +89,7 @@ def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: s
         for name, z in logits.items():
             right[name] = right.get(name, 0) + (z.argmax(1) == y).sum()
         loss += nn.functional.cross_entropy(logits["test_acc"].float(), y, reduction="sum")
-    n = len(data.test_y)
+    n, loss, right = len(data.test_y), replicas.total(loss), {name: replicas.total(r) for name, r in right.items()}
     return {"test_loss": float(f"{loss.item() / n:.6g}"), **{name: round(100 * r.item() / n, 4) for name, r in right.items()}}
 
 
@@ -86,11 +99,13 @@ class Training:
     def __init__(self, run: Run, device: torch.device, engine_name: str = "auto", beside: int = 0,
                  data: DataSet | None = None):
         self.run, self.device, self.recipe = run, device, run.recipe
-        self.engine = engine.resolve(engine_name, device)
+        self.replicas = join()
+        self.engine = engine.resolve("eager" if self.replicas.world > 1 and engine_name == "auto" else engine_name, device)
         self.here = {**provenance.environment(device), "engine": self.engine, "beside": beside}     # of this process
+        self.here |= {"replicas": self.replicas.world} if self.replicas.world > 1 else {}
         self.environments = [{"epoch": 0, **self.here}]
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self.data = data or load(run.dataset)
+        self.data = data or load(run.dataset, **run.data)
         self.random = checkpoint.random_state()         # for what draws within its step; all else follows from (seed, epoch)
         with self.active():
             self._build()
@@ -106,9 +121,10 @@ class Training:
         self.methods = nn.ModuleList(make(**settings).prepare(self.model) for settings in run.methods).to(device)
         self.step = compose(self.methods)
         sampler = self.methods[0].sampler(self.data.train_y, r.batch) if len(self.methods) else None
-        self.loader = Loader(self.data.train_x, self.data.train_y, len(self.data.classes), self.data.mean, self.data.std,
-                             device=device, batch=r.batch, seed=run.seed, pad=r.pad, flip=r.flip, sampler=sampler,
-                             steps=r.steps)
+        if sampler and self.replicas.world > 1:
+            raise UsageError(f"{run.methods[0]['name']} chooses which images share a batch, and can't be spread over processes.")
+        self.loader = self.data.loader(device, run.seed, r, sampler, self.replicas.share)
+        self.true_y = None if self.data.true_y is None else self.data.true_y.to(device)
         self.sizes = map_sizes(self.model, *self.loader.size)
         parameters = [*self.model.parameters(), *self.methods.parameters()]
         self.optimizer = engine.SGD(parameters, r.lr, r.momentum, r.weight_decay, r.nesterov)
@@ -157,20 +173,25 @@ class Training:
         """Every setting with its value: what the declared run meant under today's defaults."""
         return resolved(self.run, self.model, self.methods)
 
-    def forward(self, x: Tensor, y: Tensor, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The total loss of a batch, under its terms, what the methods log, and training accuracy in percent."""
+    def forward(self, x: Tensor, y: Tensor, drawn: dict[str, Tensor], true: Tensor | None = None) -> dict[str, Tensor]:
+        """The total loss of a batch, under its terms, what the methods log, and training accuracy in percent; where some
+        labels are known to be wrong (``true``), also `memorisation`."""
         with arithmetic(self.device, self.recipe.precision):
             out = self.step(self.model, Batch(x, y, drawn=drawn))
-        right = (out.trace.logits.argmax(1) == out.batch.y.argmax(1)).to(y.dtype).mean()
-        return {"loss": torch.stack(list(out.losses.values())).sum(), **out.losses, **out.logs, "train_acc": 100 * right}
+        found = out.trace.logits.argmax(1)
+        logs = {**out.logs, "train_acc": percent(found == out.batch.y.argmax(1))}
+        if true is not None and len(true) == len(found):        # CS-KD classifies only half of its pairs' images
+            logs |= memorisation(found, y.argmax(1), true)
+        return {"loss": torch.stack(list(out.losses.values())).sum(), **out.losses, **logs}
 
     def update(self, inputs: engine.Inputs) -> Tensor:
-        """One step of the optimiser: ``inputs`` are the loader's ``pick`` and what the methods drew. Gives the values of
-        `forward` as one vector in the order of ``self.names``; no number leaves the device."""
-        drawn = {name: t for name, t in inputs.items() if name != "pick"}
-        seen = self.forward(*self.loader.images(inputs["pick"]), drawn)
+        """One step of the optimiser: ``inputs`` are what the loader's batch is made of and what the methods drew. Gives the
+        values of `forward` as one vector in the order of ``self.names``; no number leaves the device."""
+        true = None if self.true_y is None else self.true_y[inputs["pick"][:, 0]]
+        seen = self.forward(*self.loader.images(inputs), inputs, true)
         self.optimizer.zero_grad()
         seen["loss"].backward()
+        self.replicas.average(self.optimizer.parameters, len(inputs["pick"]))
         self.optimizer.step()
         self.names = tuple(seen)
         return torch.stack([value.detach() for value in seen.values()])
@@ -182,10 +203,10 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.loader.epoch_seed ^ METHODS_STREAM)            # the CPU's alone
             for method in self.methods:
-                drawn |= method.draw(len(self.loader), self.recipe.batch, self.sizes)
+                drawn |= method.draw(len(self.loader), -(-self.recipe.batch // self.replicas.world), self.sizes)
         drawn = {name: t.to(self.device) for name, t in drawn.items()}
-        for i, pick in enumerate(self.loader.picks(), first):
-            yield {"pick": pick, **{name: t[i] for name, t in drawn.items()}}
+        for i, batch in enumerate(self.loader.batches(), first):
+            yield {**batch, **{name: t[i] for name, t in drawn.items()}}
 
     def one_epoch(self, report: Report) -> Generator[None, None, dict[str, float]]:
         """Pauses after every step. Returns means over the epoch of every loss and log, training and test accuracy."""
@@ -201,15 +222,27 @@ class Training:
             sums, images = sums + self.advance(inputs) * n, images + n
             report.step(epoch, i)
             yield
-        sums = dict(zip(self.names, sums.tolist(), strict=True))
+        images = self.replicas.total(torch.tensor(float(images), device=self.device)).item()
+        sums = dict(zip(self.names, self.replicas.total(sums).tolist(), strict=True))
         row = {name: float(f"{value / images:.6g}") for name, value in sums.items()}
-        self.methods.eval()
-        tested = evaluate(self.model, self.data, self.device, self.recipe.precision, self.methods)
-        if not (math.isfinite(row["loss"]) and math.isfinite(tested["test_loss"])):
+        tested = self.test() if self.recipe.tests(epoch) else {}
+        if not (math.isfinite(row["loss"]) and math.isfinite(tested.get("test_loss", 0.0))):
             raise FMError(f"{self.run.id} diverged in epoch {epoch + 1} (loss {row['loss']}, on the test images "
-                          f"{tested['test_loss']}). "
+                          f"{tested.get('test_loss', 'not tested')}). "
                           "Nothing was recorded and the checkpoint before it is kept. Try a lower learning rate or a warm-up.")
         return {"lr": self.recipe.rate(epoch), **row, **tested}
+
+    def test(self) -> dict[str, float]:
+        """`evaluate` of this training's network."""
+        self.methods.eval()
+        self.replicas.spread(self.model.buffers())
+        return evaluate(self.model, self.data, self.device, self.recipe.precision, self.methods, self.replicas)
+
+    def metrics(self) -> dict:
+        found = records.all_metrics(self.log, len(self.data.test_y))
+        if self.data.true_y is not None:
+            found["wrong_labels"] = round(percent(self.data.train_y != self.data.true_y).item(), 4)
+        return found
 
     def record(self) -> records.Record:
         began = {k: v for k, v in self.environments[0].items() if k != "epoch"}
@@ -218,8 +251,19 @@ class Training:
                  "resumed": self.resumed, "resumed_elsewhere": self.environments[1:],
                  "finished": datetime.now(UTC).isoformat(timespec="seconds")}
         return records.Record(records.SCHEMA, self.run.id, self.run.key, self.run.seed, self.run.spec(), self.resolved(),
-                              records.all_metrics(self.log, len(self.data.test_y)), self.log,
+                              self.metrics(), self.log,
                               digest(self.model.state_dict()), where)
+
+
+def append(log: dict[str, list], row: dict, epoch: int) -> None:
+    """One more epoch in every curve: None where a quantity was not measured, as a test that was left out.
+
+    >>> log = {}
+    >>> append(log, {"loss": 2.0}, 0); append(log, {"loss": 1.0, "test_acc": 50.0}, 1); log
+    {'loss': [2.0, 1.0], 'test_acc': [None, 50.0]}
+    """
+    for name in dict.fromkeys((*log, *row)):
+        log.setdefault(name, [None] * epoch).append(row.get(name))
 
 
 def resolved(run: Run, model: nn.Module, methods: list[Method]) -> dict:
@@ -291,12 +335,15 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
     (default there); else one run after another. Each run's arithmetic is what it is alone."""
     target = pick_device(device)
     missing = [run for run in runs if not recorded(run)]
+    replicas = join()
     at_once = target.type == "cuda" if at_once is None else at_once
-    for group in [missing] if at_once and missing else [[run] for run in missing]:
+    for group in [missing] if at_once and missing and replicas.world == 1 else [[run] for run in missing]:
         with ExitStack() as held:
-            for run in group:
+            for run in group if replicas.first else ():
                 held.enter_context(_alone(run))
+            replicas.wait()
             _train([run for run in group if not recorded(run)], target, engine_name)
+        replicas.wait()                 # until the first process has written the record
     return [recorded(run) for run in runs]
 
 
@@ -331,19 +378,22 @@ def _carry_out(training: Training, alone: bool) -> Iterator[None]:
     run = training.run
     training.resume()
     checkpoint.set_random_state(training.random)
-    report = Report(run.id, run.recipe.epochs, len(training.loader), training.loader.epoch, alone)
+    first = training.replicas.first
+    report = Report(run.id, run.recipe.epochs, len(training.loader), training.loader.epoch, alone, silent=not first)
     try:
         while training.loader.epoch < run.recipe.epochs:
             epoch, began = training.loader.epoch, time.monotonic()
             row = yield from training.one_epoch(report)
-            for name, value in row.items():
-                training.log.setdefault(name, []).append(value)
+            append(training.log, row, epoch)
             training.seconds += time.monotonic() - began
             training.random = checkpoint.random_state()
-            checkpoint.save(training.path, training.state())
+            if first:
+                checkpoint.save(training.path, training.state())
             report.epoch(epoch, row)
     finally:
         report.close()
+    if not first:
+        return
     record = training.record()
     checkpoint.save(paths.weights(run.tier, run.key, run.seed), training.model.state_dict())
     records.write(record, paths.record(run.tier, run.key, run.seed))

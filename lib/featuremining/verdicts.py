@@ -138,13 +138,18 @@ def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary
 
 
 def printed(cell: Cell) -> Summary:
-    """What the paper printed for a cell; its spread is read as the standard deviation of its runs."""
-    return Summary(cell.n, cell.published, cell.spread)
+    """What the paper printed for a cell; its spread is read as the standard deviation of its runs. Where none is printed
+    (Table 8), the pooled spread that `pooled_spread` finds stands in."""
+    spread = sqrt(fmean(s * s for s in pooled_spread(cell))) if cell.spread is None else cell.spread
+    return Summary(cell.n, cell.published, spread)
 
 
 def pooled_spread(cell: Cell) -> list[float]:
-    """The printed spreads of the cell's table, from which its margin comes."""
-    return [c.spread for c in studies.load_cells().values() if c.table == cell.table and c.spread is not None]
+    """The printed spreads of the cell's table, from which its margin comes; of the same network on the same data in other
+    tables where the table itself prints none."""
+    cells = [c for c in studies.load_cells().values() if c.spread is not None]
+    return ([c.spread for c in cells if c.table == cell.table]
+            or [c.spread for c in cells if (c.network, c.dataset) == (cell.network, cell.dataset)])
 
 
 def ours(cell: Cell, records: list[Record], tier: str = "full", rule: str = "best") -> Summary | None:

@@ -1,19 +1,39 @@
-"""Data sets by name, held in memory as uint8. ``DATASETS`` maps a name to its module, so names are known without torch."""
+"""Data sets by name. ``DATASETS`` maps a name to its module and options, so that names are known without torch.
 
+Small images are held in memory as uint8 (`DataSet`), large ones stay in their files (`photos.Photos`); a training asks both
+for the same: ``loader``, ``tests``, ``digest``, labels and class names.
+"""
+
+from collections.abc import Iterator
 from hashlib import sha256
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import choose
+from ..recipes import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-DATASETS = {"cifar100": "cifar100", "parts": "parts"}
+DATASETS = {
+    "cifar100": ("cifar100", {}),
+    "tiny_imagenet": ("tiny_imagenet", {}), "tiny_imagenet_50": ("tiny_imagenet", {"classes": 50}),
+    "imagenet": ("imagenet", {}),
+    "cub": ("cub", {}), "cub_50": ("cub", {"classes": 50}),
+    "voc": ("voc", {}),                                              # of the task of detection
+    "parts": ("parts", {}),
+    "parts_tiny_imagenet": ("tiny_imagenet", {"generated": True}),      # parts in files laid out like these data sets
+    "parts_imagenet": ("imagenet", {"generated": True}),
+    "parts_cub": ("cub", {"generated": True}),
+}
+SUBSET = ("per_class", "subset_seed")
+NOISE = ("noise", "rate", "include_true", "noise_seed")
 
 
 class DataSet(NamedTuple):
-    """Images (N, H, W, 3) uint8 and integer labels (N,); ``mean`` and ``std`` of the training images per channel, in [0, 1]."""
+    """Images (N, H, W, 3) uint8 and integer labels (N,); ``mean`` and ``std`` of the training images per channel, in [0, 1].
+    ``true_y`` are the training labels before `corrupt` changed some of them."""
 
     name: str
     train_x: "Tensor"
@@ -23,6 +43,7 @@ class DataSet(NamedTuple):
     classes: tuple[str, ...]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    true_y: "Tensor | None" = None
 
     def digest(self) -> str:
         """sha256 over images and labels, training before test."""
@@ -31,12 +52,45 @@ class DataSet(NamedTuple):
             h.update(memoryview(tensor.contiguous().numpy()).cast("B"))
         return h.hexdigest()
 
+    def loader(self, device, seed: int, recipe: Recipe, sampler=None, share: tuple[int, int] = (0, 1)):
+        """Augmented training batches; process ``share[0]`` of ``share[1]`` sees its part of each."""
+        from .loader import Loader
 
-def load(name: str) -> DataSet:
-    """The data set ``name``. `FMError` says in one sentence how to get it when it is not there."""
-    return import_module(f".{DATASETS[choose('data set', name, DATASETS)]}", __name__).load()
+        return Loader(self.train_x, self.train_y, len(self.classes), self.mean, self.std, device=device, batch=recipe.batch,
+                      seed=seed, pad=recipe.pad, flip=recipe.flip, sampler=sampler, steps=recipe.steps, share=share)
+
+    def tests(self, device, share: tuple[int, int] = (0, 1)) -> "Iterator[tuple[Tensor, Tensor]]":
+        """Normalised test images and integer labels, in order; of several processes each gets its part."""
+        from .loader import evaluation_batches
+
+        rank, world = share
+        return evaluation_batches(self.test_x[rank::world], self.test_y[rank::world], self.mean, self.std, device)
+
+
+def load(name: str, **changes):
+    """The data set ``name``; `FMError` says in one sentence how to get it when it is not there.
+
+    ``changes``: ``per_class`` images of each class (`subset.per_class`), label ``noise`` at a ``rate`` (`corrupt.corrupted`),
+    and what the data set's own ``load`` takes, such as ``size``.
+    """
+    module, options = DATASETS[choose("data set", name, DATASETS)]
+    make = import_module(f".{module}", __name__).load
+    own = {k: v for k, v in changes.items() if k not in (*SUBSET, *NOISE)}
+    for setting in own:
+        choose(f"setting of {name}", setting, sorted(signature(make).parameters.keys() - options | {*SUBSET, *NOISE}))
+    data = make(**options, **own)
+    if "per_class" in changes:
+        from .subset import per_class
+
+        data = per_class(data, changes["per_class"], **{k: changes[k] for k in SUBSET[1:] if k in changes})
+    if "noise" in changes:
+        from .corrupt import corrupted
+
+        data = corrupted(data, **{k: changes[k] for k in NOISE if k in changes})
+    return data
 
 
 def where(name: str) -> tuple[bool, str]:
     """Whether a data set is at hand, and where it is or how to get it. Does not read the data."""
-    return import_module(f".{DATASETS[choose('data set', name, DATASETS)]}", __name__).where()
+    module, options = DATASETS[choose("data set", name, DATASETS)]
+    return import_module(f".{module}", __name__).where(**options)

@@ -16,13 +16,13 @@ class Loader:
 
     def __init__(self, images: Tensor, labels: Tensor, classes: int, mean, std, *, batch: int, seed: int, pad: int = 4,
                  flip: bool = True, device="cpu", sampler: Sampler | None = None,
-                 steps: int | None = None):
+                 steps: int | None = None, share: tuple[int, int] = (0, 1)):
         self.store, self.labels = augment.padded(images.to(device), pad), labels.to(device)
         self.one_hot = torch.eye(classes, device=device)
         self.size, self.batch, self.seed, self.pad, self.flip = images.shape[1:3], batch, seed, pad, flip
         self.mean, self.std = (torch.tensor(v, device=device) for v in (mean, std))
         self.sampler = sampler or (lambda g: list(torch.randperm(len(labels), generator=g).split(batch)))
-        self.epoch, self.position, self.steps = 0, 0, steps
+        self.epoch, self.position, self.steps, self.share = 0, 0, steps, share
 
     def __len__(self) -> int:
         """Batches of an epoch that shows every image once, the last, smaller one included; ``steps`` at most."""
@@ -40,9 +40,9 @@ class Loader:
         """What the present epoch's random numbers follow from."""
         return self.seed * 1_000_003 + self.epoch
 
-    def picks(self) -> Iterator[Tensor]:
-        """The rest of the current epoch as (B, 4) int64 rows of image, top, left, mirror: all that a batch is made of, on
-        the device from the start of the epoch. The state is that of the batch after the one that was given last."""
+    def batches(self) -> Iterator[dict[str, Tensor]]:
+        """The rest of the current epoch. ``pick`` (B, 4) int64 holds rows of image, top, left, mirror: all that a batch is
+        made of, on the device from the start of the epoch. The state is that of the batch after the one given last."""
         generator = torch.Generator().manual_seed(self.epoch_seed)
         batches = self.sampler(generator)[: self.steps]
         sizes = [len(batch) for batch in batches]
@@ -50,18 +50,18 @@ class Loader:
         picks = torch.stack([torch.cat(batches), *drawn], dim=1).to(self.store.device).split(sizes)
         for i in range(self.position, len(picks)):
             self.epoch, self.position = (self.epoch, i + 1) if i + 1 < len(picks) else (self.epoch + 1, 0)
-            yield picks[i]
+            yield {"pick": picks[i][self.share[0]::self.share[1]]}
 
-    def images(self, pick: Tensor) -> tuple[Tensor, Tensor]:
-        """The batch (x, y) that the rows of ``pick`` describe; static shapes, nothing leaves the device."""
-        index, top, left, mirror = pick.unbind(1)
+    def images(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The (x, y) that one of `batches` describes; static shapes, nothing leaves the device."""
+        index, top, left, mirror = batch["pick"].unbind(1)
         drawn = augment.Draw(top, left, mirror.bool())
         x = augment.normalise(augment.crop_flip(self.store, index, drawn, *self.size), self.mean, self.std)
         return x, self.one_hot[self.labels[index]]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The rest of the current epoch as batches."""
-        return map(self.images, self.picks())
+        return map(self.images, self.batches())
 
 
 def evaluation_batches(images: Tensor, labels: Tensor, mean, std, device="cpu", batch: int | None = None):

@@ -8,9 +8,9 @@ from importlib import import_module
 from ..errors import choose
 
 MODELS = {
-    **{f"resnet{depth}": ("resnet", "resnet", {"depth": depth, "block": "basic", "shortcut": "B"})
+    **{f"resnet{depth}": ("resnet", "resnet", {"depth": depth, "block": "basic", "shortcut": "B", "stem_stride": 1})
        for depth in (20, 32, 44, 56, 110)},
-    "resnet164": ("resnet", "resnet", {"depth": 164, "block": "bottleneck", "shortcut": "B"}),
+    "resnet164": ("resnet", "resnet", {"depth": 164, "block": "bottleneck", "shortcut": "B", "stem_stride": 1}),
     **{f"preresnet{depth}": ("preact_resnet", "preact_resnet", {"depth": depth, "block": "basic"})
        for depth in (20, 32, 44, 56, 110)},
     "preresnet164": ("preact_resnet", "preact_resnet", {"depth": 164, "block": "bottleneck"}),

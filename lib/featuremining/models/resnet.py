@@ -55,8 +55,8 @@ def bottleneck(c_in: int, width: int, stride: int, shortcut: str) -> Block:
     return Block(residual, c_in, c_out, stride, shortcut)
 
 
-def resnet(classes: int, depth: int, block: str, shortcut: str) -> StagedNet:
-    """A CIFAR ResNet for (B, 3, H, W) images; H and W any multiple of 4."""
+def resnet(classes: int, depth: int, block: str, shortcut: str, stem_stride: int = 1) -> StagedNet:
+    """A CIFAR ResNet for (B, 3, H, W) images; H and W any multiple of 4 (8 with a stem of stride 2, for larger images)."""
     make, expansion, per_block = {"basic": (basic, 1, 6), "bottleneck": (bottleneck, 4, 9)}[
         choose("block type", block, ("basic", "bottleneck"))]
     choose("shortcut", shortcut, ("A", "B"))
@@ -70,7 +70,7 @@ def resnet(classes: int, depth: int, block: str, shortcut: str) -> StagedNet:
             blocks.append(make(c_in, width, stride if i == 0 else 1, shortcut))
             c_in = width * expansion
         stages.append(nn.Sequential(*blocks))
-    stem = nn.Sequential(conv_bn(3, 16, 3), nn.ReLU(inplace=True))
+    stem = nn.Sequential(conv_bn(3, 16, 3, stem_stride), nn.ReLU(inplace=True))
     net = StagedNet(stem, stages, tuple(w * expansion for w in (16, 32, 64)), classes)
     return net.apply(he_init)
 

@@ -1,0 +1,60 @@
+"""Findings: what was measured of a trained network, or of its training, beside its record: cost, class activation, activations.
+
+One small JSON per finding, ``<kind>.<name>.json`` in the folder of the training's records; ``name`` says what the finding
+depends on besides the training: a seed, a device. No torch here.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import paths
+from .errors import FMError
+from .records import written
+from .studies import Run
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``values`` are plain JSON; ``provenance`` says on which machine, commit and weights they were measured."""
+
+    schema: int
+    kind: str
+    name: str
+    key: str            # of the training
+    tier: str
+    values: dict
+    provenance: dict
+
+
+def path(kind: str, run: Run, name: str) -> Path:
+    return paths.record(run.tier, run.key, 0).with_name(f"{kind}.{name}.json")
+
+
+def write(kind: str, run: Run, name: str, values: dict, provenance: dict) -> Finding:
+    """Write the finding; an older one of the same name is replaced: unlike a training, a measurement can be had again."""
+    found, target = Finding(SCHEMA, kind, name, run.key, run.tier, values, provenance), path(kind, run, name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(f".{os.getpid()}.tmp")
+    with written(target, temporary):
+        temporary.write_text(json.dumps(asdict(found), indent=1) + "\n")
+        os.replace(temporary, target)
+    return found
+
+
+def read(kind: str, run: Run) -> list[Finding]:
+    """All findings of a kind of this training, in the order of their names."""
+    return [_read(file) for file in sorted(path(kind, run, "*").parent.glob(f"{kind}.*.json"))]
+
+
+def _read(file: Path) -> Finding:
+    try:
+        content = json.loads(file.read_text())
+        if content.get("schema") != SCHEMA:
+            raise ValueError(f"schema {content.get('schema')}, expected {SCHEMA}")
+        return Finding(**content)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FMError(f"{file} is not a valid finding ({error}): move it away and measure again.") from None
