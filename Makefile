@@ -2,13 +2,22 @@
 PY   := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: book test bench mutants check readme setup lock clean
+.PHONY: book test notebooks bench mutants check readme setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
 
 test: $(STAMP) check               ## every test, the papermill smoke run and nbval included
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+TIER ?= smoke
+NOTEBOOKS := $(basename $(notdir $(wildcard notebooks/*.ipynb)))
+
+notebooks: $(NOTEBOOKS:%=notebook-%)    ## execute every notebook in a tier, into build/notebooks/; `make -j2 notebooks TIER=smoke`
+
+notebook-%: $(STAMP)
+	@mkdir -p build/notebooks/$(TIER)
+	OMP_NUM_THREADS=1 $(PY) -m papermill --no-progress-bar --log-level WARNING -k python3 notebooks/$*.ipynb build/notebooks/$(TIER)/$*.ipynb -p tier $(TIER)
 
 bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (20 minutes or more)
 	$(PY) benchmarks

@@ -8,7 +8,7 @@ from featuremining import UsageError, paths, studies
 from featuremining.recipes import Recipe, as_dict, recipe
 from featuremining.studies import cell, load_cells, plan
 
-NETWORKS = ("resnet56", "resnet110", "resnet164", "densenet_bc_100_12", "wrn_28_10", "pyramidnet_110_270")
+NETWORKS = ("resnet56", "resnet110", "resnet164", "densenet_bc_100_12", "wrn_28_10", "pyramidnet_110_270", "resnet50")
 PRINTED = """
 T1 baseline        73.71±0.28 74.71±0.23 74.98±0.23 77.25±0.20 79.35±0.20 81.54±0.31
 T1 dropout         73.81±0.27 74.69±0.33 75.15±0.11 77.45±0.12 79.21±0.15 81.31±0.24
@@ -26,6 +26,29 @@ T3 baseline        - 74.71±0.23 74.98±0.23
 T3 mixup           - 77.78±0.25 79.22±0.12
 T3 fm2             - 76.90±0.12 78.31±0.09
 T3 fm2_mixup       - 79.13±0.17 81.04±0.20
+T4 baseline        - 62.42±0.25
+T4 dropout         - 62.32±0.05
+T4 spatial_dropout - 62.55±0.10
+T4 dropblock       - 63.13±0.29
+T4 byot            - 63.03±0.17
+T4 cs_kd           - 64.29±0.11
+T4 fm2             - 65.22±0.06
+T5 baseline        - - - - - - 76.32±0.02
+T5 fm2             - - - - - - 77.26±0.04
+T6 baseline        - - - - - - 66.73±0.34
+T6 byot            - - - - - - 74.60±0.41
+T6 cs_kd           - - - - - - 74.81±0.23
+T6 fm2             - - - - - - 76.26±0.27
+T7 baseline        - - - - - - 70.14±0.17
+T7 fm2             - - - - - - 71.11±0.14
+T8 baseline.symmetric50 - 45.73
+T8 baseline.symmetric20 - 61.16
+T8 baseline.pair50      - 35.73
+T8 baseline.pair20      - 63.83
+T8 fm2.symmetric50      - 53.31
+T8 fm2.symmetric20      - 68.12
+T8 fm2.pair50           - 38.78
+T8 fm2.pair20           - 71.22
 T9 baseline            73.71±0.28
 T9 fm1                 74.55±0.11
 T9 fm2                 75.35±0.07
@@ -41,9 +64,14 @@ def test_tables_are_the_papers_digit_for_digit():
     for line in PRINTED.strip().splitlines():
         table, method, *values = line.split()
         printed |= {f"{table}.{n}.{method}": v for n, v in zip(NETWORKS, values, strict=False) if v != "-"}
-    ours = {c.id: f"{c.published:.2f}±{c.spread:.2f}" for c in load_cells().values() if c.published is not None}
-    assert ours == printed and len(printed) == 57
+    ours = {c.id: c.paper.replace(" ", "") for c in load_cells().values() if c.published is not None}
+    assert ours == printed and len(printed) == 80
     assert all(c.n == 4 for c in load_cells().values() if c.published is not None)
+
+
+def test_the_table_of_costs_is_the_papers_digit_for_digit():
+    assert {c.method: c.paper for c in load_cells().values() if c.seconds is not None} == {
+        "baseline": "0.094 s, 1740 MB", "fm1": "0.098 s, 1773 MB", "fm2": "0.113 s, 1959 MB"}
 
 
 def test_equal_trainings_share_a_key():
@@ -67,8 +95,27 @@ def test_keys_of_committed_records_stay():
 
 
 def test_smoke_uses_embedded_data_only():
-    assert all(c.run("smoke", 0).dataset == "parts" for c in load_cells().values())
+    assert {c.run("smoke", 0).dataset for c in load_cells().values()} == {
+        "parts", "parts_tiny_imagenet", "parts_imagenet", "parts_cub"}
 
+
+def test_a_condition_changes_data_recipe_and_network():
+    noisy, small, stem = cell("T8.resnet110.fm2.pair20"), cell("F6.resnet56.fm2.50"), cell("T4.resnet110.fm2.stride2")
+    assert noisy.run("full", 0).data == {"noise": "pair", "rate": 0.2} and noisy.condition == "pair20"
+    assert studies.baseline(noisy).id == "T8.resnet110.baseline.pair20"
+    assert len({c.run("full", 0).key for c in (noisy, cell("T8.resnet110.fm2.pair50"), cell("T1.resnet110.fm2"))}) == 3
+    assert small.run("full", 0).data == {"per_class": 50} and small.run("smoke", 0).data == {"per_class": 20}
+    assert small.run("full", 0).recipe.test_every == 10 and stem.run("full", 0).options == {"stem_stride": 2}
+    assert cell("T8.resnet110.fm2.human").run("smoke", 0).data == {"noise": "symmetric", "rate": 0.4}
+    assert cell("F6.resnet56.fm2.500").run("full", 0).key == cell("T1.resnet56.fm2").run("full", 0).key
+    assert cell("T4s.resnet20.fm2").dataset == "tiny_imagenet_50" and cell("T4.resnet110.fm2").dataset == "tiny_imagenet"
+
+
+def test_untested_epochs_end_with_the_last_ten():
+    sparse = Recipe(epochs=300, test_every=10)
+    tested = [e for e in range(300) if sparse.tests(e)]
+    assert tested[:3] == [9, 19, 29] and tested[-10:] == list(range(290, 300)) and len(tested) == 39
+    assert all(Recipe().tests(e) for e in range(300))
 
 def test_cells_that_cannot_run_yet_say_what_they_lack():
     lacking = replace(cell("T1.wrn_28_10.dropout"), id="T1.net.dropout", methods=({"name": "nothing"},))

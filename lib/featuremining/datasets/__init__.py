@@ -10,7 +10,7 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import choose
+from ..errors import UsageError, choose
 from ..recipes import Recipe
 
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ def load(name: str, **changes):
     for setting in own:
         choose(f"setting of {name}", setting, sorted(signature(make).parameters.keys() - options | {*SUBSET, *NOISE}))
     data = make(**options, **own)
+    for first, belonging in (("per_class", SUBSET), ("noise", NOISE)):
+        if first not in changes and (idle := changes.keys() & set(belonging)):
+            raise UsageError(f"{', '.join(sorted(idle))} of {name} has no effect without {first}.")
     if "per_class" in changes:
         from .subset import per_class
 
@@ -88,6 +91,17 @@ def load(name: str, **changes):
 
         data = corrupted(data, **{k: changes[k] for k in NOISE if k in changes})
     return data
+
+
+def get(name: str) -> None:
+    """Download a data set to where `load` looks for it, going on with what is there; `FMError` says what to do instead where
+    its licence, the network or a checksum forbids."""
+    module = import_module(f".{DATASETS[choose('data set', name, DATASETS)][0]}", __name__)
+    if where(name)[0]:
+        return
+    if not hasattr(module, "get"):
+        raise UsageError(f"{name} can't be fetched: it is {where(name)[1]}.")
+    module.get()
 
 
 def where(name: str) -> tuple[bool, str]:
