@@ -28,8 +28,32 @@ from featuremining.methods import METHODS
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
 OWN = [f"X1.resnet20.{m}" for m in ("baseline", "fm1", "fm2", "mixup", "fm2_mixup")]
-SHOWN = {"cifar": {"tier": "short", "cells": OWN, "seeds": [0], "train": False},
-         "ablations": {"tier": "full", "cells": ["T9.resnet56.fm1"], "seeds": [0, 1, 2, 3], "train": False}}
+
+
+def shown(tier: str, cells: list[str], seeds: int = 1) -> dict:
+    """The parameters that a page is made with: nothing is trained."""
+    return {"tier": tier, "cells": cells, "seeds": list(range(seeds)), "train": False}
+
+
+def pairs(cell: str, *methods: str, condition: str = "") -> list[str]:
+    """
+    >>> pairs("T8s.resnet20", condition="human")
+    ['T8s.resnet20.baseline.human', 'T8s.resnet20.fm2.human']
+    """
+    return [".".join(filter(None, (cell, method, condition))) for method in methods or ("baseline", "fm2")]
+
+
+SHOWN = {"cifar": shown("short", OWN),
+         "tiny_imagenet": shown("short", pairs("T4s.resnet20")),
+         "imagenet": shown("full", pairs("T5.resnet50"), 4),
+         "cub": shown("short", pairs("T6s.resnet20")),
+         "detection": shown("full", pairs("T7s.resnet20"), 4),
+         "noisy_labels": shown("short", [f"T8s.resnet20.{m}.{c}" for c in ("symmetric50", "human") for m in ("baseline", "fm2")]),
+         "small_data": shown("full", pairs("F6.resnet56", condition="50"), 4),
+         "ablations": shown("full", ["T9.resnet56.fm1"], 4),
+         "cost": shown("full", pairs("T10.resnet56", "baseline", "fm1", "fm2")),
+         "class_activation": shown("full", pairs("F2s.resnet20"), 4),
+         "activations": shown("short", pairs("F4s.resnet20"))}
 
 
 def execute(name: str, parameters: dict) -> None:
@@ -63,10 +87,11 @@ def headline() -> str:
     full = len(read_records("full"))
     printed = [c for c in studies.load_cells().values() if c.published is not None]
     numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed))
+    costs = sum(c.seconds is not None for c in studies.load_cells().values())
     return "\n\n".join([
         tables.html(claims, "CIFAR-100, ResNet-56: the paper's number (n = 4) and ours under the paper's full protocol", "full"),
         tables.html(short, "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test of the paper", "short"),
-        f"{len(printed)} printed numbers are listed so far (Tables {numbers}); "
+        f"{len(printed)} printed accuracies (Tables {numbers}) and {costs} costs (Table 10) are listed; "
         f"{full} full-tier runs are on record.\n"])
 
 

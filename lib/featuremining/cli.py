@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from . import paths, studies
+from . import findings, paths, studies, tasks
 from .errors import FMError, UsageError
 from .recipes import TIERS
 
@@ -26,10 +26,10 @@ def run(cell: CELL, tier: TIER,
     runs = [wanted.runnable(tier, number) for number in dict.fromkeys(seed)]
     files = [paths.record(r.tier, r.key, r.seed) for r in runs]
     done = [path.exists() for path in files]
-    from .train import train_all
-
     try:
-        records = train_all(runs, device, engine)
+        if wanted.task == "cost":
+            return _measured(tasks.measure(_beside(wanted, tier), device, engine))
+        records = tasks.train_all(runs, device, engine)
     except KeyboardInterrupt:
         print("\nfm: stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -38,6 +38,16 @@ def run(cell: CELL, tier: TIER,
         print(f"{cell} {tier} seed {record.seed} is {'already ' if before else ''}recorded: best {best:.2f} % (epoch "
               f"{record.value('best_epoch', wanted.reported)}), last {last:.2f} %, median of the last ten {middle:.2f} %"
               f"{f' ({wanted.reported})' if wanted.reported else ''}\n{path}")
+
+
+def _beside(wanted: studies.Cell, tier: str) -> list[studies.Run]:
+    """A cost means something beside its baseline's: both are measured together."""
+    return [c.run(tier, 0) for c in (studies.baseline(wanted), wanted) if c]
+
+
+def _measured(found: list[findings.Finding]) -> None:
+    for one in found:
+        print(f"{one.key} on {one.name}: " + ", ".join(f"{k} {v:.4g}" for k, v in one.values.items() if isinstance(v, float)))
 
 
 @app.command()
@@ -50,7 +60,7 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
     on_record, found = records.seeds(), records.read_records("full", {c.run("full", 0).key for c in cells})
     rows = []
     for cell in cells:
-        done = {t: on_record.get((t, cell.run(t, 0).key), []) for t in TIERS}
+        done = {t: _done(cell, t, on_record) for t in TIERS}
         v = verdicts.verdict(cell, found)
         rows.append({"cell": cell.id, "paper": cell.paper, "published": cell.published, "spread": cell.spread, "n": cell.n,
                      "lacks": cell.missing or None, "verdict": v.status if v else None,
@@ -58,6 +68,12 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
     if not rows:
         raise UsageError(f"No cell's id begins with {prefix!r}; `fm status` without a prefix lists all.")
     print(json.dumps(rows, indent=1)) if as_json else _show(rows)
+
+
+def _done(cell: studies.Cell, tier: str, on_record: dict) -> list:
+    """The seeds on record; of a cost, the devices it was measured on."""
+    run = cell.run(tier, 0)
+    return [f.name for f in findings.read("cost", run)] if cell.task == "cost" else on_record.get((tier, run.key), [])
 
 
 def _show(rows: list[dict]) -> None:
@@ -80,14 +96,16 @@ def _show(rows: list[dict]) -> None:
 
 
 @app.command()
-def data() -> None:
-    """Which data sets are at hand, where, and how to get the others."""
-    from .datasets import DATASETS, where
+def data(name: Annotated[str, typer.Argument(help="a data set to fetch; none: list all")] = "") -> None:
+    """Which data sets are at hand, where, and how to get the others; with a name, fetch that one (resumable, checked)."""
+    from .datasets import DATASETS, get, where
 
+    if name:
+        get(name)
     print(f"looking in {paths.raw()} (FM_DATA_DIR moves it)")
     for name in DATASETS:
         found, text = where(name)
-        print(f"  {name:12} {'found:  ' if found else 'missing:'} {text}")
+        print(f"  {name:20} {'found:  ' if found else 'missing:'} {text}")
 
 
 @app.command()

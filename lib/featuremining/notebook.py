@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from types import ModuleType
 
-from . import figures, paths, records, studies, tables
+from . import figures, findings, paths, records, studies, table10, tables, tasks
 from .errors import UsageError, choose
 from .recipes import TIERS
 from .tables import Html, tier_badge
@@ -41,16 +41,81 @@ class Page:
         return Html(f"<p>{tier_badge(self.tier)} {', '.join(self.cells)}; seeds {seeds}; training {training}.</p>")
 
     def train(self) -> None:
-        """Train every run that has no record yet, if ``train`` was asked for; resumable at any point."""
-        for cell, run in studies.plan(self.cells, self.tier, self.seeds):
+        """Carry out what has no record yet, if ``train`` was asked for; resumable at any point."""
+        planned = studies.plan(self.cells, self.tier, self.seeds)
+        costs = [run for cell, run in planned if cell.task == "cost"]
+        if costs and self.train_missing:
+            tasks.measure(costs, self.device)
+        for cell, run in planned if not costs else ():
             if paths.record(run.tier, run.key, run.seed).exists():
                 print(f"{cell.id} seed {run.seed}: recorded")
             elif not self.train_missing:
                 print(f"{cell.id} seed {run.seed}: not run (train is off)")
             else:
-                from .train import train
+                tasks.train_all([run], self.device)
 
-                train(run, self.device)
+    def cost_table(self) -> Html:
+        """Seconds and memory beside the printed ones, device by device, and the ratios to the baseline."""
+        return tables.html(table10.cost_table(*self._costs), "Cost of an iteration", self.tier)
+
+    def cost_figure(self) -> Html:
+        """The ratio of times to the baseline, by network."""
+        return table10.cost_figure(*self._costs)
+
+    @property
+    def _costs(self):
+        cells = [studies.cell(c) for c in self.cells]
+        return cells, table10.found(cells, self.tier)
+
+    def look(self) -> None:
+        """Measure where the page's trained networks look, or how large their activations are; what is measured stays."""
+        if self.train_missing:
+            from . import diagnostics
+
+            for seed in self.seeds:
+                pairs = [(cell, cell.run(self.tier, seed)) for cell in map(studies.cell, self.cells)]
+                if self.study == "activations":
+                    diagnostics.activations(pairs, seed)
+                else:
+                    for cell, run in pairs:
+                        diagnostics.localise(cell, run)
+
+    def localisation(self) -> Html:
+        """How much of the class activation falls on the true part, beside chance and the paired difference to the baseline."""
+        return tables.html(tables.localisation(self._findings("localise")), "Class activation and the true part", self.tier)
+
+    def maps(self) -> Html:
+        """CAM and Grad-CAM of the page's first seed on a few images of the embedded parts."""
+        return figures.parts_maps(self._findings("localise"), self.tier)
+
+    def activations(self, unit: str) -> Html:
+        """Activations over magnitude, ``raw`` or ``in_spreads`` of each stage."""
+        return figures.activations(self._findings("activations"), unit, self.tier)
+
+    def activations_table(self) -> Html:
+        """Activations above the threshold per stage, and the ratio to the baseline."""
+        return tables.html(tables.activations(self._findings("activations")), "Activations above 0.5 per image", self.tier)
+
+    def _findings(self, kind: str) -> list[tuple[studies.Cell, findings.Finding]]:
+        """Those of the page's cells and seeds."""
+        wanted = {f"seed{seed}" for seed in self.seeds}
+        return [(cell, found) for cell in map(studies.cell, self.cells)
+                for found in findings.read(kind, cell.run(self.tier, 0)) if found.name in wanted]
+
+    def over_samples(self) -> Html:
+        """Accuracy over training images per class, all cells of the study in the page's tier (figure 6)."""
+        return figures.over_samples(self._all_cells, self.tier)
+
+    def memorisation(self) -> Html:
+        """How many of the wrong labels are learnt, how many images are recognised in spite of theirs, and test accuracy."""
+        return figures.curves(self.found, self.tier, figures.MEMORISATION)
+
+    @property
+    def _all_cells(self) -> list[tuple[studies.Cell, list[records.Record]]]:
+        """Every cell of the study with all its records of the page's tier."""
+        groups = records.by_key(records.read_records(self.tier))
+        cells = [c for c in studies.load_cells().values() if c.study == self.study]
+        return [(cell, groups.get(cell.run(self.tier, 0).key, [])) for cell in cells]
 
     def runs(self) -> Html:
         """What the page's cells reached in its tier, under three selection rules."""

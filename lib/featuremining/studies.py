@@ -196,4 +196,6 @@ def plan(ids, tier: str, seeds) -> list[tuple[Cell, Run]]:
 
 def wanted(cell_: Cell, tier: str) -> int:
     """How many seeds the cell wants in a tier."""
+    if cell_.task == "cost":
+        return 1                        # device
     return cell_.n or SEEDS[tier] if tier == "full" else SEEDS[tier]

@@ -5,6 +5,7 @@ from html import escape
 import pandas as pd
 
 from . import studies, verdicts
+from .findings import Finding
 from .recipes import hours
 from .records import Record, by_key
 from .studies import Cell
@@ -121,6 +122,48 @@ def costs(records: list[Record]) -> pd.DataFrame:
         + (" (changed)" if r.provenance["dirty"] else "")} for r in records])
 
 
+def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
+    """One row per network and kind of map: how often it points at the true part, how much of it lies inside, and the paired
+    difference to the baseline of the same table and seed, image by image."""
+    from .insight import paired
+
+    by_id, rows = {(cell.id, f.name): f for cell, f in found}, []
+    for cell, f in found:
+        base = studies.baseline(cell)
+        other = by_id.get((base.id, f.name)) if base else None
+        for how, title in (("cam", "CAM"), ("grad_cam", "Grad-CAM")):
+            v, gains = f.values[how], {}
+            for name in ("pointing", "energy"):
+                gains[name] = DASH if other is None else difference(paired(v["each"][name], other.values[how]["each"][name]))
+            rows.append({"cell": cell.id, "seed": f.name.removeprefix("seed"), "map": title, "n": v["n"],
+                         "chance": f"{v['chance']:.1f}",
+                         "pointing (%)": f"{v['pointing']:.1f}", "to baseline": gains["pointing"],
+                         "energy inside (%)": f"{v['energy']:.1f}", "energy, to baseline": gains["energy"],
+                         "top-1 (%)": f"{v['top1']:.1f}"})
+    return pd.DataFrame(rows)
+
+
+def difference(d: dict) -> str:
+    """
+    >>> difference({"mean": -1.5, "low": -3.25, "high": 0.25})
+    '−1.5 (−3.2 to +0.2)'
+    """
+    return f"{d['mean']:+.1f} ({d['low']:+.1f} to {d['high']:+.1f})".replace("-", "−")
+
+
+def activations(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
+    """Activations above the threshold per image and stage, as they are and in units of each stage's spread; the last network's
+    over the first's."""
+    rows = []
+    for cell, f in found:
+        for unit, title in (("raw", "as they are"), ("in_spreads", "in units of spread")):
+            first, *_, last = (list(map(sum, stages)) for stages in f.values[unit]["counts"].values())
+            rows += [{"cell": cell.id, "seed": f.name.removeprefix("seed"), "activations": title, "stage": stage,
+                      "baseline": f"{a:.0f}", "with FM": f"{b:.0f}", "ratio": f"{b / a:.2f}" if a else DASH}
+                     for stage, (a, b) in enumerate(zip(first, last, strict=True), 1)]
+    return pd.DataFrame(rows)
+
+
 def benchmark(rows: list[dict]) -> pd.DataFrame:
     """One group of ``data/benchmarks/*.json``: measured, quartiles over the rounds, goal."""
     return pd.DataFrame([{
@@ -140,7 +183,8 @@ def tier_hours(rows: list[dict]) -> pd.DataFrame:
         for row in rows if ", " not in row["what"]])
 
 
-WORDS = {"what", "cell", "network", "method", "verdict", "gain", "run", "device", "commit", "table"}     # read as words
+WORDS = {"what", "map", "activations", "cell", "network", "method", "verdict", "gain", "run", "device", "commit",
+         "table"}                                                                                        # read as words
 
 
 def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str = "") -> Html:
