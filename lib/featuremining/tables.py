@@ -125,16 +125,14 @@ def costs(records: list[Record]) -> pd.DataFrame:
 def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
     """One row per network and kind of map: how often it points at the true part, how much of it lies inside, and the paired
     difference to the baseline of the same table and seed, image by image."""
-    from .insight import paired
-
     by_id, rows = {(cell.id, f.name): f for cell, f in found}, []
     for cell, f in found:
         base = studies.baseline(cell)
         other = by_id.get((base.id, f.name)) if base else None
         for how, title in (("cam", "CAM"), ("grad_cam", "Grad-CAM")):
-            v, gains = f.values[how], {}
-            for name in ("pointing", "energy"):
-                gains[name] = DASH if other is None else difference(paired(v["each"][name], other.values[how]["each"][name]))
+            v, gains = f.values[how], {"pointing": DASH, "energy": DASH}
+            for name in gains if other else ():
+                gains[name] = difference(verdicts.paired(v["each"][name], other.values[how]["each"][name]))
             rows.append({"cell": cell.id, "seed": f.name.removeprefix("seed"), "map": title, "n": v["n"],
                          "chance": f"{v['chance']:.1f}",
                          "pointing (%)": f"{v['pointing']:.1f}", "to baseline": gains["pointing"],

@@ -18,6 +18,7 @@ METHODS = {
     "kd": ("distillation", "KD"),
     "fitnet": ("distillation", "FitNet"),
     "attention": ("distillation", "AttentionTransfer"),
+    "fixed_mask": ("fixed_mask", "FixedMask"),
 }
 
 

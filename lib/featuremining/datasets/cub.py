@@ -1,0 +1,140 @@
+"""CUB-200-2011 (Wah et al., 2011): photos of 200 bird species with a box around each bird; the official split.
+
+``cub_50`` is its first 50 classes, for a CPU; no number on it says anything about the 200.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from .. import paths
+from ..errors import FMError, choose
+
+FOLDER = "CUB_200_2011"
+URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
+MD5, BYTES = "97eceeb196236b17998738112f37df78", 1_150_585_339
+GET = (f"run `python -c \"from featuremining.datasets import cub; cub.get()\"` (1.2 GB), unpack {URL} so that "
+       "{root}/CUB_200_2011/images.txt exists, or point FM_DATA_DIR at a folder that holds it")
+PHOTOS = {200: (5994, 5794), 50: (1500, 1389)}      # classes -> training and test photos
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class _Table(NamedTuple):
+    """The photos of the classes that are asked for, in the order of their ids."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    names: np.ndarray       # (N,) bytes, relative to the folder
+    labels: np.ndarray      # (N,) int64
+    train: np.ndarray       # (N,) bool
+    boxes: np.ndarray       # (N, 4) x0, y0, x1, y1 in pixels
+
+
+def where(classes: int = 200, size: int = 224, generated: bool = False) -> tuple[bool, str]:
+    choose("number of CUB-200-2011's classes", classes, tuple(PHOTOS))
+    root = paths.raw()
+    if generated:
+        return True, "drawn from the embedded parts when it is loaded"
+    if not (root / FOLDER / "images.txt").is_file():
+        return False, f"not in {root}: {GET.format(root=root)}"
+    try:
+        _species(root / FOLDER, classes)
+    except FMError as error:
+        return False, str(error)
+    return True, str(root / FOLDER)
+
+
+def get() -> Path:
+    """Download and unpack it under `paths.raw`, unless it is there. The archive stays beside it."""
+    from .fetch import download, extract
+
+    root = paths.raw()
+    if not (root / FOLDER).exists():
+        extract(download(URL, root / "CUB_200_2011.tgz", MD5, BYTES), root)
+    return root / FOLDER
+
+
+def load(classes: int = 200, size: int = 224, generated: bool = False):
+    """`Photos` of the first ``classes`` species: RandomResizedCrop(``size``) and flips, tested at the centre of photos scaled
+    to 8/7 of it."""
+    import torch
+
+    from .photos import Photos
+
+    table = _read(classes, generated)
+    (train_x, train_y), (test_x, test_y) = ((table.names[own], torch.from_numpy(table.labels[own]))
+                                            for own in (table.train, ~table.train))
+    name = "parts_cub" if generated else "cub_50" if classes == 50 else "cub"
+    return Photos(name, train_x, train_y, test_x, test_y, table.classes, MEAN, STD, table.folder, size, round(size * 256 / 224))
+
+
+def test_boxes(classes: int = 200, generated: bool = False) -> np.ndarray:
+    """float64 (N, 4): x0, y0, x1, y1 of the bird in the N test photos of `load`, in pixels of the photos as they lie on disk.
+    As published: a few reach past the border."""
+    table = _read(classes, generated)
+    return table.boxes[~table.train]
+
+
+def sizes(root: Path, names: Iterable[bytes]) -> np.ndarray:
+    """int64 (N, 2): width and height in pixels of the photos ``names`` of a `Photos`, from the heads of the files."""
+    def one(name: bytes) -> tuple[int, int]:
+        with Image.open(root / name.decode()) as picture:
+            return picture.size
+    return np.array([one(name) for name in names], np.int64).reshape(-1, 2)
+
+
+def in_view(boxes: np.ndarray, sizes: np.ndarray, resize: int, size: int) -> np.ndarray:
+    """Boxes (N, 4) in pixels of photos of ``sizes`` (N, 2) as a test shows them, after Resize(resize) and CenterCrop(size):
+    float64 (N, 4) in [0, size]. A box that the crop leaves out has no area."""
+    short, long = sizes.min(1, keepdims=True), sizes.max(1, keepdims=True)
+    shown = np.where(sizes == short, resize, resize * long // short)        # torchvision rounds the longer side down
+    offset = np.round((shown - size) / 2)
+    return (boxes * np.tile(shown / sizes, 2) - np.tile(offset, 2)).clip(0, size)
+
+
+def _read(classes: int, generated: bool) -> _Table:
+    from . import parts_folders
+
+    found, text = where(classes, generated=generated)
+    if not found:
+        raise FMError(f"CUB-200-2011 is {text}.")
+    folder = parts_folders.cub() if generated else paths.raw() / FOLDER
+    species = _column(folder, "classes") if generated else _species(folder, classes)
+    columns = [_column(folder, name) for name in ("images", "image_class_labels", "train_test_split", "bounding_boxes")]
+    if any(column.keys() != columns[0].keys() for column in columns):
+        raise FMError(f"The tables in {folder} do not speak of the same photos: unpack CUB-200-2011 again.")
+    names, labels, train, boxes = columns
+    ids = [i for i in sorted(names) if int(labels[i]) in species]
+    for i in ids:
+        if not (folder / "images" / names[i]).is_file():
+            raise FMError(f"{folder / 'images' / names[i]} is missing: unpack CUB-200-2011 again.")
+    sides = np.array([boxes[i].split() for i in ids], np.float64)           # x, y, width, height
+    table = _Table(folder, tuple(name.partition(".")[2].replace("_", " ") for _, name in sorted(species.items())),
+                   np.array([f"images/{names[i]}".encode() for i in ids]), np.array([int(labels[i]) - 1 for i in ids]),
+                   np.array([train[i] == "1" for i in ids]), np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], 1))
+    counts = int(table.train.sum()), int((~table.train).sum())
+    if not generated and counts != PHOTOS[classes]:
+        raise FMError(f"{folder} holds {counts[0]} training and {counts[1]} test photos of {classes} classes instead of "
+                      f"{PHOTOS[classes][0]} and {PHOTOS[classes][1]}: unpack CUB-200-2011 again.")
+    return table
+
+
+def _species(folder: Path, classes: int) -> dict[int, str]:
+    """Class id, from 1, to name, of the first ``classes`` classes."""
+    listed = _column(folder, "classes")
+    if len(listed) < classes:
+        raise FMError(f"a subset of {len(listed)} classes in {folder}, and only cells named T6s run on one: get all "
+                      f"{classes} for this")
+    return {k: listed[k] for k in range(1, classes + 1)}
+
+
+def _column(folder: Path, name: str) -> dict[int, str]:
+    """One of the official tables: id -> the rest of its line."""
+    try:
+        rows = (line.split(" ", 1) for line in (folder / f"{name}.txt").read_text().splitlines())
+        return {int(key): rest for key, rest in rows}
+    except (OSError, ValueError):
+        raise FMError(f"{folder / name}.txt is missing or damaged: unpack CUB-200-2011 again.") from None

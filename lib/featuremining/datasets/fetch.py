@@ -1,0 +1,139 @@
+"""Getting published archives: downloads that go on where they stopped and are checked, and unpacking that stays in its folder."""
+
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from hashlib import md5 as new_md5
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..errors import FMError
+
+CHUNK = 1 << 20         # bytes
+PATIENCE = 30           # seconds without a byte
+
+
+def bar(unit: str = "items") -> Progress:
+    """A progress bar on stderr, where that is a terminal; ``unit`` is items or bytes."""
+    count = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+    console = Console(stderr=True)
+    return Progress(TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn(), console=console, transient=True,
+                    disable=not sys.stderr.isatty())
+
+
+def download(url: str, target: Path, md5: str, size: int) -> Path:
+    """``url`` as the file ``target`` of ``size`` bytes. What came before an interruption lies in ``target``.part and is kept.
+
+    Raises `FMError` without a network, when the server has another file, and when the checksum differs (then the part goes).
+    """
+    part = target.with_name(target.name + ".part")
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _complete(url, part, size)
+        if (found := _md5(part)) != md5:
+            part.unlink()
+            raise FMError(f"{url} arrived with md5 {found} instead of {md5} and was deleted: the same command tries again.")
+        part.rename(target)
+    elif _md5(target) != md5:
+        raise FMError(f"{target} is not the published file (its md5 is not {md5}): delete it, and the same command gets it anew.")
+    return target
+
+
+def _complete(url: str, part: Path, size: int) -> None:
+    """Add to ``part`` what is missing of ``size`` bytes."""
+    have = part.stat().st_size if part.exists() else 0
+    if have > size:
+        part.unlink()
+        have = 0
+    if have == size:
+        return
+    try:
+        with urlopen(Request(url, headers={"Range": f"bytes={have}-"} if have else {}), timeout=PATIENCE) as response:
+            have = have if response.status == 206 else 0            # 200: a server without Range begins anew
+            offered = have + int(response.headers.get("Content-Length", size - have))
+            if offered != size:
+                raise FMError(f"{url} is a file of {offered} bytes now instead of {size}: its publisher has moved or changed it, "
+                              f"get it by hand and put it at {part.with_suffix('')}.")
+            with part.open("ab" if have else "wb") as file:
+                _copy(response, file, have, size, part.stem)
+    except HTTPError as error:
+        raise FMError(f"{url} can't be had ({error}): try again later, or get it by hand and put it at {part.with_suffix('')}."
+                      ) from None
+    except (OSError, HTTPException) as error:
+        raise FMError(f"The download of {url} stopped ({error}): {_kept(part, size)}.") from None
+    if part.stat().st_size != size:
+        raise FMError(f"The download of {url} stopped (the server closed the connection): {_kept(part, size)}.")
+
+
+def _copy(response: HTTPResponse, file, have: int, size: int, title: str) -> None:
+    with bar("bytes") as progress:
+        task = progress.add_task(title, total=size, completed=have)
+        while chunk := response.read(CHUNK):
+            file.write(chunk)
+            progress.advance(task, len(chunk))
+
+
+def _kept(part: Path, size: int) -> str:
+    have = part.stat().st_size if part.exists() else 0
+    return f"{have / 1e6:.1f} of {size / 1e6:.1f} MB are here, and the same command goes on from there"
+
+
+def _md5(path: Path) -> str:
+    h = new_md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            h.update(chunk)
+    return h.hexdigest()
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Unpack a .zip or .tar archive, compressed or not, into ``folder``. Nothing there is overwritten or removed, and nothing
+    appears there before all is unpacked. Raises `FMError` for a damaged archive, a member that points out of the folder, and
+    a name that exists already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{archive.name}.", dir=folder) as scratch:
+        inside = Path(scratch, "content")           # a member may change its own folder's mode, which scratch must not see
+        inside.mkdir()
+        try:
+            _unpack(archive, inside)
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, UnicodeError) as error:
+            reason = str(error).partition("\n")[0].rstrip(":")
+            raise FMError(f"{archive} can't be unpacked ({reason}): delete it and get it again.") from None
+        except OSError as error:
+            raise FMError(f"{archive} can't be unpacked into {folder} ({error}).") from None
+        new = list(inside.iterdir())
+        for path in new:
+            if (folder / path.name).exists():
+                raise FMError(f"{folder / path.name} exists already: move it away to unpack {archive.name}.")
+        for path in new:
+            path.rename(folder / path.name)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    with bar() as progress:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as content:
+                names = content.namelist()
+                for name in names:
+                    if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                        raise zipfile.BadZipFile(f"{name!r} would leave the folder")
+                for name in progress.track(names, description=archive.name):
+                    content.extract(name, folder)
+        else:
+            with tarfile.open(archive) as content:
+                content.extractall(folder, members=_watched(content, progress, archive.name), filter="data")
+
+
+def _watched(content: tarfile.TarFile, progress: Progress, title: str) -> Iterator[tarfile.TarInfo]:
+    task = progress.add_task(title, total=None)
+    for member in content:
+        yield member
+        progress.advance(task)
