@@ -16,7 +16,7 @@ from ..errors import FMError, choose
 FOLDER = "CUB_200_2011"
 URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 MD5, BYTES = "97eceeb196236b17998738112f37df78", 1_150_585_339
-GET = (f"run `python -c \"from featuremining.datasets import cub; cub.get()\"` (1.2 GB), unpack {URL} so that "
+GET = (f"run `fm data cub` (1.2 GB), or unpack {URL} so that "
        "{root}/CUB_200_2011/images.txt exists, or point FM_DATA_DIR at a folder that holds it")
 PHOTOS = {200: (5994, 5794), 50: (1500, 1389)}      # classes -> training and test photos
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -12,7 +12,7 @@ from ..errors import FMError, choose
 
 FOLDER = "tiny-imagenet-200"
 URL, MD5, BYTES = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de", 248_100_043
-GET = ("run `python -c \"from featuremining.datasets import tiny_imagenet; tiny_imagenet.get()\"` (248 MB), or unpack "
+GET = ("run `fm data tiny_imagenet` (248 MB), or unpack "
        f"{URL} so that {{root}}/tiny-imagenet-200/wnids.txt exists, or point FM_DATA_DIR at a folder that holds it")
 SIZE, TRAIN, TEST = 64, 500, 50         # pixels; images per class
 MEAN, STD = (0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)

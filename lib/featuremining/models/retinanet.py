@@ -9,11 +9,11 @@ prior 0.01, scores above 0.05 and suppression at an overlap of 0.5 are the paper
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
@@ -21,9 +21,8 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
-from ..errors import UsageError, choose
+from ..errors import choose
 from .imagenet import LibraryNet
-from .staged import StagedNet
 
 
 def thirds(*sizes: int) -> tuple[tuple[int, ...], ...]:
@@ -70,8 +69,6 @@ DETECTORS = {       # (network, data set) -> its named detector
 
 def detector(network: str, dataset: str, **options) -> Detector:
     """The named detector with some settings changed; `UsageError` where there is none for this network and data set."""
-    from dataclasses import replace
-
     name = choose("detector", (network, dataset), DETECTORS)
     return replace(DETECTORS[name], **options)
 
@@ -117,4 +114,8 @@ def retinanet(net: nn.Module, settings: Detector, classes: int, mean: Sequence[f
     head = RetinaNetHead(settings.width, anchors.num_anchors_per_location()[0], classes + 1)
     for part in (head.classification_head, head.regression_head):
         part.conv = part.conv[:settings.convs]
+    with torch.no_grad():           # N(0, 0.01²) is meant for 256 channels; a narrower head would pass next to nothing on
+        for conv in head.modules():
+            if isinstance(conv, nn.Conv2d):
+                conv.weight *= (256 / settings.width) ** 0.5
     return RetinaNet(backbone, classes + 1, settings.size, settings.longest, list(mean), list(std), anchors, head)
