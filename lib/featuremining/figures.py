@@ -222,7 +222,7 @@ def _grid(images: np.ndarray, panels: Mapping[str, np.ndarray], boxes, names: Se
                     axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="white", lw=1.2,
                                              path_effects=[withStroke(linewidth=2.6, foreground="black")]))
             if len(names):
-                row[0].set_ylabel(names[i], fontsize=9)
+                row[0].set_ylabel(fill(names[i], 16), fontsize=9)
         description = (f"{len(images)} images{' (' + ', '.join(names) + ')' if len(names) else ''}, each beside its maps of "
                        f"{', '.join(panels)}, from dark (lowest) to bright (highest)"
                        + (", the true part outlined" if boxes is not None else ""))

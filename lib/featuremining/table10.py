@@ -110,7 +110,8 @@ def _own(cell: Cell, known: list[Finding]) -> list[Finding]:
 
 def _device(finding: Finding) -> str:
     p = finding.provenance
-    return f"{p['device']}, {p['threads']} threads" + (f", {p['engine']}" if p["engine"] != "eager" else "")
+    threads = f"{p['threads']} thread{'' if p['threads'] == 1 else 's'}"
+    return f"{p['device']}, {threads}" + (f", {p['engine']}" if p["engine"] != "eager" else "")
 
 
 def _row(cell: Cell, finding: Finding | None) -> dict[str, str]:
