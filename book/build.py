@@ -27,7 +27,7 @@ from featuremining.methods import METHODS
 
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
-OWN = [f"X1.resnet20.{m}" for m in ("baseline", "fm1", "fm2", "mixup", "fm2_mixup")]
+OWN = [f"X1.resnet20.{m}" for m in ("baseline", "fm1", "fm2", "dropblock", "mixup", "fm2_mixup")]
 
 
 def shown(tier: str, cells: list[str], seeds: int = 1) -> dict:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from types import ModuleType
 
-from . import figures, findings, paths, records, studies, table10, tables, tasks
+from . import figures, figures_detection, findings, paths, records, studies, table10, tables, tasks
 from .errors import UsageError, choose
 from .recipes import TIERS
 from .tables import Html, tier_badge
@@ -68,17 +68,18 @@ class Page:
         return cells, table10.found(cells, self.tier)
 
     def look(self) -> None:
-        """Measure where the page's trained networks look, or how large their activations are; what is measured stays."""
+        """Measure where the page's trained networks look, how large their activations are or what they detect; what is
+        measured stays."""
         if self.train_missing:
-            from . import diagnostics
+            from . import detection, diagnostics
 
             for seed in self.seeds:
                 pairs = [(cell, cell.run(self.tier, seed)) for cell in map(studies.cell, self.cells)]
                 if self.study == "activations":
                     diagnostics.activations(pairs, seed)
-                else:
-                    for cell, run in pairs:
-                        diagnostics.localise(cell, run)
+                    continue
+                for cell, run in pairs:
+                    detection.look(cell, run) if self.study == "detection" else diagnostics.localise(cell, run)
 
     def localisation(self) -> Html:
         """How much of the class activation falls on the true part, beside chance and the paired difference to the baseline."""
@@ -87,6 +88,10 @@ class Page:
     def maps(self) -> Html:
         """CAM and Grad-CAM of the page's first seed on a few images of the embedded parts."""
         return figures.parts_maps(self._findings("localise"), self.tier)
+
+    def detections(self) -> Html:
+        """What the page's detectors find in a few test images, beside the true boxes."""
+        return figures_detection.detections(self._findings("detections"), self.tier)
 
     def activations(self, unit: str) -> Html:
         """Activations over magnitude, ``raw`` or ``in_spreads`` of each stage."""
@@ -120,11 +125,16 @@ class Page:
     def runs(self) -> Html:
         """What the page's cells reached in its tier, under three selection rules."""
         frame = tables.own_runs([cell for cell, _ in self.found], self._records, self.tier)
-        return tables.html(frame, CAPTIONS[self.tier], self.tier)
+        caption = CAPTIONS[self.tier]
+        return tables.html(frame, caption.replace("Test top-1", "mAP at 0.5") if self._detects else caption, self.tier)
 
     def curves(self) -> Html:
-        """Test accuracy and loss over epochs."""
-        return figures.curves(self.found, self.tier)
+        """Test accuracy, or mAP, and loss over epochs."""
+        return figures.curves(self.found, self.tier, figures_detection.PANELS if self._detects else figures.LEARNING)
+
+    @property
+    def _detects(self) -> bool:
+        return studies.cell(self.cells[0]).task == "detection"
 
     def costs(self) -> Html:
         """Minutes, device and memory of the page's records."""

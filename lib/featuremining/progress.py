@@ -47,7 +47,8 @@ class Report:
 
     def epoch(self, epoch: int, row: dict) -> None:
         """``row`` holds this epoch's means; epoch counts from 0."""
-        tested = f"  test {row['test_acc']:.2f} %" if "test_acc" in row else ""
+        value = row.get("test_acc", row.get("test_map"))        # neither where an epoch is not tested
+        tested = "" if value is None else f"  test {value:.2f} %"
         text = f"epoch {epoch + 1}/{self.epochs}  loss {row['loss']:.3f}{tested}"
         if self.silent:
             return

@@ -1,0 +1,124 @@
+"""PASCAL VOC (Everingham et al., IJCV 88, 2010), detection of 20 classes: VOC 2007 and 2012 trainval together are the training
+images (16,551), VOC 2007 test the test images (4,952), in the folders of `torchvision.datasets.VOCDetection`.
+
+Pixels count from 1 and boxes include their last pixel there; here a box is x0 = xmin - 1, y0 = ymin - 1, x1 = xmax, y1 = ymax.
+"""
+
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+from .. import paths
+from ..errors import FMError
+
+FOLDER = "VOCdevkit"
+TRAIN, TEST = {("2007", "trainval"): 5011, ("2012", "trainval"): 11540}, {("2007", "test"): 4952}      # images
+ARCHIVES = {("2007", "trainval"): ("2007", 460_032_000), ("2007", "test"): ("2007-test", 451_020_800),  # name, bytes
+            ("2012", "trainval"): ("2012", 1_999_639_040)}
+CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
+           "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)    # ImageNet's, which the backbone was pre-trained with
+GET = ("run `python -c \"from featuremining.datasets import voc; voc.get()\"` (2.9 GB), or unpack VOCtrainval_06-Nov-2007.tar, "
+       "VOCtest_06-Nov-2007.tar and VOCtrainval_11-May-2012.tar of http://host.robots.ox.ac.uk/pascal/VOC into {root}, or point "
+       "FM_DATA_DIR at a folder that holds VOCdevkit/VOC2007 and VOCdevkit/VOC2012")
+
+
+def where() -> tuple[bool, str]:
+    root = paths.raw()
+    found = all(_split(root, year, split).is_file() for year, split in (TRAIN | TEST))
+    return found, str(root / FOLDER) if found else f"not in {root}: {GET.format(root=root)}"
+
+
+def get() -> Path:
+    """Download the three archives and unpack them into one `VOCdevkit` under `paths.raw`. The archives stay beside it."""
+    from torchvision.datasets.voc import DATASET_YEAR_DICT
+
+    from .fetch import download, extract
+
+    root = paths.raw()
+    for (year, split), (name, size) in ARCHIVES.items():
+        if _split(root, year, split).is_file():
+            continue
+        known = DATASET_YEAR_DICT[name]
+        archive = download(known["url"], root / known["filename"], known["md5"], size)
+        with tempfile.TemporaryDirectory(prefix=".voc.", dir=root) as scratch:
+            extract(archive, Path(scratch))
+            _merge(Path(scratch), root)
+    return root / FOLDER
+
+
+def _merge(source: Path, root: Path) -> None:
+    """Move files into the same folders under ``root``. Lists come last: a split whose list is there is whole."""
+    files = [path for path in source.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: ("ImageSets" in path.parts, path)):
+        target = root / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+
+
+def load():
+    """`Scenes` of both years. `FMError` names the list, annotation or image that is missing, or the annotation that is wrong."""
+    from .scenes import Scenes
+
+    root = paths.raw()
+    if not (root / FOLDER).is_dir():
+        raise FMError(f"PASCAL VOC is {where()[1]}.")
+    (train_x, train_y), (test_x, test_y) = ([*zip(*(row for (year, split), n in splits.items()
+                                                    for row in _rows(root, year, split, n)), strict=True)]
+                                            for splits in (TRAIN, TEST))
+    return Scenes("voc", list(train_x), list(train_y), list(test_x), list(test_y), CLASSES, MEAN, STD)
+
+
+def first_tests(n: int) -> tuple[list, list]:
+    """The first n test images, uint8 (H, W, 3), and their `Objects`."""
+    import numpy as np
+
+    from .photos import read
+
+    rows = _rows(paths.raw(), "2007", "test", TEST["2007", "test"])[:n]
+    return [np.array(read(name)) for name, _ in rows], [objects for _, objects in rows]
+
+
+def _split(root: Path, year: str, split: str) -> Path:
+    return root / FOLDER / f"VOC{year}" / "ImageSets" / "Main" / f"{split}.txt"
+
+
+def _rows(root: Path, year: str, split: str, published: int) -> list[tuple]:
+    """(file, `Objects`) of every image of a split."""
+    listed, folder = _split(root, year, split), root / FOLDER / f"VOC{year}"
+    if not listed.is_file():
+        raise FMError(f"{listed} is missing: {GET.format(root=root)}.")
+    names = listed.read_text().split()
+    if len(names) != published:
+        raise FMError(f"{listed} lists {len(names)} images instead of {published}: unpack that part of PASCAL VOC again.")
+    rows = []
+    for name in names:
+        image, annotation = folder / "JPEGImages" / f"{name}.jpg", folder / "Annotations" / f"{name}.xml"
+        for path in (image, annotation):
+            if not path.is_file():
+                raise FMError(f"{path} is missing, though {split}.txt lists it: unpack that part of PASCAL VOC again.")
+        rows.append((str(image), objects(annotation)))
+    return rows
+
+
+def objects(annotation: Path):
+    """The `Objects` of one annotation; parts of persons (heads, hands, feet) are not among them."""
+    import numpy as np
+
+    from ..mean_precision import Objects
+
+    try:
+        found = ElementTree.parse(annotation).getroot().findall("object")
+        names = [one.findtext("name").strip() for one in found]
+        corners = [[float(one.find("bndbox").findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")] for one in found]
+        difficult = [int(one.findtext("difficult", "0")) for one in found]
+    except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
+        raise FMError(f"{annotation} can't be read as an annotation ({error}): unpack PASCAL VOC again.") from None
+    for name, (xmin, ymin, xmax, ymax) in zip(names, corners, strict=True):
+        if name not in CLASSES:
+            raise FMError(f"{annotation} names the class {name!r}, which is none of VOC's 20: unpack PASCAL VOC again.")
+        if xmin > xmax or ymin > ymax:
+            raise FMError(f"{annotation} holds a box from ({xmin:g}, {ymin:g}) to ({xmax:g}, {ymax:g}), which is none: "
+                          "unpack PASCAL VOC again.")
+    boxes = np.array(corners, np.float32).reshape(-1, 4) - np.float32([1, 1, 0, 0])
+    return Objects(boxes.clip(0), np.array([CLASSES.index(name) for name in names], np.int64), np.array(difficult, bool))
