@@ -14,7 +14,7 @@ PARAMETERS = ("tier", "cells", "seeds", "device", "train")
 CAPTIONS = {
     "smoke": "Test top-1 (%) on the embedded parts data: these numbers say only that everything runs",
     "short": "Test top-1 (%) after a tenth of the paper's epochs: not comparable with the printed numbers",
-    "full": "Test top-1 (%) under the paper's schedule",
+    "full": "Test top-1 (%) under the full schedule",
 }
 
 
