@@ -14,9 +14,7 @@ from featuremining.checkpoint import digest
 from featuremining.recipes import recipe
 from featuremining.studies import Run
 
-torch.set_num_threads(1)
 T = importlib.import_module("featuremining.train")
-me = replicas.join()
 
 
 def gradients(net, x, y):
@@ -25,7 +23,7 @@ def gradients(net, x, y):
     return [p.grad.clone() for p in net.parameters()]
 
 
-def averaging_error() -> float:
+def averaging_error(me: replicas.Replicas) -> float:
     """The largest relative difference of averaged gradients to those of the whole batch, which has an odd number of images.
     Without batch statistics, a batch's gradient is the sum of its images'."""
     torch.manual_seed(0)
@@ -54,5 +52,8 @@ def training() -> dict:
     return {"weights": digest(mine.model.state_dict()), "recorded": record.weights, "replicas": record.provenance["replicas"]}
 
 
-found = {"error": averaging_error(), **training()}
-Path(f"{sys.argv[1]}{me.rank}.json").write_text(json.dumps(found))
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    me = replicas.join()
+    found = {"error": averaging_error(me), **training()}
+    Path(f"{sys.argv[1]}{me.rank}.json").write_text(json.dumps(found))

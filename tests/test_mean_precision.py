@@ -134,6 +134,12 @@ def test_difficult_objects_neither_help_nor_harm():
         assert mean_precision([found(*rows)], [objects(easy, hard)], 1) == alone == {"11point": 100.0, "area": 100.0}
 
 
+def test_of_two_boxes_that_are_overlapped_alike_the_first_is_taken():
+    easy, hard, between = (0, 0, 10, 10, 0, 0), (4, 0, 14, 10, 0, 1), found((2, 0, 12, 10, 0, 0.9))
+    assert mean_precision([between], [objects(easy, hard)], 1)["area"] == 100.0
+    assert mean_precision([between], [objects(hard, easy)], 1)["area"] == 0.0
+
+
 def test_a_class_of_difficult_objects_alone_is_left_out_of_the_mean():
     truth = [objects((0, 0, 10, 10, 0, 0), (20, 0, 30, 10, 1, 1))]
     assert mean_precision([found((0, 0, 10, 10, 0, 0.5), (0, 0, 5, 5, 1, 0.9))], truth, 2)["area"] == 100.0

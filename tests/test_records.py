@@ -7,12 +7,13 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from featuremining import FMError, paths, records
+from featuremining import FMError, findings, paths, records
 from featuremining.studies import load_cells
 from featuremining.train import outdated
 
 SCHEMA = json.loads(Path(__file__).with_name("record.schema.json").read_text())
-COMMITTED = [path for tier in ("short", "full") for path in sorted((paths.ROOT / "data" / "runs" / tier).glob("*/*.json"))]
+COMMITTED = [path for tier in ("short", "full") for path in sorted((paths.ROOT / "data" / "runs" / tier).glob("*/seed*.json"))]
+FINDINGS = sorted((paths.ROOT / "data" / "runs").glob("*/*/*.*.json"))
 
 
 def example(**changes) -> records.Record:
@@ -59,6 +60,17 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
 def test_three_selection_rules():
     m = records.metrics([float(v) for v in (1, 9, 2, 3, 4, 5, 6, 7, 8, 2, 4, 4)], 10)
     assert (m["best"], m["best_epoch"], m["last"], m["median10"]) == (9.0, 2, 4.0, 4.0)
+
+
+@pytest.mark.parametrize("path", FINDINGS, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_committed_findings(path):
+    """Each lies beside the records of what it measured, under its own name, and was measured on a committed state."""
+    found = findings.check(path)
+    assert path.parent.name == found.key and path.parent.parent.name == found.tier and path.stem == f"{found.kind}.{found.name}"
+    assert found.provenance["commit"] and found.provenance["dirty"] is False
+    for id_, weights in found.provenance.get("weights", {}).items():
+        key, seed = id_.rsplit(".", 1)
+        assert records.read(paths.ROOT / "data" / "runs" / found.tier / key / f"{seed}.json").weights == weights
 
 
 def test_there_are_committed_records():

@@ -47,10 +47,11 @@ def write(kind: str, run: Run, name: str, values: dict, provenance: dict) -> Fin
 
 def read(kind: str, run: Run) -> list[Finding]:
     """All findings of a kind of this training, in the order of their names."""
-    return [_read(file) for file in sorted(path(kind, run, "*").parent.glob(f"{kind}.*.json"))]
+    return [check(file) for file in sorted(path(kind, run, "*").parent.glob(f"{kind}.*.json"))]
 
 
-def _read(file: Path) -> Finding:
+def check(file: Path) -> Finding:
+    """The finding in a file; a damaged or foreign one raises an `FMError` that names it."""
     try:
         content = json.loads(file.read_text())
         if content.get("schema") != SCHEMA:
