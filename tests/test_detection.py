@@ -165,15 +165,16 @@ def test_mirroring_takes_the_box_along():
 
 def test_an_epoch_shows_every_image_once_half_of_them_mirrored():
     data = parts_scenes(200, 9)
-    shown = [[one.image for batch in SceneLoader(data, CPU, seed, recipe("resnet20", "smoke")).batches() for one in batch]
-             for seed in (0, 0, 1)]
+    loaders = [SceneLoader(data, CPU, seed, recipe("resnet20", "smoke")) for seed in (0, 0, 1)]
+    loaders.append(loaders[0])                      # its second epoch
+    shown = [[one.image for batch in loader.batches() for one in batch] for loader in loaders]
     originals = {x.numpy().tobytes(): i for i, x in enumerate(data.train_x.permute(0, 3, 1, 2).contiguous() / 255)}
     whole = [originals.get(x.contiguous().numpy().tobytes()) for x in shown[0]]
     back = [originals.get(x.flip(-1).contiguous().numpy().tobytes()) for x in shown[0]]
     assert sorted(i if i is not None else j for i, j in zip(whole, back, strict=True)) == list(range(200))
     assert 70 < sum(i is None for i in whole) < 130
     assert all(torch.equal(a, b) for a, b in zip(shown[0], shown[1], strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(shown[0], shown[2], strict=True))
+    assert not any(all(torch.equal(a, b) for a, b in zip(shown[0], other, strict=True)) for other in shown[2:])
 
 
 def test_the_images_are_those_of_the_classification():
@@ -271,6 +272,10 @@ def test_the_rate_warms_up_and_falls(few):
     assert [round(training.rate(0, i), 6) for i in range(2)] == [round(0.01 / 3, 6), round(0.01 * 5 / 9, 6)]
     assert training.rate(1, 1) == 0.01 and training.rate(2, 0) == 0.001        # 2 steps an epoch, down after 2/3
     assert start(warmup=0).rate(0, 0) == 0.01
+    training.model.train()
+    for i, inputs in enumerate(training.inputs()):
+        training.advance(inputs)
+        assert training.optimizer.lr.item() == pytest.approx(training.rate(0, i))
 
 
 def test_it_learns_to_find(few, monkeypatch):

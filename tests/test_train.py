@@ -277,9 +277,9 @@ def test_real_images_train(cifar, monkeypatch):
     """Two epochs on a thousand real images: the loss falls and the record names the data."""
     some = cifar._replace(train_x=cifar.train_x[:960], train_y=cifar.train_y[:960], test_x=cifar.test_x[:500],
                           test_y=cifar.test_y[:500])
-    monkeypatch.setattr(T, "load", lambda name: some)
+    monkeypatch.setattr(T, "load", lambda name, **changes: some)
     real = Run("cifar100", "resnet20", FM2, replace(recipe("resnet20", "short"), epochs=2, lr=0.05), "short", 0)
     record = T.train(real, "cpu")
     assert record.curves["ce"][1] < record.curves["ce"][0]
     assert record.provenance["data_sha256"] == some.digest() and record.resolved["parameters"] == 278_324
-    assert record.resolved["network"] == {"depth": 20, "block": "basic", "shortcut": "B"}
+    assert record.resolved["network"] == {"depth": 20, "block": "basic", "shortcut": "B", "stem_stride": 1}

@@ -18,7 +18,7 @@ ARCHIVES = {("2007", "trainval"): ("2007", 460_032_000), ("2007", "test"): ("200
 CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
            "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)    # ImageNet's, which the backbone was pre-trained with
-GET = ("run `python -c \"from featuremining.datasets import voc; voc.get()\"` (2.9 GB), or unpack VOCtrainval_06-Nov-2007.tar, "
+GET = ("run `fm data voc` (2.9 GB), or unpack VOCtrainval_06-Nov-2007.tar, "
        "VOCtest_06-Nov-2007.tar and VOCtrainval_11-May-2012.tar of http://host.robots.ox.ac.uk/pascal/VOC into {root}, or point "
        "FM_DATA_DIR at a folder that holds VOCdevkit/VOC2007 and VOCdevkit/VOC2012")
 
