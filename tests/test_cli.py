@@ -71,7 +71,8 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
 def test_an_interrupt_says_how_to_go_on(tmp_path):
     words = [sys.executable, "-m", "featuremining", "run", "X1.resnet20.baseline", "--tier", "smoke", "--device", "cpu"]
     environment = {**os.environ, "FM_RUNS_DIR": str(tmp_path / "runs"), "FM_BUILD_DIR": str(tmp_path / "build")}
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))     # a shell's & ignores it
     process.stdout.readline()       # the training has begun
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
