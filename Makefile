@@ -19,6 +19,9 @@ notebook-%: $(STAMP)
 	@mkdir -p build/notebooks/$(TIER)
 	OMP_NUM_THREADS=1 $(PY) -m papermill --no-progress-bar --log-level WARNING -k python3 notebooks/$*.ipynb build/notebooks/$(TIER)/$*.ipynb -p tier $(TIER)
 
+notebook-detection: notebook-class_activation       # these share trainings: one makes them, the other finds them
+notebook-activations: notebook-cifar
+
 bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (20 minutes or more)
 	$(PY) benchmarks
 
