@@ -16,8 +16,8 @@ from torchvision import transforms
 from torchvision.models.resnet import BasicBlock
 
 from featuremining.cost import ratio, seconds, side_by_side
-from featuremining.engine import keep_freed_memory
-from featuremining.train import deterministic, evaluate
+from featuremining.engine import deterministic, keep_freed_memory
+from featuremining.evaluation import evaluate
 
 STEPS = 5           # per turn
 CPU = torch.device("cpu")

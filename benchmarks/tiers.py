@@ -5,8 +5,8 @@ from bench import Row, endless, main, random_data, training
 
 from featuremining import MODELS
 from featuremining.cost import seconds
-from featuremining.engine import keep_freed_memory
-from featuremining.train import deterministic, evaluate
+from featuremining.engine import deterministic, keep_freed_memory
+from featuremining.evaluation import evaluate
 
 
 def measure() -> list[Row]:

@@ -1,8 +1,23 @@
 """What several tests use."""
 
+import pytest
 import torch
 
-from featuremining import Batch, build
+from featuremining import Batch, build, checkpoint
+
+
+def die_after_one_epoch(train, run, monkeypatch):
+    """The process of ``train(run, "cpu")`` is gone right after its first checkpoint."""
+    save = checkpoint.save
+
+    def last(path, content):
+        save(path, content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", last)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, "cpu")
 
 
 def batch(n=6, classes=10, size=32, dtype=torch.float32, seed=0):

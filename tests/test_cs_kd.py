@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import batch
+from helpers import batch, die_after_one_epoch
 
 from featuremining import Batch, UsageError, build, compose, load, make, plain_step
 from featuremining.methods.cs_kd import CSKD, partners
@@ -215,15 +215,6 @@ def test_a_whole_training(scratch, monkeypatch):
     record = T.train(run, "cpu")
     assert len(record.curves["cs_kd"]) == 2 and "fm.stage3.inside" in record.curves and "others" not in record.metrics
     T.paths.record("smoke", record.key, 0).unlink()
-    save = T.checkpoint.save
-
-    def last(path, content):
-        save(path, content)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(T.checkpoint, "save", last)
-        with pytest.raises(KeyboardInterrupt):
-            T.train(run, "cpu")
+    die_after_one_epoch(T.train, run, monkeypatch)
     resumed = T.train(run, "cpu")
     assert resumed.provenance["resumed"] == 1 and resumed.weights == record.weights

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers import die_after_one_epoch
 from test_voc import counts, folder  # noqa: F401
 from torch import nn
 from torchvision.models import resnet50
@@ -13,7 +14,7 @@ from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from featuremining import FMError, UsageError, build, detection, findings, paths, pretraining, records, studies, train
+from featuremining import FMError, UsageError, build, detection, engine, findings, paths, pretraining, records, studies, train
 from featuremining import figures_detection as FD
 from featuremining.datasets import parts, voc
 from featuremining.datasets.scenes import Objects, SceneLoader, parts_scenes, scene
@@ -59,7 +60,7 @@ def run(epochs=3, seed=0, options=None, **changes):
 
 
 def start(seed=0, **options):
-    train.deterministic()
+    engine.deterministic()
     return detection.Training(run(seed=seed, options=options), CPU, made_up(None))
 
 
@@ -194,23 +195,10 @@ def test_only_voc_and_parts_have_boxes():
 # The loop
 
 
-def die_after_one_epoch(one, monkeypatch):
-    save = train.checkpoint.save
-
-    def last(path, content):
-        save(path, content)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train.checkpoint, "save", last)
-        with pytest.raises(KeyboardInterrupt):
-            detection.train_all([one], "cpu")
-
-
 def test_a_resumed_training_equals_an_uninterrupted_one(few, monkeypatch):
     (whole,) = detection.train_all([run()], "cpu")
     paths.record("smoke", whole.key, 0).unlink()
-    die_after_one_epoch(run(), monkeypatch)
+    die_after_one_epoch(lambda one, device: detection.train_all([one], device), run(), monkeypatch)
     assert not paths.record("smoke", whole.key, 0).exists()
     (resumed,) = detection.train_all([run()], "cpu")
     assert resumed.provenance["resumed"] == 1 and whole.provenance["resumed"] == 0
@@ -220,7 +208,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(few, monkeypatch):
 
 def test_other_weights_are_not_the_same_training(few, monkeypatch):
     """A checkpoint that began from other pre-trained weights is refused."""
-    die_after_one_epoch(run(), monkeypatch)
+    die_after_one_epoch(lambda one, device: detection.train_all([one], device), run(), monkeypatch)
     other = weights_of(6)
     monkeypatch.setattr(detection, "pretrained", lambda *_: (replace(made_up(None)[0], weights=train.digest(other)), other))
     with pytest.raises(FMError, match="other settings"):

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers import die_after_one_epoch
 
-from featuremining import FMError, UsageError, build, engine, load, paths, records
+from featuremining import FMError, UsageError, build, engine, evaluation, load, paths, records
 from featuremining.cost import operations
 from featuremining.recipes import recipe
 from featuremining.studies import Run
@@ -28,25 +29,11 @@ def run(methods=FM2, epochs=3, seed=0, **changes):
     return Run("parts", "resnet20", methods, small, "smoke", seed)
 
 
-def die_after_one_epoch(training, monkeypatch):
-    """The process is gone right after its first checkpoint."""
-    save = T.checkpoint.save
-
-    def last(path, content):
-        save(path, content)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(T.checkpoint, "save", last)
-        with pytest.raises(KeyboardInterrupt):
-            T.train(training, "cpu")
-
-
 @pytest.mark.parametrize("methods", [(), FM2, (*FM2, {"name": "mixup"})], ids=["baseline", "fm", "fm+mixup"])
 def test_a_resumed_training_equals_an_uninterrupted_one(methods, monkeypatch):
     whole = T.train(run(methods), "cpu")
     paths.record("smoke", whole.key, 0).unlink()
-    die_after_one_epoch(run(methods), monkeypatch)
+    die_after_one_epoch(T.train, run(methods), monkeypatch)
     assert not paths.record("smoke", whole.key, 0).exists()
     resumed = T.train(run(methods), "cpu")
     assert resumed.provenance["resumed"] == 1 and whole.provenance["resumed"] == 0
@@ -96,7 +83,7 @@ def test_a_network_that_no_longer_evaluates_is_not_recorded(monkeypatch):
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(monkeypatch):
-    die_after_one_epoch(run(), monkeypatch)
+    die_after_one_epoch(T.train, run(), monkeypatch)
     path = paths.checkpoint("smoke", run().key, 0)
     before = path.read_bytes()
 
@@ -119,7 +106,7 @@ def test_a_damaged_checkpoint_is_named():
 
 
 def test_a_checkpoint_of_other_defaults_or_another_version_is_refused(monkeypatch):
-    die_after_one_epoch(run(), monkeypatch)
+    die_after_one_epoch(T.train, run(), monkeypatch)
     path = paths.checkpoint("smoke", run().key, 0)
     state = torch.load(path, weights_only=True)
     state["resolved"]["methods"][0]["box"] = "inside"
@@ -143,7 +130,7 @@ def test_a_record_of_other_defaults_is_refused():
 def test_a_training_that_goes_on_elsewhere_says_so(monkeypatch):
     """Another commit, thread count or device may change bits: the record names the first and every later one."""
     monkeypatch.setattr(T.provenance, "commit", lambda: {"commit": "a" * 40, "dirty": False})
-    die_after_one_epoch(run(), monkeypatch)
+    die_after_one_epoch(T.train, run(), monkeypatch)
     monkeypatch.setattr(T.provenance, "commit", lambda: {"commit": "b" * 40, "dirty": False})
     origin = T.train(run(), "cpu").provenance
     assert origin["commit"] == "a" * 40
@@ -193,6 +180,28 @@ def test_the_optimiser_is_torchs(nesterov):
     for a, b, c in zip(*(net.parameters() for net in nets), strict=True):
         assert torch.equal(a, b)
         torch.testing.assert_close(b, c, rtol=1e-5, atol=1e-7)
+
+
+def test_wrong_labels_are_counted_by_hand():
+    """Of five images: right and right; wrong and memorised; wrong and recovered; wrong and neither; right and missed."""
+    true, given, found = torch.tensor([0, 1, 2, 3, 4]), torch.tensor([0, 9, 9, 9, 4]), torch.tensor([0, 9, 2, 5, 1])
+    assert {name: round(v.item(), 4) for name, v in evaluation.memorisation(found, given, true).items()} == {
+        "memorised": 20.0, "recovered": 20.0}
+
+
+def test_memorisation_is_of_the_images_in_the_batch(few_images, monkeypatch):
+    """A step on labels that are all wrong: the log says what the network answers for those very images."""
+    wrong = few_images._replace(train_y=(few_images.train_y + 1) % 9, true_y=few_images.train_y)
+    monkeypatch.setattr(T, "load", lambda name, **changes: wrong)
+    training = T.Training(run(()), torch.device("cpu"))
+    inputs = next(training.inputs())
+    index = inputs["pick"][:, 0]
+    answers = training.model.train()(training.loader.images(inputs)[0]).argmax(1)       # batch statistics: the same twice
+    values = training.update(inputs).tolist()
+    seen = dict(zip(training.names, values, strict=True))
+    assert seen["memorised"] == pytest.approx(100 * (answers == wrong.train_y[index]).float().mean().item())
+    assert seen["recovered"] == pytest.approx(100 * (answers == wrong.true_y[index]).float().mean().item())
+    assert seen["memorised"] + seen["recovered"] > 0
 
 
 def test_methods_draw_other_numbers_than_the_loader():
@@ -258,9 +267,9 @@ def test_engines_that_are_not_there():
 
 def test_a_device_that_is_not_there():
     with pytest.raises(UsageError, match="no device 'cuda:9'"):
-        T.pick_device("cuda:9")
+        engine.pick_device("cuda:9")
     with pytest.raises(UsageError, match="no device 'gpu'"):
-        T.pick_device("gpu")
+        engine.pick_device("gpu")
 
 
 def test_a_finished_run_is_not_trained_again(monkeypatch):

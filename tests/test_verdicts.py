@@ -111,3 +111,11 @@ def test_only_full_records_of_the_same_training_reach_a_cell():
     assert found.ours.n == 3 and found.ours.mean == pytest.approx(statistics.fmean([75.3, 75.4, 75.5]))
     assert verdict(base, right).status == "not run" and gain(cell, right).status == "not run"
     assert gain(base, right) is None and verdict(load_cells()["X1.resnet20.fm2"], right) is None
+
+
+def test_a_table_without_spreads_borrows_those_of_its_network():
+    """Table 8 prints means alone: ResNet-110's spreads on CIFAR-100 in Tables 1, 2 and 3 stand in."""
+    cell = load_cells()["T8.resnet110.fm2.pair20"]
+    borrowed = [0.23, 0.33, 0.12, 0.07, 0.08, 0.13, 0.23, 0.14, 0.08, 0.21, 0.16, 0.11, 0.23, 0.25, 0.12, 0.17]
+    assert pooled_spread(cell) == borrowed
+    assert printed(cell).sd == pytest.approx((sum(s * s for s in borrowed) / len(borrowed)) ** 0.5)

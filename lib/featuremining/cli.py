@@ -31,7 +31,8 @@ def run(cell: CELL, tier: TIER,
             return _measured(tasks.measure(_beside(wanted, tier), device, engine))
         records = tasks.train_all(runs, device, engine)
     except KeyboardInterrupt:
-        print("\nfm: stopped; the same command goes on from the last finished epoch.", file=sys.stderr)
+        then = "measures anew" if wanted.task == "cost" else "goes on from the last finished epoch"
+        print(f"\nfm: stopped; the same command {then}.", file=sys.stderr)
         raise typer.Exit(130) from None
     for record, path, before in zip(records, files, done, strict=True):
         best, last, middle = (record.value(rule, wanted.reported) for rule in ("best", "last", "median10"))
@@ -117,7 +118,8 @@ def doctor() -> None:
     import torch
 
     from . import provenance
-    from .train import pick_device, repeats
+    from .engine import pick_device
+    from .train import repeats
 
     device = pick_device("auto")
     print(" · ".join(f"{name} {found}" for name, found in provenance.versions().items()))

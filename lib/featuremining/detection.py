@@ -53,7 +53,7 @@ def detect(model: nn.Module, images: Images, device: torch.device, precision: st
     n, at_once = len(images), TEST_BATCH if isinstance(images, Tensor) else 1
     found = []
     for batch in pictures(images, [range(i, min(i + at_once, n)) for i in range(0, n, at_once)]):
-        with train.arithmetic(device, precision):
+        with engine.arithmetic(device, precision):
             outs = model([x.to(device).float() / 255 for x in batch])
         found += [Found(out["boxes"].float().cpu().numpy(), out["labels"].cpu().numpy() - 1, out["scores"].float().cpu().numpy())
                   for out in outs]
@@ -106,7 +106,7 @@ class Training(train.Training):
         """One step of the optimiser; gives the values of ``names`` as one vector."""
         scenes: list[Scene] = inputs["pick"]
         self.optimizer.lr.fill_(inputs["lr"])
-        with train.arithmetic(self.device, self.recipe.precision):
+        with engine.arithmetic(self.device, self.recipe.precision):
             losses = self.model([s.image for s in scenes], [{"boxes": s.boxes, "labels": s.labels + 1} for s in scenes])
         total = losses["classification"] + losses["bbox_regression"]
         self.optimizer.zero_grad()
@@ -151,18 +151,18 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
     """
     if choose("engine", engine_name, ("auto", *engine.ENGINES)) not in ("auto", "eager"):
         raise UsageError(f"A detector is trained op by op: the engine is auto or eager, not {engine_name}.")
-    target = train.pick_device(device)
+    target = engine.pick_device(device)
     for run in runs:
         if recorded(run):
             continue
         found = pretrained(run, device)
-        with train._alone(run):
+        with train.alone(run):
             if not recorded(run):
-                train.deterministic()
+                engine.deterministic()
                 engine.keep_freed_memory()
                 training = Training(run, target, found)
                 with training.active():
-                    deque(train._carry_out(training, alone=True), maxlen=0)
+                    deque(train.carry_out(training, alone=True), maxlen=0)
     return [recorded(run) for run in runs]
 
 
@@ -180,13 +180,13 @@ def load_detector(run: Run) -> tuple[nn.Module, Scenes]:
 
 def look(cell: Cell, run: Run) -> None:
     """Keep what the run's detector finds in the first test images as a finding of the kind ``detections``."""
-    if not diagnostics._wanted("detections", cell, run):
+    if not diagnostics.wanted("detections", cell, run):
         return
     model, data = load_detector(run)
     found = [best(f) for f in detect(model, data.test_x[:SHOWN], torch.device("cpu"))]
     images = [{"boxes": f.boxes.astype(float).round(2).tolist(), "labels": f.labels.tolist(),
                "scores": f.scores.astype(float).round(4).tolist()} for f in found]
-    diagnostics._keep("detections", run, f"seed{run.seed}", {"images": images}, run)
+    diagnostics.keep("detections", run, f"seed{run.seed}", {"images": images}, run)
 
 
 def best(found: Found, n: int = 3) -> Found:

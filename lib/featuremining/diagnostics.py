@@ -30,7 +30,7 @@ def boxes_of(name: str, data) -> torch.Tensor:
 
 def localise(cell: Cell, run: Run) -> None:
     """Pointing game and energy inside the true box by CAM and by Grad-CAM, over all test images; kind ``localise``."""
-    if not _wanted("localise", cell, run):
+    if not wanted("localise", cell, run):
         return
     data = load(run.dataset, **run.data)
     boxes, model = boxes_of(run.dataset, data), insight.trained(run, len(data.classes))
@@ -38,22 +38,22 @@ def localise(cell: Cell, run: Run) -> None:
     x, y = next(iter(data.tests("cpu")))
     maps = {"cam": insight.cam(model, x[:SHOWN], y[:SHOWN]), "grad_cam": insight.grad_cam(model, x[:SHOWN], y[:SHOWN])}
     values["maps"] = {how: [[[round(v, 4) for v in row] for row in one] for one in m.tolist()] for how, m in maps.items()}
-    _keep("localise", run, f"seed{run.seed}", values, run)
+    keep("localise", run, f"seed{run.seed}", values, run)
 
 
 def activations(pairs: Sequence[tuple[Cell, Run]], seed: int) -> None:
     """Activations over magnitude of the networks of one seed, on the same 64 test images and the same bins; kind
     ``activations``, kept with the last of them (the one that is compared)."""
     cell, last = pairs[-1]
-    if len(pairs) < 2 or not all(_trained(c, run) for c, run in pairs) or not _wanted("activations", cell, last):
+    if len(pairs) < 2 or not all(_trained(c, run) for c, run in pairs) or not wanted("activations", cell, last):
         return
     data = load(last.dataset, **last.data)
     models = {c.labels[1]: insight.trained(run, len(data.classes)) for c, run in pairs}
-    _keep("activations", last, f"seed{seed}", insight.activations(models, insight.sample(data, seed=seed)),
+    keep("activations", last, f"seed{seed}", insight.activations(models, insight.sample(data, seed=seed)),
           *(run for _, run in pairs))
 
 
-def _wanted(kind: str, cell: Cell, run: Run) -> bool:
+def wanted(kind: str, cell: Cell, run: Run) -> bool:
     if findings.path(kind, run, f"seed{run.seed}").exists():
         print(f"{cell.id} seed {run.seed}: measured")
         return False
@@ -67,7 +67,7 @@ def _trained(cell: Cell, run: Run) -> bool:
     return found
 
 
-def _keep(kind: str, run: Run, name: str, values: dict, *measured: Run) -> None:
+def keep(kind: str, run: Run, name: str, values: dict, *measured: Run) -> None:
     """Write a finding; its provenance names the weights it was measured on."""
     weights = {r.id: records.read(paths.record(r.tier, r.key, r.seed)).weights for r in measured}
     where = {**provenance.environment(torch.device("cpu")), "weights": weights,

@@ -1,9 +1,11 @@
-"""How a training step is carried out: op by op, or as one CUDA graph, compiled or not. The step itself is the same code.
+"""Where and how a training step is carried out: on which device, in which arithmetic, op by op or as one CUDA graph, compiled
+or not. The step itself is the same code.
 
 At batch 128 a CIFAR network's kernels take a GPU less time than Python needs to launch them; a graph launches all at once.
 """
 
 import ctypes
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,10 +15,41 @@ from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
 from .errors import UsageError, choose
+from .recipes import PRECISIONS
+from .replicas import join, own_gpu
 
 ENGINES = ("eager", "graph", "compile")     # compile: forward and backward fused by torch.compile, in a graph on a GPU
 Inputs = dict[str, Tensor]
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4        # glibc's malloc.h
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """``auto`` takes a GPU if there is one; a device that is not there is an error, never a silent CPU."""
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device(own_gpu() if join().world > 1 else "cuda")
+    if name == "auto":
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        here = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu (there is no GPU)"
+        raise UsageError(f"There is no device {name!r} here; use {here}.") from None
+    return device
+
+
+def deterministic() -> None:
+    """Equal bits from equal runs, on a GPU as well, and fp32 that is fp32."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_deterministic_debug_mode("error")
+    torch.utils.deterministic.fill_uninitialized_memory = False     # a debugging aid that writes every new tensor once more
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def arithmetic(device: torch.device, precision: str) -> torch.autocast:
+    """Where convolutions and products are computed in a recipe's precision; weights and losses stay fp32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=choose("precision", precision, PRECISIONS) == "bf16")
 
 
 def resolve(name: str, device: torch.device) -> str:

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import paths
-from .errors import FMError
-from .records import written
+from .records import parse, written
 from .studies import Run
 
 SCHEMA = 1
@@ -52,10 +51,4 @@ def read(kind: str, run: Run) -> list[Finding]:
 
 def check(file: Path) -> Finding:
     """The finding in a file; a damaged or foreign one raises an `FMError` that names it."""
-    try:
-        content = json.loads(file.read_text())
-        if content.get("schema") != SCHEMA:
-            raise ValueError(f"schema {content.get('schema')}, expected {SCHEMA}")
-        return Finding(**content)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise FMError(f"{file} is not a valid finding ({error}): move it away and measure again.") from None
+    return parse(file, Finding, SCHEMA, "finding", "measure again")

@@ -19,11 +19,11 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from . import cost, verdicts
 from .datasets import DataSet, load
-from .engine import Graphed, Inputs, keep_freed_memory
+from .engine import Graphed, Inputs, deterministic, keep_freed_memory
 from .progress import clock
 from .provenance import environment
 from .studies import Run
-from .train import Training, deterministic
+from .train import Training
 
 ITERATIONS = {"smoke": 3, "short": 30, "full": 300}     # full: the paper's
 SMOKE_BATCH = 8

@@ -86,13 +86,18 @@ def dumps(content: dict) -> str:
 
 def read(path: Path) -> Record:
     """One record; a damaged or foreign file raises an `FMError` that names it."""
+    return parse(path, Record, SCHEMA, "record", "run its cell again")
+
+
+def parse(path: Path, make: type, schema: int, what: str, then: str):
+    """The object that a JSON file of this schema holds; an `FMError` that names the file and says what to do otherwise."""
     try:
         content = json.loads(path.read_text())
-        if content.get("schema") != SCHEMA:
-            raise ValueError(f"schema {content.get('schema')}, expected {SCHEMA}")
-        return Record(**content)
+        if content.get("schema") != schema:
+            raise ValueError(f"schema {content.get('schema')}, expected {schema}")
+        return make(**content)
     except (ValueError, TypeError, AttributeError) as error:
-        raise FMError(f"{path} is not a valid record ({error}): move it away and run its cell again.") from None
+        raise FMError(f"{path} is not a valid {what} ({error}): move it away and {then}.") from None
 
 
 def read_records(tier: str | None = None, keys: Collection[str] | None = None) -> list[Record]:

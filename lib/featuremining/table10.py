@@ -32,9 +32,8 @@ def measure(runs: list[Run], device: str = "auto", engine_name: str = "auto") ->
     ``high`` over ``rounds``, ``memory_ratio``, ``operations_ratio``; ``each``, the seconds of every iteration.
     """
     from . import engine, metering
-    from .train import pick_device
 
-    target = pick_device(device)
+    target = engine.pick_device(device)
     name = finding_name(target, engine.resolve(engine_name, target))
     runs = list({run.key: run for run in reversed(runs)}.values())[::-1]
     missing: dict[str, list[Run]] = {}

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -17,80 +16,19 @@ from torch import Tensor, nn
 from . import checkpoint, engine, paths, provenance, records
 from .checkpoint import digest
 from .datasets import DataSet, load
-from .errors import FMError, UsageError, choose
+from .errors import FMError, UsageError
+from .evaluation import evaluate, memorisation, percent
 from .methods import make
 from .models import build, options_of
 from .models.staged import map_sizes
 from .progress import Report
 from .protocol import Batch, Method, compose
-from .recipes import PRECISIONS, recipe
-from .replicas import Replicas, join, own_gpu
+from .recipes import recipe
+from .replicas import join
 from .studies import Run
 
 FORMAT = 2              # of checkpoints
 METHODS_STREAM = 0x9E3779B9     # so that methods do not draw the very numbers that shuffle and crop the images
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """``auto`` takes a GPU if there is one; a device that is not there is an error, never a silent CPU."""
-    if name in ("auto", "cuda") and torch.cuda.is_available():
-        return torch.device(own_gpu() if join().world > 1 else "cuda")
-    if name == "auto":
-        return torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):
-        here = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu (there is no GPU)"
-        raise UsageError(f"There is no device {name!r} here; use {here}.") from None
-    return device
-
-
-def deterministic() -> None:
-    """Equal bits from equal runs, on a GPU as well, and fp32 that is fp32."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_deterministic_debug_mode("error")
-    torch.utils.deterministic.fill_uninitialized_memory = False     # a debugging aid that writes every new tensor once more
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-
-
-def arithmetic(device: torch.device, precision: str) -> torch.autocast:
-    """Where convolutions and products are computed in a recipe's precision; weights and losses stay fp32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=choose("precision", precision, PRECISIONS) == "bf16")
-
-
-def percent(which: Tensor) -> Tensor:
-    return 100 * which.float().mean()
-
-
-def memorisation(found: Tensor, given: Tensor, true: Tensor) -> dict[str, Tensor]:
-    """Percent of all images of a batch that carry a wrong label and are classified as ``given`` (memorised) or as they
-    should be (recovered). Divided by the share of wrong labels they are rates."""
-    wrong = given != true
-    return {"memorised": percent(wrong & (found == given)), "recovered": percent(wrong & (found == true))}
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: str = "fp32", methods: Sequence[Method] = (),
-             replicas: Replicas = Replicas()) -> dict[str, float]:      # noqa: B008
-    """Top-1 in percent (``test_acc``) and mean cross-entropy (``test_loss``) of the model alone, as at deployment; and top-1
-    of what else the methods predict with (``test_acc.<name>``)."""
-    model.eval()
-    right: dict[str, Tensor] = {}
-    loss = torch.zeros((), device=device)
-    more = any(type(method).predictions is not Method.predictions for method in methods)
-    for x, y in data.tests(device, replicas.share):
-        with arithmetic(device, precision):
-            trace = model.trace(x) if more else None
-            logits = {"test_acc": trace.logits if trace else model(x)}
-            for method in methods if trace else ():
-                logits |= {f"test_acc.{name}": z for name, z in method.predictions(model, trace).items()}
-        for name, z in logits.items():
-            right[name] = right.get(name, 0) + (z.argmax(1) == y).sum()
-        loss += nn.functional.cross_entropy(logits["test_acc"].float(), y, reduction="sum")
-    n, loss, right = len(data.test_y), replicas.total(loss), {name: replicas.total(r) for name, r in right.items()}
-    return {"test_loss": float(f"{loss.item() / n:.6g}"), **{name: round(100 * r.item() / n, 4) for name, r in right.items()}}
 
 
 class Training:
@@ -124,6 +62,9 @@ class Training:
         if sampler and self.replicas.world > 1:
             raise UsageError(f"{run.methods[0]['name']} chooses which images share a batch, and can't be spread over processes.")
         self.loader = self.data.loader(device, run.seed, r, sampler, self.replicas.share)
+        if self.replicas.world > 1 and self.loader.smallest < 2 * self.replicas.world:      # batch statistics need two images
+            raise UsageError(f"{self.replicas.world} processes are too many: the last batch of an epoch has "
+                             f"{self.loader.smallest} images, and each process needs two. Start fewer, or choose another batch.")
         self.true_y = None if self.data.true_y is None else self.data.true_y.to(device)
         self.sizes = map_sizes(self.model, *self.loader.size)
         parameters = [*self.model.parameters(), *self.methods.parameters()]
@@ -176,7 +117,7 @@ class Training:
     def forward(self, x: Tensor, y: Tensor, drawn: dict[str, Tensor], true: Tensor | None = None) -> dict[str, Tensor]:
         """The total loss of a batch, under its terms, what the methods log, and training accuracy in percent; where some
         labels are known to be wrong (``true``), also `memorisation`."""
-        with arithmetic(self.device, self.recipe.precision):
+        with engine.arithmetic(self.device, self.recipe.precision):
             out = self.step(self.model, Batch(x, y, drawn=drawn))
         found = out.trace.logits.argmax(1)
         logs = {**out.logs, "train_acc": percent(found == out.batch.y.argmax(1))}
@@ -295,7 +236,7 @@ def outdated(record: records.Record) -> str:
 
 def repeats(device: torch.device) -> bool:
     """Whether two equal trainings (ResNet-20 with Feature Mining, a few steps on embedded data) give equal bits here."""
-    deterministic()
+    engine.deterministic()
     run = Run("parts", "resnet20", ({"name": "fm"},), recipe("resnet20", "smoke"), "smoke", 0)
     return len({digest(_few_steps(Training(run, device), 5)) for _ in range(2)}) == 1
 
@@ -333,14 +274,14 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
               ) -> list[records.Record]:
     """`train` for several runs. ``at_once`` takes a step of each in turn, as a GPU does that one small network can't fill
     (default there); else one run after another. Each run's arithmetic is what it is alone."""
-    target = pick_device(device)
+    target = engine.pick_device(device)
     missing = [run for run in runs if not recorded(run)]
     replicas = join()
     at_once = target.type == "cuda" if at_once is None else at_once
     for group in [missing] if at_once and missing and replicas.world == 1 else [[run] for run in missing]:
         with ExitStack() as held:
             for run in group if replicas.first else ():
-                held.enter_context(_alone(run))
+                held.enter_context(alone(run))
             replicas.wait()
             _train([run for run in group if not recorded(run)], target, engine_name)
         replicas.wait()                 # until the first process has written the record
@@ -348,7 +289,7 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
 
 
 @contextmanager
-def _alone(run: Run):
+def alone(run: Run):
     """Keeps other processes from the same run."""
     lock = paths.checkpoint(run.tier, run.key, run.seed).with_suffix(".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -360,10 +301,10 @@ def _alone(run: Run):
 
 
 def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
-    deterministic()
+    engine.deterministic()
     engine.keep_freed_memory()
     trainings = [Training(run, device, engine_name, len(runs) - 1) for run in runs]
-    going = {training: _carry_out(training, alone=len(runs) == 1) for training in trainings}
+    going = {training: carry_out(training, alone=len(runs) == 1) for training in trainings}
     while going:
         turn = 1 if len(going) > 1 else None            # in steps; the last one left trains to its end
         for training, steps in list(going.items()):
@@ -373,7 +314,7 @@ def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
                     del going[training]
 
 
-def _carry_out(training: Training, alone: bool) -> Iterator[None]:
+def carry_out(training: Training, alone: bool) -> Iterator[None]:
     """The whole training; pauses after every step."""
     run = training.run
     training.resume()

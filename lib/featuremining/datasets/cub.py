@@ -12,6 +12,7 @@ from PIL import Image
 
 from .. import paths
 from ..errors import FMError, choose
+from . import fetch
 
 FOLDER = "CUB_200_2011"
 URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
@@ -35,26 +36,12 @@ class _Table(NamedTuple):
 
 def where(classes: int = 200, size: int = 224, generated: bool = False) -> tuple[bool, str]:
     choose("number of CUB-200-2011's classes", classes, tuple(PHOTOS))
-    root = paths.raw()
-    if generated:
-        return True, "drawn from the embedded parts when it is loaded"
-    if not (root / FOLDER / "images.txt").is_file():
-        return False, f"not in {root}: {GET.format(root=root)}"
-    try:
-        _species(root / FOLDER, classes)
-    except FMError as error:
-        return False, str(error)
-    return True, str(root / FOLDER)
+    return fetch.place(FOLDER, "images.txt", GET, lambda folder: _species(folder, classes)) if not generated else fetch.GENERATED
 
 
 def get() -> Path:
     """Download and unpack it under `paths.raw`, unless it is there. The archive stays beside it."""
-    from .fetch import download, extract
-
-    root = paths.raw()
-    if not (root / FOLDER).exists():
-        extract(download(URL, root / "CUB_200_2011.tgz", MD5, BYTES), root)
-    return root / FOLDER
+    return fetch.fetched(FOLDER, URL, MD5, BYTES)
 
 
 def load(classes: int = 200, size: int = 224, generated: bool = False):

@@ -1,11 +1,12 @@
-"""Getting published archives: downloads that go on where they stopped and are checked, and unpacking that stays in its folder."""
+"""Published data sets: whether they are at hand, downloads that go on where they stopped and are checked, and unpacking that
+stays in its folder."""
 
 import sys
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import md5 as new_md5
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -15,10 +16,35 @@ from urllib.request import Request, urlopen
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .. import paths
 from ..errors import FMError
 
 CHUNK = 1 << 20         # bytes
 PATIENCE = 30           # seconds without a byte
+
+
+GENERATED = True, "drawn from the embedded parts when it is loaded"
+
+
+def place(folder: str, mark: str, how: str, check: Callable[[Path], object]) -> tuple[bool, str]:
+    """Whether ``folder`` with its file ``mark`` lies under `paths.raw` and ``check`` raises no `FMError`, and where it is; else
+    ``how`` to get it, or what is wrong with it."""
+    root = paths.raw()
+    if not (root / folder / mark).is_file():
+        return False, f"not in {root}: {how.format(root=root)}"
+    try:
+        check(root / folder)
+    except FMError as error:
+        return False, str(error)
+    return True, str(root / folder)
+
+
+def fetched(folder: str, url: str, md5: str, size: int) -> Path:
+    """``folder`` under `paths.raw`, out of the archive at ``url`` unless it is there. The archive stays beside it."""
+    root = paths.raw()
+    if not (root / folder).exists():
+        extract(download(url, root / url.rpartition("/")[2], md5, size), root)
+    return root / folder
 
 
 def bar(unit: str = "items") -> Progress:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .. import paths
 from ..errors import FMError
+from . import fetch
 
 FOLDER = "imagenet"
 SPLITS = {"train": 1_281_167, "val": 50_000}       # photos
@@ -18,7 +19,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def where(size: int = 224, generated: bool = False) -> tuple[bool, str]:
     folder = paths.raw() / FOLDER
     if generated:
-        return True, "drawn from the embedded parts when it is loaded"
+        return fetch.GENERATED
     found = all((folder / split).is_dir() for split in SPLITS)
     return found, str(folder) if found else f"not in {paths.raw()}: {GET.format(folder=folder)}"
 

@@ -11,23 +11,22 @@ from . import augment
 Sampler = Callable[[torch.Generator], list[Tensor]]     # one epoch's batches as index tensors
 
 
-class Loader:
-    """Augmented, normalised training batches (x (B, 3, H, W), one-hot y (B, K)), resumable at any batch."""
+class Epochs:
+    """Where a training stands in its data: the epoch and the batch in it that comes next. Loaders say what a batch is."""
 
-    def __init__(self, images: Tensor, labels: Tensor, classes: int, mean, std, *, batch: int, seed: int, pad: int = 4,
-                 flip: bool = True, device="cpu", sampler: Sampler | None = None,
-                 steps: int | None = None, share: tuple[int, int] = (0, 1)):
-        self.store, self.labels = augment.padded(images.to(device), pad), labels.to(device)
-        self.one_hot = torch.eye(classes, device=device)
-        self.size, self.batch, self.seed, self.pad, self.flip = images.shape[1:3], batch, seed, pad, flip
-        self.mean, self.std = (torch.tensor(v, device=device) for v in (mean, std))
-        self.sampler = sampler or (lambda g: list(torch.randperm(len(labels), generator=g).split(batch)))
-        self.epoch, self.position, self.steps, self.share = 0, 0, steps, share
+    def __init__(self, images: int, batch: int, seed: int, steps: int | None = None):
+        self.count, self.batch, self.seed, self.steps = images, batch, seed, steps
+        self.epoch, self.position = 0, 0
 
     def __len__(self) -> int:
         """Batches of an epoch that shows every image once, the last, smaller one included; ``steps`` at most."""
-        whole = -(-len(self.labels) // self.batch)
+        whole = -(-self.count // self.batch)
         return min(whole, self.steps or whole)
+
+    @property
+    def smallest(self) -> int:
+        """Images of the smallest batch, the last of an epoch."""
+        return self.batch if self.count >= len(self) * self.batch else self.count % self.batch
 
     def state_dict(self) -> dict:
         return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
@@ -40,6 +39,28 @@ class Loader:
         """What the present epoch's random numbers follow from."""
         return self.seed * 1_000_003 + self.epoch
 
+    def given(self, i: int, batches: int) -> None:
+        """Batch i of an epoch's ``batches`` was given."""
+        self.epoch, self.position = (self.epoch, i + 1) if i + 1 < batches else (self.epoch + 1, 0)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The rest of the current epoch as batches."""
+        return map(self.images, self.batches())
+
+
+class Loader(Epochs):
+    """Augmented, normalised training batches (x (B, 3, H, W), one-hot y (B, K)), resumable at any batch."""
+
+    def __init__(self, images: Tensor, labels: Tensor, classes: int, mean, std, *, batch: int, seed: int, pad: int = 4,
+                 flip: bool = True, device="cpu", sampler: Sampler | None = None,
+                 steps: int | None = None, share: tuple[int, int] = (0, 1)):
+        super().__init__(len(labels), batch, seed, steps)
+        self.store, self.labels = augment.padded(images.to(device), pad), labels.to(device)
+        self.one_hot = torch.eye(classes, device=device)
+        self.size, self.pad, self.flip, self.share = images.shape[1:3], pad, flip, share
+        self.mean, self.std = (torch.tensor(v, device=device) for v in (mean, std))
+        self.sampler = sampler or (lambda g: list(torch.randperm(len(labels), generator=g).split(batch)))
+
     def batches(self) -> Iterator[dict[str, Tensor]]:
         """The rest of the current epoch. ``pick`` (B, 4) int64 holds rows of image, top, left, mirror: all that a batch is
         made of, on the device from the start of the epoch. The state is that of the batch after the one given last."""
@@ -49,7 +70,7 @@ class Loader:
         drawn = augment.draw(sum(sizes), self.pad, self.flip, generator)
         picks = torch.stack([torch.cat(batches), *drawn], dim=1).to(self.store.device).split(sizes)
         for i in range(self.position, len(picks)):
-            self.epoch, self.position = (self.epoch, i + 1) if i + 1 < len(picks) else (self.epoch + 1, 0)
+            self.given(i, len(picks))
             yield {"pick": picks[i][self.share[0]::self.share[1]]}
 
     def images(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -58,10 +79,6 @@ class Loader:
         drawn = augment.Draw(top, left, mirror.bool())
         x = augment.normalise(augment.crop_flip(self.store, index, drawn, *self.size), self.mean, self.std)
         return x, self.one_hot[self.labels[index]]
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The rest of the current epoch as batches."""
-        return map(self.images, self.batches())
 
 
 def evaluation_batches(images: Tensor, labels: Tensor, mean, std, device="cpu", batch: int | None = None):

@@ -18,7 +18,7 @@ from ..errors import FMError
 from ..recipes import Recipe
 from . import augment
 from .decode import Views, decoded, path_of, workers
-from .decode import read as read  # for those who look for it here
+from .loader import Epochs
 
 EXTENSIONS = (".jpeg", ".jpg", ".png")
 
@@ -65,37 +65,21 @@ class Photos(NamedTuple):
             yield augment.normalise(_onto(device, pixels), mean, std), y.to(device)
 
 
-class PhotoLoader:
+class PhotoLoader(Epochs):
     """Augmented, normalised training batches (x (B, 3, H, W), one-hot y (B, K)), resumable at any batch; like `loader.Loader`.
 
     ``recipe.pad`` has no meaning here; process ``share[0]`` of ``share[1]`` sees every ``share[1]``-th row of each batch.
     """
 
     def __init__(self, photos: Photos, device, seed: int, recipe: Recipe, sampler=None, share: tuple[int, int] = (0, 1)):
-        self.root, self.names, self.device, self.share = photos.root, photos.train_x, torch.device(device), share
+        super().__init__(len(photos.train_y), recipe.batch, seed, recipe.steps)
+        self.names, self.device, self.share = photos.train_x, torch.device(device), share
         self.labels, self.one_hot = photos.train_y.to(device), torch.eye(len(photos.classes), device=device)
         self.mean, self.std = (torch.tensor(v, device=device) for v in (photos.mean, photos.std))
-        self.size, self.batch, self.seed, self.steps = (photos.size, photos.size), recipe.batch, seed, recipe.steps
+        self.size = photos.size, photos.size
         flip = 0.5 if recipe.flip else 0.0
         self.views = Views(photos.root, photos.size, RandomResizedCrop=photos.size, RandomHorizontalFlip=flip)
         self.sampler = sampler or (lambda g: list(torch.randperm(len(self.names), generator=g).split(recipe.batch)))
-        self.epoch, self.position = 0, 0
-
-    def __len__(self) -> int:
-        """Batches of an epoch that shows every image once, the last, smaller one included; ``steps`` at most."""
-        whole = -(-len(self.names) // self.batch)
-        return min(whole, self.steps or whole)
-
-    def state_dict(self) -> dict:
-        return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
-
-    @property
-    def epoch_seed(self) -> int:
-        """What the present epoch's random numbers follow from."""
-        return self.seed * 1_000_003 + self.epoch
 
     def batches(self) -> Iterator[dict[str, Tensor]]:
         """The rest of the current epoch, on the device: ``pick`` (B, 1) int64 says which images, ``pixels`` (B, H, W, 3) uint8
@@ -109,16 +93,12 @@ class PhotoLoader:
                 for pick, own in zip(picks[first:], seeds[first:], strict=True))
         crops = decoded(self.views, asks, workers(sum(map(len, picks[first:])), world))
         for i, pixels in enumerate(crops, first):
-            self.epoch, self.position = (self.epoch, i + 1) if i + 1 < len(picks) else (self.epoch + 1, 0)
+            self.given(i, len(picks))
             yield {"pick": _onto(self.device, picks[i][:, None]), "pixels": _onto(self.device, pixels)}
 
     def images(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The (x, y) that one of `batches` describes; static shapes, nothing leaves the device."""
         return augment.normalise(batch["pixels"], self.mean, self.std), self.one_hot[self.labels[batch["pick"][:, 0]]]
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The rest of the current epoch as batches."""
-        return map(self.images, self.batches())
 
 
 def pictures(folder: Path) -> list[str]:

@@ -14,7 +14,8 @@ from ..errors import FMError
 from ..mean_precision import Objects
 from ..recipes import Recipe
 from . import parts
-from .photos import decoded, read, workers
+from .decode import decoded, read, workers
+from .loader import Epochs
 
 Images = Tensor | list[str]         # (N, H, W, 3) uint8, or the names of N files
 
@@ -64,7 +65,7 @@ def pictures(images: Images, batches: Sequence[Sequence[int]]) -> Iterator[list[
 
 
 class Files(Dataset):
-    """What the decoding processes hold. A whole batch is one item; an error is handed over, and `photos.decoded` raises it."""
+    """What the decoding processes hold. A whole batch is one item; an error is handed over, and `decode.decoded` raises it."""
 
     def __getitem__(self, names: list[str]) -> list[Tensor] | FMError:
         try:
@@ -92,29 +93,18 @@ def scene(pixels: Tensor, objects: Objects, mirror: bool, difficult: bool) -> Sc
     return Scene(image, boxes, labels)
 
 
-class SceneLoader:
+class SceneLoader(Epochs):
     """Training batches: whole images, half of them mirrored where the recipe flips. Resumable at any epoch: order and
     mirroring follow from (seed, epoch) alone."""
 
     def __init__(self, scenes: Scenes, device, seed: int, recipe: Recipe, difficult: bool = False):
-        self.scenes, self.device, self.seed, self.recipe, self.difficult = scenes, device, seed, recipe, difficult
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        """Batches of an epoch that shows every image once, the last, smaller one included; ``steps`` at most."""
-        whole = -(-len(self.scenes.train_y) // self.recipe.batch)
-        return min(whole, self.recipe.steps or whole)
-
-    def state_dict(self) -> dict:
-        return {"seed": self.seed, "epoch": self.epoch}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.seed, self.epoch = state["seed"], state["epoch"]
+        super().__init__(len(scenes.train_y), recipe.batch, seed, recipe.steps)
+        self.scenes, self.device, self.recipe, self.difficult = scenes, device, recipe, difficult
 
     def batches(self) -> Iterator[list[Scene]]:
         """The current epoch's, on the device."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        n = len(self.scenes.train_y)
+        generator = torch.Generator().manual_seed(self.epoch_seed)
+        n = self.count
         order, mirrors = torch.randperm(n, generator=generator), (torch.rand(n, generator=generator) < 0.5) & self.recipe.flip
         picks = [pick.tolist() for pick in order.split(self.recipe.batch)][:self.recipe.steps]
         mirror = iter(mirrors.tolist())

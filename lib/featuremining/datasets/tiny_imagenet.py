@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import paths
 from ..errors import FMError, choose
+from . import fetch
 
 FOLDER = "tiny-imagenet-200"
 URL, MD5, BYTES = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de", 248_100_043
@@ -21,26 +22,12 @@ FIFTY = "c50120d9e41f20c60a6539d1094ea5aa036bd24b5433d433ebe9795755709c21"      
 
 def where(classes: int = 200, size: int = SIZE, generated: bool = False) -> tuple[bool, str]:
     choose("number of Tiny ImageNet's classes", classes, (200, 50))
-    root = paths.raw()
-    if generated:
-        return True, "drawn from the embedded parts when it is loaded"
-    if not (root / FOLDER / "wnids.txt").is_file():
-        return False, f"not in {root}: {GET.format(root=root)}"
-    try:
-        _wnids(root / FOLDER, classes)
-    except FMError as error:
-        return False, str(error)
-    return True, str(root / FOLDER)
+    return fetch.place(FOLDER, "wnids.txt", GET, lambda folder: _wnids(folder, classes)) if not generated else fetch.GENERATED
 
 
 def get() -> Path:
     """Download and unpack it under `paths.raw`, unless it is there. The archive stays beside it."""
-    from .fetch import download, extract
-
-    root = paths.raw()
-    if not (root / FOLDER).exists():
-        extract(download(URL, root / "tiny-imagenet-200.zip", MD5, BYTES), root)
-    return root / FOLDER
+    return fetch.fetched(FOLDER, URL, MD5, BYTES)
 
 
 def load(classes: int = 200, size: int = SIZE, generated: bool = False):
@@ -149,8 +136,7 @@ def _decoded(folder: Path, names: list[bytes], size: int):
     from PIL import Image
 
     from .decode import cores, path_of, read
-    from .fetch import bar
-
+    
     pixels = np.empty((len(names), size, size, 3), np.uint8)
 
     def decode(i: int) -> None:
@@ -160,7 +146,7 @@ def _decoded(folder: Path, names: list[bytes], size: int):
                           "unpack Tiny ImageNet again.")
         pixels[i] = picture if size == SIZE else picture.resize((size, size), Image.Resampling.BILINEAR)
 
-    with ThreadPool(min(cores(), 16)) as pool, bar() as progress:
+    with ThreadPool(min(cores(), 16)) as pool, fetch.bar() as progress:
         todo = pool.imap_unordered(decode, range(len(names)), chunksize=64)
         for _ in progress.track(todo, total=len(names), description="Decoding Tiny ImageNet"):
             pass

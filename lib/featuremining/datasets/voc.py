@@ -73,7 +73,7 @@ def first_tests(n: int) -> tuple[list, list]:
     """The first n test images, uint8 (H, W, 3), and their `Objects`."""
     import numpy as np
 
-    from .photos import read
+    from .decode import read
 
     rows = _rows(paths.raw(), "2007", "test", TEST["2007", "test"])[:n]
     return [np.array(read(name)) for name, _ in rows], [objects for _, objects in rows]

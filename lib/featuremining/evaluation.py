@@ -1,0 +1,44 @@
+"""What a network gets right: on the test images as at deployment, and in training on images whose labels are wrong."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .datasets import DataSet
+from .engine import arithmetic
+from .protocol import Method
+from .replicas import Replicas
+
+
+def percent(which: Tensor) -> Tensor:
+    return 100 * which.float().mean()
+
+
+def memorisation(found: Tensor, given: Tensor, true: Tensor) -> dict[str, Tensor]:
+    """Percent of all images of a batch that carry a wrong label and are classified as ``given`` (memorised) or as they
+    should be (recovered). Divided by the share of wrong labels they are rates."""
+    wrong = given != true
+    return {"memorised": percent(wrong & (found == given)), "recovered": percent(wrong & (found == true))}
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: str = "fp32", methods: Sequence[Method] = (),
+             replicas: Replicas = Replicas()) -> dict[str, float]:      # noqa: B008
+    """Top-1 in percent (``test_acc``) and mean cross-entropy (``test_loss``) of the model alone, as at deployment; and top-1
+    of what else the methods predict with (``test_acc.<name>``)."""
+    model.eval()
+    right: dict[str, Tensor] = {}
+    loss = torch.zeros((), device=device)
+    more = any(type(method).predictions is not Method.predictions for method in methods)
+    for x, y in data.tests(device, replicas.share):
+        with arithmetic(device, precision):
+            trace = model.trace(x) if more else None
+            logits = {"test_acc": trace.logits if trace else model(x)}
+            for method in methods if trace else ():
+                logits |= {f"test_acc.{name}": z for name, z in method.predictions(model, trace).items()}
+        for name, z in logits.items():
+            right[name] = right.get(name, 0) + (z.argmax(1) == y).sum()
+        loss += nn.functional.cross_entropy(logits["test_acc"].float(), y, reduction="sum")
+    n, loss, right = len(data.test_y), replicas.total(loss), {name: replicas.total(r) for name, r in right.items()}
+    return {"test_loss": float(f"{loss.item() / n:.6g}"), **{name: round(100 * r.item() / n, 4) for name, r in right.items()}}
