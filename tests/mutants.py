@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 METHODS = "lib/featuremining/methods/"
-FM, MIXUP, BYOT, CSKD, TAUGHT, DROP, CUTMIX, CUTOUT = (METHODS + f"{name}.py" for name in (
-    "feature_mining", "mixup", "byot", "cs_kd", "distillation", "dropout", "cutmix", "cutout"))
+FM, BOXES, HEADS, MIXUP, BYOT, CSKD, TAUGHT, DROP, CUTMIX, CUTOUT = (METHODS + f"{name}.py" for name in (
+    "feature_mining", "boxes", "heads", "mixup", "byot", "cs_kd", "distillation", "dropout", "cutmix", "cutout"))
 
 MUTANTS = [     # file, what stands there (once), what is put there, tests that must notice
     (FM, "return first, 1 - first\n        other", "return first, first\n        other", "test_feature_mining.py"),
@@ -24,11 +24,11 @@ MUTANTS = [     # file, what stands there (once), what is put there, tests that 
     (FM, "clamp(min=1) if masked_mean else masks.shape[-1]", "clamp(min=1) if masked_mean else masks.shape[-1] - 1",
      "test_feature_mining.py"),
     (FM, "(masks.sum(-1, keepdim=True).clamp(min=1) if masked_mean", "(masks.shape[-1] if masked_mean", "test_feature_mining.py"),
-    (FM, "start, half = at - (cut / 2).floor(), (cut / 2).floor()", "start, half = at - (cut / 2).floor(), (cut / 2).ceil()",
+    (BOXES, "start, half = at - (cut / 2).floor(), (cut / 2).floor()", "start, half = at - (cut / 2).floor(), (cut / 2).ceil()",
      "test_feature_mining.py"),
-    (FM, "(u * (size - cut + 1)).floor()", "(u * (size - cut)).floor()", "test_feature_mining.py"),
+    (BOXES, "(u * (size - cut + 1)).floor()", "(u * (size - cut)).floor()", "test_feature_mining.py"),
     (FM, "return torch.cat([(1 - lam).sqrt(), at], dim=1)", "return torch.cat([1 - lam, at], dim=1)", "test_feature_mining.py"),
-    (FM, "in_x = (cols >= x[0][:, None]) & (cols < x[1][:, None])", "in_x = (cols >= x[0][:, None]) & (cols <= x[1][:, None])",
+    (BOXES, "in_x = (cols >= x[0][:, None]) & (cols < x[1][:, None])", "in_x = (cols >= x[0][:, None]) & (cols <= x[1][:, None])",
      "test_feature_mining.py"),
     (FM, "self.stages = tuple(range(count - self.layers, count))", "self.stages = tuple(range(self.layers))",
      "test_feature_mining.py"),
@@ -36,7 +36,7 @@ MUTANTS = [     # file, what stands there (once), what is put there, tests that 
     (FM, "use = (0, 1, 2) if self.share_fc == \"none\" else (0, 0, 1)", "use = (0, 0, 1)", "test_feature_mining.py"),
     (FM, "losses = {k: v / (1 + len(names))", "losses = {k: v / len(names)", "test_feature_mining.py"),
     (FM, "values = values * self.scales", "values = values + 0 * self.scales", "test_feature_mining.py"),
-    (FM, "return torch.baddbmm(bias, parts.transpose(0, 1), weight)", "return torch.bmm(parts.transpose(0, 1), weight)",
+    (HEADS, "return torch.baddbmm(bias, parts.transpose(0, 1), weight)", "return torch.bmm(parts.transpose(0, 1), weight)",
      "test_feature_mining.py"),
     (FM, "shared, drawn = self.box_draw(steps, \"cpu\") if self.share_box else None, {}", "shared, drawn = None, {}",
      "test_feature_mining.py"),

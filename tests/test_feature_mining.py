@@ -11,7 +11,8 @@ import torchvision
 from helpers import batch
 
 from featuremining import FeatureMining, Tapped, UsageError, build, compose, make, plain_step
-from featuremining.methods.feature_mining import interval, pool_rows, pooling_matrix
+from featuremining.methods.boxes import interval
+from featuremining.methods.feature_mining import pool_rows, pooling_matrix
 
 
 def prepared(dtype=torch.float32, network="resnet20", **settings):

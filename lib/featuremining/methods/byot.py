@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..models.staged import map_sizes
 from ..protocol import Batch, Method, Outcome, soft_cross_entropy, soft_kl
-from .feature_mining import Heads
+from .heads import Heads
 
 
 def halvings(model) -> list[int]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..protocol import Batch, Method, Outcome
-from .feature_mining import box_mask, interval
+from .boxes import box_mask, interval
 
 
 def paste(batch: Batch, mask: Tensor, partner: Tensor) -> Batch:

@@ -19,39 +19,8 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..protocol import Batch, Method, Outcome, soft_cross_entropy
-
-
-def interval(size: int, side: Tensor, u: Tensor, rule: str, exact_width: bool = False) -> tuple[Tensor, Tensor]:
-    """One axis of equation (2): first and past-the-end cell, (n,) each, of a box of relative ``side`` (n,) placed by ``u`` (n,).
-
-    ``center_clip`` is CutMix's published code (half widths rounded down on both sides, clipped at the border).
-
-    >>> [t.item() for t in interval(8, torch.tensor([0.7]), torch.tensor([0.95]), "center_clip")]
-    [5.0, 8.0]
-    """
-    cut = (size * side).floor()
-    if rule == "inside":
-        start = (u * (size - cut + 1)).floor()
-        return start, start + cut
-    at = (u * size).floor()
-    if rule == "corner_clip":
-        return at, (at + cut).clamp(max=size)
-    start, half = at - (cut / 2).floor(), (cut / 2).floor()
-    return start.clamp(min=0), (start + cut if exact_width else at + half).clamp(max=size)
-
-
-def one_cell(start: Tensor, end: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Widen an empty [start, end) to one cell without leaving [0, size)."""
-    end = torch.maximum(end, (start + 1).clamp(max=size))
-    return torch.minimum(start, end - 1), end
-
-
-def box_mask(x: tuple[Tensor, Tensor], y: tuple[Tensor, Tensor], height: int, width: int) -> Tensor:
-    """(n, height * width) booleans: true inside the box [x0, x1) by [y0, y1), each bound (n,)."""
-    cols, rows = torch.arange(width, device=x[0].device), torch.arange(height, device=x[0].device)
-    in_x = (cols >= x[0][:, None]) & (cols < x[1][:, None])
-    in_y = (rows >= y[0][:, None]) & (rows < y[1][:, None])
-    return (in_y[:, :, None] & in_x[:, None, :]).flatten(1)
+from .boxes import box_mask, interval, one_cell
+from .heads import Heads
 
 
 def pooling_matrix(masks: Tensor, masked_mean: bool = False) -> Tensor:
@@ -65,21 +34,6 @@ def pooling_matrix(masks: Tensor, masked_mean: bool = False) -> Tensor:
 def pool_rows(feature_map: Tensor, rows: Tensor) -> Tensor:
     """(n, R, HW) rows, n = 1 or B, over a (B, C, H, W) map -> (B, R, C). ``flatten(2).mT`` is a view in both memory formats."""
     return (rows if len(rows) > 1 else rows[0]) @ feature_map.flatten(2).mT
-
-
-class Heads(nn.Module):
-    """Linear heads as one batched product: parts (B, n, C) -> logits (n, B, K). ``use[i]`` is the head that part i reads."""
-
-    def __init__(self, use: Sequence[int], width: int, classes: int, init: str):
-        super().__init__()
-        n, bound = max(use) + 1, width**-0.5 if init == "linear" else 0.0    # nn.Linear's own bound
-        self.weight = nn.Parameter(torch.empty(n, width, classes).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(n, 1, classes).uniform_(-bound, bound))
-        self.use = None if list(use) == list(range(n)) else list(use)
-
-    def forward(self, parts: Tensor) -> Tensor:
-        weight, bias = (self.weight, self.bias) if self.use is None else (self.weight[self.use], self.bias[self.use])
-        return torch.baddbmm(bias, parts.transpose(0, 1), weight)
 
 
 def adapter(c_in: int, c_out: int, halvings: int) -> nn.Sequential:
