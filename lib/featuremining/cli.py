@@ -78,22 +78,63 @@ def _done(cell: studies.Cell, tier: str, on_record: dict) -> list:
 
 
 def _show(rows: list[dict]) -> None:
+    _table(("cell", "paper", *TIERS, "verdict"), [
+        (row["cell"], row["paper"], *(f"{len(t['seeds'])}/{len(t['seeds']) + t['missing']}" for t in row["tiers"].values()),
+         f"lacks {row['lacks']}" if row["lacks"] else row["verdict"] or "") for row in rows])
+    done = {t: sum(len(r["tiers"][t]["seeds"]) for r in rows) for t in TIERS}
+    print(f"\n{len(rows)} cells; runs recorded (a run that answers two cells counts in both): "
+          + ", ".join(f"{t} {n}" for t, n in done.items()) + ".")
+
+
+@app.command()
+def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: T1.one_layer, T1.resnet56.fm2")] = "",
+            as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+    """Does it hold? All claims of the paper, its sentences and its numbers, or one of them with what its verdict rests on."""
+    from . import claims
+    from .records import read_records
+
+    one = claims.claim(claim) if claim else None
+    records = read_records()
+    if one is None:
+        rows = claims.rows(records)
+        return print(json.dumps(rows, indent=1)) if as_json else _show_verdicts(rows)
+    found = claims.detail(one, records)
+    print(json.dumps(found, indent=1)) if as_json else _show_verdict(found)
+
+
+def _show_verdicts(rows: list[dict]) -> None:
+    from collections import Counter
+
+    _table(("claim", "verdict", "by its own numbers", "paper", "ours"), [
+        (row["claim"], row["verdict"], row["own_numbers"], row["paper"],
+         row["ours"] + (f" ({row['tier']}, n = {row['n']})" if row["n"] else "")) for row in rows])
+    tally = Counter(row["verdict"] for row in rows).most_common()
+    print(f"\n{len(rows)} claims: " + ", ".join(f"{status} {n}" for status, n in tally) + ".")
+
+
+def _show_verdict(found: dict) -> None:
+    print(f"{found['claim']} (section {found['section']}): {found['says']}\n\nverdict             {found['verdict']}")
+    for name, text in (("by its own numbers", found["own_numbers"]), ("paper", found["paper"]), ("ours", found["ours"]),
+                       ("note", found["note"])):
+        if text:
+            print(f"{name:19} {text}")
+    if found["pairs"]:
+        print()
+        _table(("higher", "lower", "paper: difference", "p (Holm)", "ours: difference", "p (Holm)", "n"),
+               [tuple(pair.values()) for pair in found["pairs"]])
+
+
+def _table(columns, rows) -> None:
+    """Columns of text, as wide as the terminal; a pipe gets whole lines."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("cell", no_wrap=True)
-    for name in ("paper", *TIERS):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict")
+    for name in columns:
+        table.add_column(name, no_wrap=not sys.stdout.isatty())
     for row in rows:
-        counts = [f"{len(t['seeds'])}/{len(t['seeds']) + t['missing']}" for t in row["tiers"].values()]
-        note = f"lacks {row['lacks']}" if row["lacks"] else row["verdict"] or ""
-        table.add_row(row["cell"], row["paper"], *counts, note)
-    Console(file=sys.stdout).print(table)
-    done = {t: sum(len(r["tiers"][t]["seeds"]) for r in rows) for t in TIERS}
-    print(f"\n{len(rows)} cells; runs recorded (a run that answers two cells counts in both): "
-          + ", ".join(f"{t} {n}" for t, n in done.items()) + ".")
+        table.add_row(*row)
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000).print(table)
 
 
 @app.command()

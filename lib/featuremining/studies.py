@@ -126,14 +126,20 @@ class Cell:
         return self.run(tier, seed)
 
 
+CLAIMS = "claims.toml"
 PRINTED = (set(), {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
+
+
+def files() -> list:
+    """The studies; the paper's sentences lie beside them (`claims.load_claims`)."""
+    return [path for path in sorted(paths.studies().glob("*.toml")) if path.name != CLAIMS]
 
 
 @cache
 def load_cells() -> dict[str, Cell]:
     """All cells of ``data/studies/*.toml`` by id, in the order of the files."""
     cells: dict[str, Cell] = {}
-    for path in sorted(paths.studies().glob("*.toml")):
+    for path in files():
         try:
             study = tomllib.loads(path.read_text())
             for id_, printed in study["cells"].items():
@@ -184,8 +190,13 @@ def baseline(cell_: Cell) -> Cell | None:
 @cache
 def titles() -> dict[str, str]:
     """The heading of every table by its name."""
-    return {name: title for path in sorted(paths.studies().glob("*.toml"))
-            for name, title in tomllib.loads(path.read_text())["tables"].items()}
+    return {name: title for path in files() for name, title in tomllib.loads(path.read_text())["tables"].items()}
+
+
+@cache
+def sections() -> dict[str, str]:
+    """The section of the paper by the name of its study."""
+    return {path.stem: tomllib.loads(path.read_text())["section"] for path in files()}
 
 
 def plan(ids, tier: str, seeds) -> list[tuple[Cell, Run]]:

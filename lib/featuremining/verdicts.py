@@ -18,6 +18,7 @@ from .studies import Cell
 
 REPRODUCED, DIRECTION, NOT_REPRODUCED = "reproduced", "direction only", "not reproduced"
 INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
+CONTRADICTED, UNTESTABLE = "contradicted by the paper's own numbers", "not testable"
 LEVEL, POWER, MOST_SEEDS = 0.95, 0.80, 64
 
 
@@ -66,15 +67,33 @@ def mean_interval(s: Summary, level: float = LEVEL) -> Interval:
 
 def welch(a: Summary, b: Summary, level: float = LEVEL) -> Interval:
     """Welch's interval for mean(a) - mean(b), degrees of freedom by Satterthwaite."""
-    difference = a.mean - b.mean
+    difference, (error, df) = a.mean - b.mean, _error(a, b)
+    half = t_quantile((1 + level) / 2, df) * error if 0 < error < float("inf") else error
+    return Interval(difference, difference - half, difference + half)
+
+
+def welch_p(a: Summary, b: Summary) -> float:
+    """Two-sided p of Welch's test that the means are equal; 1 where one run says nothing about spread.
+
+    >>> round(welch_p(Summary(4, 75.35, 0.07), Summary(4, 74.55, 0.11)), 4)
+    0.0001
+    """
+    from scipy.special import stdtr
+
+    difference, (error, df) = a.mean - b.mean, _error(a, b)
+    if error == 0:
+        return float(difference == 0)
+    return 2 * float(stdtr(df, -abs(difference) / error))
+
+
+def _error(a: Summary, b: Summary) -> tuple[float, float]:
+    """Standard error of mean(a) - mean(b) and its degrees of freedom; an infinite error with fewer than two runs of each."""
     if min(a.n, b.n) < 2:
-        return Interval(difference, -float("inf"), float("inf"))
+        return float("inf"), 1.0
     va, vb = a.sd**2 / a.n, b.sd**2 / b.n
     if va + vb == 0:
-        return Interval(difference, difference, difference)
-    df = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
-    half = t_quantile((1 + level) / 2, df) * sqrt(va + vb)
-    return Interval(difference, difference - half, difference + half)
+        return 0.0, 1.0
+    return sqrt(va + vb), (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
 
 
 def paired(a: Sequence, b: Sequence) -> dict:

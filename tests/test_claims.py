@@ -1,0 +1,197 @@
+"""Claims: Holm and Welch against scipy and by hand, every kind of verdict from records made for it, what fm verdict says."""
+
+import json
+
+import pytest
+from scipy import stats
+from test_records import example
+
+from featuremining import FMError, UsageError, claims, cli, findings, paths, studies, verdicts
+from featuremining.claims import claim, holm, judge, load_claims
+from featuremining.studies import cell
+
+UP, DOWN = (75.3, 75.4, 75.2, 75.4), (73.7, 73.6, 73.8, 73.7)
+
+
+def runs(id_, *values, tier="full"):
+    key = cell(id_).run(tier, 0).key
+    return [example(key=key, seed=s, metrics={"best": v}) for s, v in enumerate(values)]
+
+
+def records(values):
+    return [r for id_, found in values.items() for r in runs(id_, *found)]
+
+
+def test_holm_by_hand_and_in_any_order():
+    """0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1, never falling: Holm (1979)."""
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.6]) == [1.0, 1.0] and holm([]) == []
+
+
+def test_welch_p_is_scipys():
+    a, b = verdicts.Summary(4, 75.35, 0.07), verdicts.Summary(3, 74.55, 0.31)
+    expected = stats.ttest_ind_from_stats(a.mean, a.sd, a.n, b.mean, b.sd, b.n, equal_var=False).pvalue
+    assert verdicts.welch_p(a, b) == pytest.approx(expected) and verdicts.welch_p(b, a) == pytest.approx(expected)
+    one = verdicts.Summary(1, 75.0, float("nan"))
+    assert verdicts.welch_p(one, b) == 1 and verdicts.welch_p(verdicts.Summary(2, 1, 0), verdicts.Summary(2, 0, 0)) == 0
+
+
+def test_the_papers_own_numbers():
+    """Means alone order all pairs of T1.consistently as claimed; their spreads do so for some, as scipy says too."""
+    found = judge(claim("T1.consistently"), [])
+    assert (found.status, found.own_numbers, len(found.pairs)) == (verdicts.NOT_RUN, claims.NOT_ESTABLISHED, 48)
+    close = {(p.higher, p.lower): p for p in found.pairs}["T1.resnet56.fm1", "T1.resnet56.spatial_dropout"]
+    raw = stats.ttest_ind_from_stats(74.55, 0.11, 4, 74.38, 0.17, 4, equal_var=False).pvalue
+    assert close.printed.value == pytest.approx(0.17) and close.printed_p >= raw > 0.05
+    assert judge(claim("T4.best"), []).own_numbers == claims.SUPPORTED
+
+
+def test_a_training_counts_once_and_only_printed_cells_belong():
+    pairs = claim("P.above_others")._pairs()
+    assert len(pairs) == len({tuple(cell(i).run("full", 0).key for i in pair) for pair in pairs}) == 27
+    assert len(claim("P.stable")._pairs()) == 9         # Tiny ImageNet's other stems are ours, and no word of the paper
+    assert len(claim("F6.all_sizes")._pairs()) == 6     # a figure: no number is printed
+
+
+@pytest.mark.parametrize(("high", "low", "status"), [
+    (UP, DOWN, verdicts.REPRODUCED), (DOWN, UP, verdicts.NOT_REPRODUCED), (UP[:1], DOWN[:1], verdicts.INCONCLUSIVE),
+    (DOWN, (73.7, 73.65, 73.75, 73.7), verdicts.NOT_REPRODUCED),                # no difference, and narrow enough to say so
+    ((74.2, 73.1, 74.6), (73.5, 74.0, 73.2), verdicts.INCONCLUSIVE), ((), DOWN, verdicts.NOT_RUN)])
+def test_an_order_of_one_pair(high, low, status):
+    found = judge(claim("T9.complementary"), records({"T9.resnet56.fm2": high, "T9.resnet56.noncomplementary_fm": low}))
+    assert found.status == status
+    assert found.tier == ("full" if high and low else "") and found.n == (min(len(high), len(low)) if high and low else None)
+
+
+def test_an_order_wants_all_its_pairs():
+    some = {"T9.resnet56.fm2": UP, "T9.resnet56.fm1": DOWN}
+    assert judge(claim("T9.two_layers"), records(some)).status == verdicts.INCONCLUSIVE
+    assert judge(claim("T9.two_layers"), records(some | {"T9.resnet56.fm3": DOWN})).status == verdicts.REPRODUCED
+    assert judge(claim("T9.two_layers"), runs("T9.resnet56.fm2", *UP, tier="short")).status == verdicts.NOT_RUN
+
+
+def test_families_are_corrected():
+    """A pair that alone would be settled is not settled among two."""
+    edge = {"T9.resnet56.fm2": (75.4, 75.2, 75.3), "T9.resnet56.fm1": (75.1, 74.9, 75.04), "T9.resnet56.fm3": (75.1, 74.9, 75.04)}
+    found = judge(claim("T9.two_layers"), records(edge))
+    alone = verdicts.welch_p(*(verdicts.Summary.of(list(edge[f"T9.resnet56.fm{i}"])) for i in (2, 1)))
+    assert 0.025 < alone < 0.05 < found.pairs[0].p == pytest.approx(2 * alone)
+    assert found.status == verdicts.INCONCLUSIVE
+
+
+def changed(monkeypatch, id_, **values):
+    from dataclasses import replace
+
+    one = replace(load_claims()[id_], **values)
+    monkeypatch.setattr(claims, "load_claims", lambda: {id_: one})
+    return one
+
+
+def test_printed_numbers_can_contradict(monkeypatch):
+    assert judge(claim("T8.pair20_gain"), []).own_numbers == claims.SUPPORTED
+    assert judge(changed(monkeypatch, "T8.pair20_gain", difference=7.41), []).status == verdicts.CONTRADICTED
+    assert judge(changed(monkeypatch, "T1.resnet164_gain", values=(78.31, 74.88)), []).status == verdicts.CONTRADICTED
+    swapped = changed(monkeypatch, "T9.complementary", higher=("noncomplementary_fm",), lower=("fm2",))
+    assert judge(swapped, []).status == verdicts.CONTRADICTED
+
+
+def test_every_printed_difference_agrees_with_its_table():
+    gains = [c for c in load_claims().values() if c.kind == "gain"]
+    assert len(gains) == 11 and all(judge(c, []).own_numbers == claims.SUPPORTED for c in gains)
+
+
+def test_a_gain_is_judged_like_a_tables():
+    found = judge(claim("T1.resnet164_gain"), records({"T1.resnet164.fm2": (78.3, 78.4, 78.2, 78.35), "T1.resnet164.baseline": (
+        75.0, 74.9, 75.1, 74.95)}))
+    assert (found.status, found.ours, found.n) == (verdicts.REPRODUCED, "+3.33", 4)
+
+
+def cost(id_, ratio, low, high, memory):
+    values = {"time_ratio": ratio, "low": low, "high": high, "memory_ratio": memory, "seconds": 1.0}
+    findings.write("cost", cell(id_).run("full", 0), "here.2t", values, {"device": "a CPU", "threads": 2, "engine": "eager"})
+
+
+def test_cost(scratch):
+    paper = judge(claim("T10.negligible"), [])
+    assert (paper.status, paper.own_numbers) == (verdicts.CONTRADICTED,) * 2        # 1.20 and 1.13 times are not negligible
+    little = claim("P.little_cost")
+    assert (judge(little, []).status, judge(little, []).own_numbers) == (verdicts.NOT_RUN, claims.SUPPORTED)
+    cost("T10.resnet56.fm1", 1.004, 0.999, 1.009, 1.0004)
+    assert judge(little, []).status == verdicts.NOT_RUN         # one of two
+    for ratio, low, high, status in ((1.01, 1.0, 1.02, verdicts.REPRODUCED), (1.24, 1.2, 1.28, verdicts.INCONCLUSIVE),
+                                     (1.4, 1.3, 1.5, verdicts.NOT_REPRODUCED)):
+        cost("T10.resnet56.fm2", ratio, low, high, 1.01)
+        assert judge(little, []).status == status
+
+
+def test_parameters():
+    def made(id_, parameters, *heads):
+        spec = {"network": "resnet56", "tier": "full", "methods": [{}] * len(heads)}
+        return example(key=cell(id_).run("full", 0).key, spec=spec,
+                       resolved={"parameters": parameters, "methods": [{"train_only_parameters": n} for n in heads]})
+
+    trained = [made("T1.resnet56.baseline", 100), made("T1.resnet56.fm1", 100, 13)]
+    assert judge(claim("P.test_unchanged"), trained).status == verdicts.REPRODUCED
+    assert judge(claim("P.parameter_free"), trained).status == verdicts.NOT_REPRODUCED
+    grown = [trained[0], made("T1.resnet56.fm1", 113, 0)]
+    assert judge(claim("P.test_unchanged"), grown).status == verdicts.NOT_REPRODUCED
+    assert judge(claim("P.parameter_free"), grown).status == verdicts.REPRODUCED
+    assert judge(claim("P.test_unchanged"), trained[1:]).status == verdicts.NOT_RUN
+
+
+@pytest.mark.parametrize(("ratios", "status"), [
+    ([], verdicts.NOT_RUN), ([(1.5, 1.2, 1.1)], verdicts.INCONCLUSIVE), ([(1.5, 1.2, 1.1)] * 2, verdicts.REPRODUCED),
+    ([(1.1, 1.2, 1.1)] * 2, verdicts.NOT_REPRODUCED), ([(0.9, 0.8, 0.9)] * 2, verdicts.NOT_REPRODUCED),
+    ([(1.5, 1.2, 1.1), (0.9, 1.1, 1.2)], verdicts.INCONCLUSIVE)])
+def test_activations(scratch, ratios, status):
+    for seed, row in enumerate(ratios):
+        counts = {"baseline": [[50, 50]] * 3, "fm2": [[60 * r, 40 * r] for r in row]}
+        findings.write("activations", cell("F4.resnet110.fm2").run("full", 0), f"seed{seed}", {"raw": {"counts": counts}}, {})
+    assert judge(claim("F4.more_activations"), []).status == status
+
+
+def test_words_say_why():
+    found = judge(claim("T7.capture"), [])
+    assert found.status == verdicts.UNTESTABLE and "mAP" in found.note
+    assert all(c.why for c in load_claims().values() if c.kind == "words")
+
+
+def test_needs_are_the_cells_that_would_decide():
+    assert {c.id for c in claim("T10.negligible").needs} == {f"T10.resnet56.{m}" for m in ("baseline", "fm1", "fm2")}
+    assert {c.id for c in claim("T9.two_layers").needs} == {f"T9.resnet56.fm{i}" for i in (1, 2, 3)}
+
+
+def test_every_claim_and_number_has_a_row():
+    rows = claims.rows([])
+    assert len(rows) == len(load_claims()) + 80 + 3 and len({r["claim"] for r in rows}) == len(rows)
+    assert all(r["verdict"] and r["says"] and r["section"] for r in rows)
+    json.dumps(rows, allow_nan=False)
+    json.dumps(claims.rows(records({"T1.resnet164.fm2": UP[:1], "T1.resnet164.baseline": DOWN[:1]})), allow_nan=False)
+
+
+@pytest.mark.parametrize(("entry", "says"), [
+    ('kind = "order"\ntables = ["T1"]\nhigher = ["fm9"]\nlower = ["fm1"]', "it names no cell"),
+    ('kind = "gain"\ncells = ["T1.resnet5.fm1", "T1.resnet56.fm1"]', "There is no cell"),
+    ('kind = "ordr"', "ordr"), ('kind = "words"\nwhi = "x"', "whi means nothing"), ("", "kind")])
+def test_a_bad_claim_is_named(tmp_path, monkeypatch, entry, says):
+    for path in studies.files():
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / studies.CLAIMS).write_text(f'["T1.bad"]\nsection = "1"\nquote = "x"\n{entry}\n')
+    monkeypatch.setattr(paths, "studies", lambda: tmp_path)
+    load_claims.cache_clear()
+    with pytest.raises(FMError, match=rf"T1\.bad is not a valid claim.*{says}"):
+        load_claims()
+    load_claims.cache_clear()
+
+
+def test_fm_verdict(capsys):
+    cli.verdict("")
+    out = capsys.readouterr().out
+    assert "T1.consistently" in out and "T10.resnet56.fm2" in out and f"{len(load_claims()) + 83} claims: " in out
+    cli.verdict("T9.two_layers")
+    out = capsys.readouterr().out
+    assert "+0.06 (-0.12 to +0.24)" in out and "not established" in out and "last two layers" in out
+    cli.verdict("T1.resnet56.fm2", True)
+    assert json.loads(capsys.readouterr().out)["paper"] == "75.35 ± 0.07"
+    with pytest.raises(UsageError, match=r"no claim 'T9.two'.*T9\.two_layers.*fm verdict"):
+        cli.verdict("T9.two")
