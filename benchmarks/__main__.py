@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-FILES = ["loop", "augmentation", "methods", "tiers", "start", *(["gpu"] if torch.cuda.is_available() else [])]
+FILES = ["loop", "augmentation", "methods", "tiers", "start", "book", *(["gpu"] if torch.cuda.is_available() else [])]
 
 
 def run_all() -> int:

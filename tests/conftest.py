@@ -1,12 +1,16 @@
 """One thread per process: two busy processes of two threads on two cores collapse. Records of tests never reach the project's."""
 
 import os
+import subprocess
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from filelock import FileLock
 
+from featuremining import paths
 from featuremining.datasets import where
 
 torch.set_num_threads(1)
@@ -29,3 +33,18 @@ def cifar():
     from featuremining import load
 
     return load("cifar100")
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory):
+    """The folder of the built book. Whichever test process asks first builds it, once for all; the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    log = base / "book.log"
+    with FileLock(base / "book.lock"):
+        if not log.exists():
+            result = subprocess.run([sys.executable, str(paths.ROOT / "book/build.py"), str(base / "book")],
+                                    capture_output=True, text=True)
+            log.write_text(f"{result.returncode}\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
+    assert log.read_text().startswith("0\n"), log.read_text()
+    return base / "book" / "_build" / "html"

@@ -6,9 +6,9 @@ import sys
 import pytest
 import torch
 
-from featuremining import UsageError, paths
+from featuremining import UsageError, load_cells, paths, read_records, verdicts
 from featuremining.cost import operations, peak_memory, ratio, side_by_side
-from featuremining.recipes import hours
+from featuremining.recipes import hours, recipe
 
 CPU = torch.device("cpu")
 
@@ -83,6 +83,17 @@ def test_kept_rows_replace_their_group_alone(bench, tmp_path, monkeypatch):
     assert kept == {"a": [(3.0, False)], "b": [(2.0, True)]}
 
 
+def test_synthetic_records_answer_cells(bench, tmp_path, monkeypatch):
+    """Four valid ones for each training that a cell asks for, then others; every number that a table prints can be read."""
+    bench.synthetic_records(tmp_path, 1000)
+    monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))
+    found = read_records("full")
+    assert len(found) == len({r.id for r in found}) == 1000
+    cells = [c for c in load_cells().values() if c.task != "cost"]
+    assert all(verdicts.ours(c, found, rule=rule).n == 4 for c in cells for rule in ("best", "last", "median10"))
+    assert len({r.key for r in found} - {c.run("full", 0).key for c in cells}) > 50
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_no_gpu_is_one_sentence(bench):
     gpu = importlib.import_module("gpu")
@@ -91,6 +102,8 @@ def test_no_gpu_is_one_sentence(bench):
 
 
 def test_hours_follow_from_measured_seconds():
-    measured = {"resnet20": 1.0, "resnet20, evaluation": 9.0}
-    assert hours("resnet20", "short", measured) == pytest.approx(30 * (391 + 9) / 3600)
-    assert hours("resnet56", "short", measured) is None
+    """Steps of each epoch, a smaller batch at its end included, and tests: of every epoch, or of every tenth and the last ten."""
+    assert hours(recipe("resnet20", "short"), 1.0, 9.0) == pytest.approx(30 * (391 + 9) / 3600)
+    small = recipe("resnet56", "full", test_every=10)
+    assert hours(small, 1.0, 9.0, train=5000) == pytest.approx((300 * 40 + 39 * 9) / 3600)
+    assert hours(recipe("wrn_28_10", "smoke"), 1.0, 9.0) == pytest.approx(2 * (2 + 9) / 3600)      # of two steps each

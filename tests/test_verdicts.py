@@ -17,7 +17,10 @@ from featuremining.verdicts import (
     margin,
     mean_interval,
     pooled_spread,
+    power,
+    prediction_interval,
     printed,
+    seeds_for_gain,
     seeds_to_decide,
     verdict,
     welch,
@@ -99,6 +102,58 @@ def test_the_seeds_that_would_decide():
     assert welch(Summary(needed, 0, 0.2), Summary(4, 0, 0.2)).half <= DELTA
     assert welch(Summary(needed - 1, 0, 0.2), Summary(4, 0, 0.2)).half > DELTA
     assert seeds_to_decide(DELTA, 0.2, PAPER, DELTA) is None      # on the edge no number of seeds decides
+
+
+def test_the_seeds_that_would_decide_a_gain():
+    """The expected interval leaves zero, or comes close enough to the printed gain; one seed less does not suffice."""
+    method, base = Summary(3, 74.5, 0.4), Summary(3, 74.0, 0.4)
+    found = judge_gain((method, base), (PAPER, Summary(4, 73.71, 0.28)), DELTA)
+    assert found.status == "inconclusive" and found.seeds_needed > 3
+    expected = [welch(Summary(n, 74.5, 0.4), Summary(n, 74.0, 0.4)) for n in (found.seeds_needed - 1, found.seeds_needed)]
+    assert expected[0].low < 0 < expected[1].low
+    assert seeds_for_gain(method, Summary(1, 74.0, float("nan")), 1.64, DELTA) is None
+    assert seeds_for_gain(method, Summary(3, 74.5, 0.4), 0.0, 9.0) == 2        # no gain, and none was printed
+
+
+@pytest.mark.parametrize(("n", "sd", "difference"), [((4, 4), (0.2, 0.2), 0.5), ((3, 4), (0.2, 0.2), 0.5),
+                                                     ((6, 4), (0.1, 0.3), 0.4), ((4, 4), (0.2, 0.2), 0.0)])
+def test_power_is_how_often_a_difference_is_found(n, sd, difference):
+    """Welch's test by scipy on simulated runs, whose degrees of freedom are estimated anew each time."""
+    rng = np.random.default_rng(1)
+    a, b = (rng.normal(mean, s, (20000, k)) for mean, s, k in zip((difference, 0.0), sd, n, strict=True))
+    found = (stats.ttest_ind(a, b, axis=1, equal_var=False).pvalue < 0.05).mean()
+    assert power(Summary(n[0], 9, sd[0]), Summary(n[1], 9, sd[1]), difference) == pytest.approx(found, abs=0.08)
+
+
+def test_power_has_no_gaps():
+    """It rises from 5 % to 1 with the difference; scipy's noncentral t is nan for some that are forty times the spread."""
+    found = np.array([power(Summary(4, 0, 0.1), Summary(4, 0, 0.1), d) for d in np.arange(0, 12, 0.01)])
+    assert np.isfinite(found).all() and (np.diff(found) > -1e-9).all() and found[0] == pytest.approx(0.05) and found[-1] == 1
+
+
+def test_power_of_students_test():
+    """The two examples of R's ``power.t.test``: 20 against 20 at one spread, 86.90 %; 90 % of a difference of one with 22.02."""
+    assert power(Summary(20, 0, 1), Summary(20, 0, 1), 1) == pytest.approx(0.8689528, abs=1e-6)
+    assert power(Summary(22, 0, 1), Summary(22, 0, 1), 1) < 0.90 < power(Summary(23, 0, 1), Summary(23, 0, 1), 1)
+
+
+def test_every_verdict_on_runs_has_its_power():
+    assert judge(None, PAPER, DELTA, 0.2).power is None
+    assert judge(made_of(75.3), PAPER, DELTA, 0.2).power == 0       # one run: no test
+    two, four = (judge(Summary(n, 75.3, 0.2), PAPER, DELTA, 0.2).power for n in (2, 4))
+    assert 0.05 < two < four == pytest.approx(0.8, abs=0.005)
+    assert judge_gain((Summary(4, 75.3, 0.2), Summary(4, 73.7, 0.2)), (PAPER, PAPER), DELTA).power == pytest.approx(four)
+    assert judge_gain((None, PAPER), (PAPER, PAPER), DELTA).power is None
+    assert power(Summary(4, 0, 0.0), Summary(4, 0, 0.0), DELTA) == power(Summary(4, 0, 1e-9), Summary(4, 0, 0.0), DELTA) == 1
+
+
+def test_a_new_run_lies_in_the_prediction_interval():
+    """95 of 100 fifth runs lie in the interval of four others."""
+    runs = np.random.default_rng(2).normal(75.0, 0.2, (4000, 5))
+    found = [prediction_interval(Summary(4, row[:4].mean(), row[:4].std(ddof=1))) for row in runs]
+    inside = np.mean([i.low <= run <= i.high for i, run in zip(found, runs[:, 4], strict=True)])
+    assert inside == pytest.approx(0.95, abs=0.012)
+    assert math.isinf(prediction_interval(made_of(75.0)).half)
 
 
 def test_only_full_records_of_the_same_training_reach_a_cell():

@@ -1,7 +1,8 @@
-"""``fm``: train a cell, see what is done, find data, look at the machine. ``python -m featuremining`` is the same."""
+"""``fm``: train a cell, see what holds and what to run next, find data. ``python -m featuremining`` is the same."""
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -122,6 +123,54 @@ def _show_verdict(found: dict) -> None:
         print()
         _table(("higher", "lower", "paper: difference", "p (Holm)", "ours: difference", "p (Holm)", "n"),
                [tuple(pair.values()) for pair in found["pairs"]])
+
+
+@app.command()
+def plan(budget: Annotated[str, typer.Option(help="minutes, hours or days: 90m, 40h, 2d")],
+         device: Annotated[str, typer.Option(help="how its name begins, where costs were measured on several")] = "",
+         any_data: Annotated[bool, typer.Option("--any-data", help="also runs on data that are not at hand here")] = False,
+         as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+    """What to run next: the runs that decide the most claims per hour, from measured costs. What is on record is done."""
+    from . import durations, planning
+    from .records import read_records
+
+    hours, records = planning.budget(budget), read_records()
+    on = durations.device(device, records)
+    found = planning.plan(hours, planning.questions(records), records, on, any_data)
+    print(json.dumps(found, indent=1)) if as_json else _show_plan(found)
+
+
+def _show_plan(found: dict) -> None:
+    from collections import Counter
+
+    from .durations import words
+
+    rows = []
+    for step in found["steps"]:
+        decides, *more = step["decides"]
+        for i, run in enumerate(step["runs"]):
+            rows.append((run["cell"], ", ".join(map(str, run["seeds"])), words(run["hours"]),
+                         "" if i else decides + (f" and {len(more)} more" if more else "")))
+    if rows:
+        _table(("run (full tier)", "seeds", "takes", "decides"), rows)
+        print(f"\nFor example: {found['steps'][0]['runs'][0]['command']}")
+    print(f"{words(found['hours']) if rows else 'Nothing'} of {words(found['budget_hours'])} on {found['device']}: as far as one "
+          f"can say before, {found['decided']} of {found['decided'] + len(found['open'])} open claims would be decided.")
+    for why, n in Counter(one["why"] for one in found["open"]).most_common():
+        hours = [one["hours"] for one in found["open"] if one["why"] == why and one["hours"]]
+        print(f"  {n:4} open: {why}" + (f"; the cheapest takes {words(min(hours))}" if hours else ""))
+
+
+@app.command()
+def compare(files: Annotated[list[Path], typer.Argument(help="records, as `fm run` writes them")],
+            as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+    """Could these records be further runs of what is printed, or of what we have on record?"""
+    from . import compare
+    from .records import read_records
+
+    known = read_records()
+    found = [compare.compare(path, known) for path in files]
+    print(json.dumps(found, indent=1) if as_json else "\n\n".join(map(compare.text, found)))
 
 
 def _table(columns, rows) -> None:

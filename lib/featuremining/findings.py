@@ -30,6 +30,7 @@ class Finding:
 
 
 def path(kind: str, run: Run, name: str) -> Path:
+    """Where a finding of this training lies; ``name`` may be ``*``."""
     return paths.record(run.tier, run.key, 0).with_name(f"{kind}.{name}.json")
 
 
@@ -51,4 +52,4 @@ def read(kind: str, run: Run) -> list[Finding]:
 
 def check(file: Path) -> Finding:
     """The finding in a file; a damaged or foreign one raises an `FMError` that names it."""
-    return parse(file, Finding, SCHEMA, "finding", "measure again")
+    return parse(file, Finding, SCHEMA, "finding", "move it away and measure again")

@@ -22,10 +22,10 @@ from .datasets import DataSet, load
 from .engine import Graphed, Inputs, deterministic, keep_freed_memory
 from .progress import clock
 from .provenance import environment
+from .recipes import ITERATIONS
 from .studies import Run
 from .train import Training
 
-ITERATIONS = {"smoke": 3, "short": 30, "full": 300}     # full: the paper's
 SMOKE_BATCH = 8
 MIB = 2**20
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -85,8 +86,15 @@ def dumps(content: dict) -> str:
 
 
 def read(path: Path) -> Record:
-    """One record; a damaged or foreign file raises an `FMError` that names it."""
-    return parse(path, Record, SCHEMA, "record", "run its cell again")
+    """One record; a damaged or foreign file raises an `FMError` that names it. A file that was read before is not read again
+    unless it has changed: the pages of the book ask for the same records many times."""
+    here = path.stat()
+    return _read(path.absolute(), here.st_mtime_ns, here.st_size)
+
+
+@cache
+def _read(path: Path, *_) -> Record:
+    return parse(path, Record, SCHEMA, "record", "move it away and run its cell again")
 
 
 def parse(path: Path, make: type, schema: int, what: str, then: str):
@@ -97,7 +105,7 @@ def parse(path: Path, make: type, schema: int, what: str, then: str):
             raise ValueError(f"schema {content.get('schema')}, expected {schema}")
         return make(**content)
     except (ValueError, TypeError, AttributeError) as error:
-        raise FMError(f"{path} is not a valid {what} ({error}): move it away and {then}.") from None
+        raise FMError(f"{path} is not a valid {what} ({error}): {then}.") from None
 
 
 def read_records(tier: str | None = None, keys: Collection[str] | None = None) -> list[Record]:

@@ -2,7 +2,8 @@
 
 An id reads ``table.network.method``, ``T1.resnet56.fm2``, or ``table.network.method.condition``, ``T8.resnet110.fm2.pair20``.
 Tables of paper 004 are T1 to T10, its figures F2, F4, F6; our own additions are X1, X2, ..., and T4s, T6s, F2s, ...: the same
-question on what a CPU can carry, a smaller network or a subset of the data. No printed number is compared with those.
+question on what a CPU can carry, a smaller network or a subset of the data; A9s asks about open choices of the method. No printed
+number is compared with those.
 """
 
 import json

@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 
 from . import studies
 from .errors import UsageError
-from .records import Record, by_key
+from .records import Record
 from .studies import Cell
 
 REPRODUCED, DIRECTION, NOT_REPRODUCED = "reproduced", "direction only", "not reproduced"
@@ -62,6 +62,17 @@ def t_quantile(probability: float, df: float) -> float:
 def mean_interval(s: Summary, level: float = LEVEL) -> Interval:
     """The t interval of a mean."""
     half = t_quantile((1 + level) / 2, s.n - 1) * s.sd / sqrt(s.n) if s.n > 1 else float("inf")
+    return Interval(s.mean, s.mean - half, s.mean + half)
+
+
+def prediction_interval(s: Summary, level: float = LEVEL) -> Interval:
+    """Where one new run lies, with probability ``level``, after n runs of this mean and spread.
+
+    >>> i = prediction_interval(Summary(4, 75.35, 0.07))
+    >>> round(i.low, 2), round(i.high, 2)
+    (75.1, 75.6)
+    """
+    half = t_quantile((1 + level) / 2, s.n - 1) * s.sd * sqrt(1 + 1 / s.n) if s.n > 1 else float("inf")
     return Interval(s.mean, s.mean - half, s.mean + half)
 
 
@@ -121,15 +132,34 @@ def margin(spreads: list[float], n: int) -> float:
     return (t_quantile((1 + LEVEL) / 2, df) + t_quantile(POWER, df)) * pooled * sqrt(2 / n)
 
 
+def power(a: Summary, b: Summary, difference: float) -> float:
+    """The probability that Welch's two-sided test at 95 % finds a true ``difference`` of means, at these spreads and numbers of
+    runs: of the noncentral t distribution, with Satterthwaite's degrees of freedom at these spreads. The test itself estimates
+    them from its runs, so with two or three runs this is rough (a tenth). With one run there is no test, and it is 0.
+
+    >>> round(power(Summary(4, 0, 0.2), Summary(4, 0, 0.2), margin([0.2], 4)), 2)
+    0.8
+    """
+    from scipy.special import ncfdtr  # of t squared; scipy's noncentral t has gaps where the power is all but 1
+
+    error, df = _error(a, b)
+    if error == 0 or error == float("inf"):
+        return float(error == 0)
+    shift, beyond = abs(difference) / error, t_quantile((1 + LEVEL) / 2, df)
+    return 1.0 if shift > 30 else float(1 - ncfdtr(1, df, shift**2, beyond**2))
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """A status, the numbers it rests on, and the seeds that would decide (None: decided, or no number of seeds would)."""
+    """A status, the numbers it rests on, the seeds that would decide (None: decided, or no number of seeds would), and the
+    power with which these runs detect the margin."""
 
     status: str
     ours: Summary | None = None
     difference: Interval | None = None
     margin: float | None = None
     seeds_needed: int | None = None
+    power: float | None = None
 
 
 def seeds_to_decide(difference: float, spread: float, paper: Summary, within: float) -> int | None:
@@ -141,17 +171,28 @@ def seeds_to_decide(difference: float, spread: float, paper: Summary, within: fl
     return None
 
 
+def seeds_for_gain(method: Summary, baseline: Summary, printed: float, wide: float) -> int | None:
+    """The fewest seeds of both whose expected interval would lie on one side of zero or within ``wide`` of the printed gain, at
+    the gain and the spreads of our runs; None where one run of either says nothing about spread."""
+    gain = method.mean - baseline.mean
+    room = max(abs(gain), wide - abs(gain - printed))
+    for n in range(2, MOST_SEEDS + 1) if min(method.n, baseline.n) > 1 else ():
+        if welch(Summary(n, gain, method.sd), Summary(n, 0.0, baseline.sd)).half <= room:
+            return n
+    return None
+
+
 def judge(ours: Summary | None, paper: Summary, within: float, pooled: float) -> Verdict:
     """The verdict on one printed number."""
     if ours is None:
         return Verdict(NOT_RUN, margin=within)
-    difference = welch(ours, paper)
+    difference, able = welch(ours, paper), power(ours, paper, within)
     if -within <= difference.low and difference.high <= within:
-        return Verdict(REPRODUCED, ours, difference, within)
+        return Verdict(REPRODUCED, ours, difference, within, power=able)
     if difference.low > within or difference.high < -within:
-        return Verdict(NOT_REPRODUCED, ours, difference, within)
+        return Verdict(NOT_REPRODUCED, ours, difference, within, power=able)
     needed = seeds_to_decide(difference.value, ours.sd if ours.n > 1 else pooled, paper, within)
-    return Verdict(INCONCLUSIVE, ours, difference, within, needed)
+    return Verdict(INCONCLUSIVE, ours, difference, within, needed, able)
 
 
 def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary, Summary], within: float) -> Verdict:
@@ -165,15 +206,15 @@ def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary
     if method is None or baseline is None:
         return Verdict(NOT_RUN, margin=within)
     gain, printed, wide = welch(method, baseline), paper[0].mean - paper[1].mean, sqrt(2) * within
-    sign = 1 if printed >= 0 else -1
+    able, sign = power(method, baseline, within), 1 if printed >= 0 else -1
     low, high = sorted((sign * gain.low, sign * gain.high))
     if -wide <= low - abs(printed) and high - abs(printed) <= wide:
-        return Verdict(REPRODUCED, method, gain, within)
+        return Verdict(REPRODUCED, method, gain, within, power=able)
     if low > 0:
-        return Verdict(DIRECTION, method, gain, within)
+        return Verdict(DIRECTION, method, gain, within, power=able)
     if high < 0 or (-within <= low and high <= within and high < abs(printed)):
-        return Verdict(NOT_REPRODUCED, method, gain, within)
-    return Verdict(INCONCLUSIVE, method, gain, within)
+        return Verdict(NOT_REPRODUCED, method, gain, within, power=able)
+    return Verdict(INCONCLUSIVE, method, gain, within, seeds_for_gain(method, baseline, printed, wide), able)
 
 
 def printed(cell: Cell) -> Summary:
@@ -193,8 +234,9 @@ def pooled_spread(cell: Cell) -> list[float]:
 
 def ours(cell: Cell, records: list[Record], tier: str = "full", rule: str = "best") -> Summary | None:
     """Our seeds of a cell in one tier under one selection rule; None without any."""
-    found = by_key(records).get(cell.run(tier, 0).key, [])
-    return Summary.of([r.value(rule, cell.reported) for r in found]) if found else None
+    key = cell.run(tier, 0).key
+    found = sorted((r.seed, r.value(rule, cell.reported)) for r in records if r.key == key)
+    return Summary.of([value for _, value in found]) if found else None
 
 
 def verdict(cell: Cell, records: list[Record]) -> Verdict | None:

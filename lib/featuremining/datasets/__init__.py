@@ -27,6 +27,25 @@ DATASETS = {
     "parts_imagenet": ("imagenet", {"generated": True}),
     "parts_cub": ("cub", {"generated": True}),
 }
+
+
+class Size(NamedTuple):
+    """Classes, training and test images, pixels of a side as a network sees them."""
+
+    classes: int
+    train: int
+    test: int
+    pixels: int
+
+
+SIZES = {                               # what a training costs depends on these, and is known without the data
+    "cifar100": Size(100, 50_000, 10_000, 32),
+    "tiny_imagenet": Size(200, 100_000, 10_000, 64), "tiny_imagenet_50": Size(50, 25_000, 2500, 64),
+    "imagenet": Size(1000, 1_281_167, 50_000, 224),
+    "cub": Size(200, 5994, 5794, 224), "cub_50": Size(50, 1500, 1389, 224),
+    "parts": Size(9, 1800, 450, 32),
+    "parts_tiny_imagenet": Size(9, 180, 90, 64), "parts_imagenet": Size(9, 180, 90, 224), "parts_cub": Size(9, 180, 90, 224),
+}
 SUBSET = ("per_class", "subset_seed")
 NOISE = ("noise", "rate", "include_true", "noise_seed")
 
@@ -65,6 +84,17 @@ class DataSet(NamedTuple):
 
         rank, world = share
         return evaluation_batches(self.test_x[rank::world], self.test_y[rank::world], self.mean, self.std, device)
+
+
+def size(name: str, **changes) -> Size:
+    """Of the data set as `load` would give it, without reading it.
+
+    >>> size("cifar100", per_class=50), size("parts", train=90).train, size("tiny_imagenet", size=32).pixels
+    (Size(classes=100, train=5000, test=10000, pixels=32), 90, 32)
+    """
+    whole = SIZES[choose("data set of known size", name, SIZES)]
+    train = whole.classes * changes["per_class"] if "per_class" in changes else changes.get("train", whole.train)
+    return Size(whole.classes, train, changes.get("test", whole.test), changes.get("size", whole.pixels))
 
 
 def load(name: str, **changes):

@@ -1,11 +1,13 @@
-"""CIFAR-100 (Krizhevsky, 2009) through torchvision, which checks the official md5 of every file."""
+"""CIFAR-100 (Krizhevsky, 2009): 50,000 training and 10,000 test images of 32 x 32 pixels in 100 classes, through torchvision,
+which checks the official md5 of every file."""
 
 from .. import paths
 from ..errors import FMError
 
 FOLDER = "cifar-100-python"
-GET = ("download cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html, unpack it so that "
-       "{root}/cifar-100-python/train exists, or point FM_DATA_DIR at a folder that holds it")
+TERMS = "not stated; the publisher asks to cite the report that describes it"
+GET = ("run `fm data cifar100` (169 MB), or download cifar-100-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html "
+       "and unpack it so that {root}/cifar-100-python/train exists, or point FM_DATA_DIR at a folder that holds it")
 
 
 def where() -> tuple[bool, str]:
@@ -14,8 +16,13 @@ def where() -> tuple[bool, str]:
     return found, str(root / FOLDER) if found else f"not in {root}: {GET.format(root=root)}"
 
 
+def get() -> None:
+    """Download and unpack it under `paths.raw`."""
+    _download(paths.raw())
+
+
 def load():
-    """50,000 training and 10,000 test images of 32 x 32 in 100 classes."""
+    """In memory, downloaded first where it is missing."""
     import torch
     from torchvision.datasets import CIFAR100
 

@@ -15,6 +15,7 @@ from ..errors import FMError, choose
 from . import fetch
 
 FOLDER = "CUB_200_2011"
+TERMS = "not stated in the archive; the photographs were collected from Flickr"
 URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 MD5, BYTES = "97eceeb196236b17998738112f37df78", 1_150_585_339
 GET = (f"run `fm data cub` (1.2 GB), or unpack {URL} so that "

@@ -8,6 +8,7 @@ from ..errors import FMError
 from . import fetch
 
 FOLDER = "imagenet"
+TERMS = "after registration, for non-commercial research and education only"
 SPLITS = {"train": 1_281_167, "val": 50_000}       # photos
 GET = ("ask for it at https://image-net.org (free for research, after registration), put ILSVRC2012_img_train.tar, "
        "ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz into {folder}, let torchvision sort them by class into train/ "

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+TERMS = "those of the project, whose code draws it"
 SIZE = 32
 MARGIN = 4          # px between class part and border: a crop padded by 4 never cuts the part
 WIDTHS = (9, 11)    # px, smallest and largest part

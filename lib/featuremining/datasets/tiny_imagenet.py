@@ -12,6 +12,7 @@ from ..errors import FMError, choose
 from . import fetch
 
 FOLDER = "tiny-imagenet-200"
+TERMS = "not stated; the images are ImageNet's"
 URL, MD5, BYTES = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de", 248_100_043
 GET = ("run `fm data tiny_imagenet` (248 MB), or unpack "
        f"{URL} so that {{root}}/tiny-imagenet-200/wnids.txt exists, or point FM_DATA_DIR at a folder that holds it")

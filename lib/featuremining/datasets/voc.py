@@ -12,6 +12,7 @@ from .. import paths
 from ..errors import FMError
 
 FOLDER = "VOCdevkit"
+TERMS = "the photographs are from Flickr, whose terms of use the publisher asks to respect"
 TRAIN, TEST = {("2007", "trainval"): 5011, ("2012", "trainval"): 11540}, {("2007", "test"): 4952}      # images
 ARCHIVES = {("2007", "trainval"): ("2007", 460_032_000), ("2007", "test"): ("2007-test", 451_020_800),  # name, bytes
             ("2012", "trainval"): ("2012", 1_999_639_040)}
