@@ -2,7 +2,7 @@
 PY   := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: book test notebooks bench mutants check readme setup lock clean
+.PHONY: book test notebooks bench mutants check readme launch setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
@@ -34,13 +34,17 @@ check: $(STAMP)                    ## style
 readme: $(STAMP)                   ## README's table from the records
 	$(PY) book/build.py --readme > README.new && mv README.new README.md
 
+launch: $(STAMP)                   ## after a change of the repository's address in _config.yml: into the notebooks' first cells
+	$(PY) book/build.py --launch
+
 setup: $(STAMP)                    ## only the environment
 
+# bytecode is made once, here: where Python is told to write none, each start would compile what it imports
 $(STAMP): requirements.lock pyproject.toml
 	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
 	test -x $(PY) || python3 -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
-	$(PY) -m uv pip sync --quiet --python $(PY) requirements.lock
+	$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) requirements.lock
 	$(PY) -m uv pip install --quiet --python $(PY) --no-deps -e .
 	@touch $(STAMP)
 

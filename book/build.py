@@ -3,32 +3,35 @@
 Nothing is trained here; a page shows records. Run it as ``make book``; the result is ``_build/html/index.html``.
 """
 
-import ast
 import inspect
 import json
+import re
 import subprocess
 import sys
-import tokenize
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from html import escape
 from importlib import import_module
-from io import StringIO
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import papermill
 import yaml
+from jupyter_client.manager import start_new_async_kernel
+from jupyter_core.utils import run_sync
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from featuremining import paths, read_records, studies, tables
+from featuremining import api, cards, negative, pages, paths, read_records, register, studies, tables
+from featuremining.api import field_lines
 from featuremining.errors import FMError
 from featuremining.methods import METHODS
 
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
-OWN = [f"X1.resnet20.{m}" for m in ("baseline", "fm1", "fm2", "dropblock", "mixup", "fm2_mixup")]
+OWN = [f"X1.resnet20.{m}" for m in ("baseline", "fm1", "fm2", "dropblock", "cs_kd", "mixup", "fm2_mixup")]
 
 
 def shown(tier: str, cells: list[str], seeds: int = 1) -> dict:
@@ -54,13 +57,50 @@ SHOWN = {"cifar": shown("short", OWN),
          "ablations": shown("full", ["T9.resnet56.fm1"], 4),
          "cost": shown("full", pairs("T10.resnet56", "baseline", "fm1", "fm2")),
          "class_activation": shown("full", pairs("F2s.resnet20"), 4),
-         "activations": shown("short", pairs("F4s.resnet20"))}
+         "activations": shown("short", pairs("F4s.resnet20")),
+         "audit": {"tier": "all"}}
 
 
-def execute(name: str, parameters: dict) -> None:
+class OneKernel(NBClientEngine):
+    """Papermill's engine, in a kernel that stays for the next notebook: to start one, and to import what they all need, takes
+    several times as long as a page."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, kernel=None, **_):
+        client = PapermillNotebookClient(nb_man, km=kernel[0])
+        client.kc = kernel[1]
+        return client.execute()
+
+
+papermill_engines.register("one kernel", OneKernel)
+
+
+def execute_all(notebooks: dict[str, dict], kernels: int = 2) -> None:
+    """Run these notebooks, each with its parameters."""
+    waiting = iter(notebooks.items())           # shared by the threads, of which each has a kernel
+
+    async def forget(client) -> None:           # the names of the page before
+        await client.execute("%reset -f", silent=True, reply=True)
+
+    def work(_) -> None:
+        manager, client = run_sync(start_new_async_kernel)(kernel_name="python3")
+        try:
+            for name, parameters in waiting:
+                run_sync(forget)(client)
+                execute(name, parameters, (manager, client))
+        finally:
+            client.stop_channels()
+            run_sync(manager.shutdown_kernel)(now=True)
+
+    with ThreadPoolExecutor(kernels) as pool:
+        list(pool.map(work, range(kernels)))
+
+
+def execute(name: str, parameters: dict, kernel: tuple) -> None:
     """Run a family notebook with these parameters and leave the result as the page's source."""
     target = PAGES / f"{name}.ipynb"
-    papermill.execute_notebook(ROOT / f"notebooks/{name}.ipynb", target, parameters, kernel_name="python3", progress_bar=False)
+    papermill.execute_notebook(ROOT / f"notebooks/{name}.ipynb", target, parameters, "one kernel", kernel_name="python3",
+                               progress_bar=False, kernel=kernel)
     book = nbformat.read(target, 4)
     check(book, target, parameters)
     for cell in book.cells:
@@ -83,17 +123,19 @@ def check(book, target: Path, parameters: dict) -> None:
 
 
 def headline() -> str:
-    """The front page's table and what stands below it, as Markdown with inline HTML."""
-    claims, short = tables.headline(read_records())
-    full = len(read_records("full"))
-    printed = [c for c in studies.load_cells().values() if c.published is not None]
-    numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed))
-    costs = sum(c.seconds is not None for c in studies.load_cells().values())
+    """The front page: the grid of claims, then our own short runs, as Markdown with inline HTML."""
+    records = read_records()
+    printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: int(c.table[1:]))
+    _, short = tables.headline(records)
+    costs = sum(c.seconds is not None for c in printed)
+    numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed if c.seconds is None))
     return "\n\n".join([
-        tables.html(claims, "CIFAR-100, ResNet-56: the paper's number (n = 4) and ours under the paper's full protocol", "full"),
-        tables.html(short, "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test of the paper", "short"),
-        f"{len(printed)} printed accuracies (Tables {numbers}) and {costs} costs (Table 10) are listed; "
-        f"{full} full-tier runs are on record.\n"])
+        tables.html(cards.grid(printed, records), "The paper's numbers and ours under the paper's full protocol", "full",
+                    "fm-grid"),
+        f"{len(printed) - costs} printed accuracies (Tables {numbers}) and {costs} costs (Table 10) are listed; "
+        f"{len(read_records('full'))} full-tier runs are on record.",
+        tables.html(short, "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test of the paper",
+                    "short")]) + "\n"
 
 
 def measured_on(device: str, origin: dict) -> str:
@@ -106,8 +148,8 @@ def measured_on(device: str, origin: dict) -> str:
 def benchmarks() -> str:
     """What ``make bench`` measured, device by device, as HTML tables under Markdown headings."""
     titles = {"loop": "Training ResNet-56 end to end", "methods": "What a method adds to a step",
-              "augmentation": "Augmentation", "start": "Waiting for the first step", "gpu": "Ways to carry out a step on a GPU",
-              "tiers": "What a training takes"}
+              "augmentation": "Augmentation", "start": "Waiting for the first step", "book": "Building this book",
+              "gpu": "Ways to carry out a step on a GPU", "tiers": "What a training takes"}
     parts = []
     for path in sorted(paths.benchmarks().glob("*.json")):
         measured = json.loads(path.read_text())
@@ -120,14 +162,6 @@ def benchmarks() -> str:
     if "cuda" not in {json.loads(p.read_text()).get("type") for p in paths.benchmarks().glob("*.json")}:
         parts.append("On a GPU: not run.")
     return "\n\n".join(parts) + "\n"
-
-
-def field_lines(source: str) -> dict[str, tuple[str, str]]:
-    """Setting -> (default, comment), from the lines ``name: type = default   # comment`` of a class's source."""
-    comments = {token.start[0]: token.string.lstrip("# ") for token in tokenize.generate_tokens(StringIO(source).readline)
-                if token.type == tokenize.COMMENT}
-    return {node.target.id: (ast.unparse(node.value) if node.value else tables.DASH, comments.get(node.end_lineno, ""))
-            for node in ast.parse(source).body[0].body if isinstance(node, ast.AnnAssign)}
 
 
 def method_settings(name: str) -> str:
@@ -178,6 +212,13 @@ def method_parts(name: str) -> None:
         (folder / f"{name}.{part}.md").write_text(make(name) + "\n")
 
 
+def project_parts() -> dict[str, str]:
+    """What the pages about the project itself include, by the name of the file."""
+    records = read_records()
+    return {"register.A": register.markdown("A"), "register.P": register.markdown("P"), "negative": negative.markdown(records),
+            "status": pages.status(records), "data": pages.data_sets(), "licences": pages.licences(), "api": api.markdown()}
+
+
 def readme() -> str:
     """README.md with the table between its two marks made anew from the records."""
     claims, short = tables.headline(read_records())
@@ -189,42 +230,78 @@ def readme() -> str:
     return f"{head}<!-- headline -->\n{table}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
 
 
+def launch() -> None:
+    """Write the repository's address of _config.yml into the first cell of each notebook, which fetches the package from it."""
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        path.write_text(re.sub(r'(_address, _missing = \\")[^"\\]*', lambda found: found[1] + address, path.read_text()))
+
+
 def listed(chapters: list[dict]) -> list[str]:
     """The files of these entries of the table of contents and of the sections below them."""
     return [name for chapter in chapters for name in (chapter["file"], *listed(chapter.get("sections", [])))]
 
 
+def toc() -> list[str]:
+    """Every page of the table of contents."""
+    found = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    return [found["root"], *(name for part in found["parts"] for name in listed(part["chapters"]))]
+
+
 def census(html: Path) -> list[Path]:
     """Every page of the table of contents, as built; an `FMError` names what is missing."""
-    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
-    names = [toc["root"], *(name for part in toc["parts"] for name in listed(part["chapters"]))]
-    pages = [html / f"{name}.html" for name in names]
+    pages = [html / f"{name}.html" for name in toc()]
     missing = [str(page) for page in pages if not page.is_file()]
     if missing:
         raise FMError(f"Built without {', '.join(missing)}.")
     return pages
 
 
+THEBE = re.compile(r'<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe[^>]*></script>'
+                   r'|<script type="text/x-thebe-config">.*?</script>|<script>kernelName = .*?</script>', re.S)
+LAUNCH = re.compile(r'(href="https://(?:mybinder\.org|colab\.research\.google\.com)/[^"]*/)build/book/(\w+\.ipynb")')
+CARDS = re.compile(r'<script type="application/json" id="fm-cards">.*?</script>\n', re.S)
+
+
+def finish(html: Path) -> None:
+    """Give each page the cards of the cells that its tables name, once. Take out the scripts of Thebe, which is off: its
+    extension declares its constants twice, an error in every browser. What a list holds are items to a screen reader. Launch
+    buttons lead to the notebooks of the repository, not to their executed copies, which it does not hold."""
+    known = cards.cards(studies.load_cells(), read_records())
+    for page in (p for p in html.rglob("*.html") if "_static" not in p.parts):
+        text = CARDS.sub("", THEBE.sub("", page.read_text())).replace('role="doc-biblioentry"', 'role="listitem"')
+        text = LAUNCH.sub(r"\1notebooks/\2", text)
+        found = {id_: known[id_] for id_ in re.findall(r'data-cell="([^"]+)"', text) if id_ in known}
+        content = json.dumps(found, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+        block = f'<script type="application/json" id="fm-cards">{content}</script>\n'
+        page.write_text(text.replace("</body>", block + "</body>") if found else text)
+
+
 def build(out: Path) -> list[Path]:
     PAGES.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(2) as pool:         # a kernel each, most of whose time goes into starting
-        list(pool.map(execute, SHOWN.keys(), SHOWN.values()))
+    execute_all(SHOWN)
     (PAGES / "headline.md").write_text(headline())
     (PAGES / "benchmarks.md").write_text(benchmarks())
     for name in METHODS:
         method_parts(name)
+    for name, text in project_parts().items():
+        (PAGES / f"{name}.md").write_text(text)
     command = ["jupyter-book", "build", ".", "--toc", "book/_toc.yml", "--config", "_config.yml", "--path-output", str(out),
                "-W", "-n", "--keep-going"]
     program = Path(sys.executable).with_name(command[0])
     result = subprocess.run([str(program), *command[1:]], cwd=ROOT, capture_output=True, text=True)
     if result.returncode:
         raise FMError(f"jupyter-book failed:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
+    finish(out / "_build" / "html")
     return census(out / "_build" / "html")
 
 
 def main(words: list[str]) -> None:
     if words == ["--readme"]:
         sys.stdout.write(readme())
+        return
+    if words == ["--launch"]:
+        launch()
         return
     built = build(Path(words[0]).resolve() if words else ROOT)
     print(f"{len(built)} pages; open {built[0].parents[1] / 'index.html'}")

@@ -1,18 +1,15 @@
-"""The book as built: every page, nothing from the network, no broken link, results from data."""
+"""The book as built: every page, results from data, methods' pages from the code. Loads and links: test_offline.py."""
 
 import importlib.util
 import re
-import subprocess
-import sys
 from dataclasses import fields
-from html.parser import HTMLParser
 from importlib import import_module
-from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from papermill.exceptions import PapermillExecutionError
 
 from featuremining import METHODS, FeatureMining, FMError, build, paths, read_records, studies, verdicts
 
@@ -26,60 +23,12 @@ HEADINGS = ["In one sentence", "What changes in training", "Where it plugs in", 
             "Departures from the paper", "Cost", "Results", "In your own loop"]
 
 
-class Page(HTMLParser):
-    """Names of anchors, links, and what a browser would load."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.ids, self.links, self.loads = set(), [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        a = dict(attributes)
-        self.ids.add(a.get("id"))
-        if tag == "a" and a.get("href"):
-            self.links.append(a["href"])
-        if tag in ("script", "img", "iframe", "source") and a.get("src"):
-            self.loads.append(a["src"])
-        if tag == "link" and a.get("rel") in ("stylesheet", "preload", "icon", "shortcut icon") and a.get("href"):
-            self.loads.append(a["href"])
-
-
-@pytest.fixture(scope="module")
-def html(tmp_path_factory):
-    out = tmp_path_factory.mktemp("book")
-    result = subprocess.run([sys.executable, str(paths.ROOT / "book/build.py"), str(out)], capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    return out / "_build" / "html"
-
-
-@pytest.fixture(scope="module")
-def pages(html):
-    return {p: Page(p.read_text()) for p in [html / "index.html", *html.glob("book/**/*.html"), *html.glob("build/book/*.html")]}
-
-
 def test_every_page_is_there(html):
     for name in ("book/index", "build/book/cifar", "book/feature_mining", "book/rerun", "book/speed", "book/references",
-                 *(f"book/methods/{name}" for name in OTHERS)):
+                 "book/ambiguities", "book/negative_results", "book/neighbours", "book/use", "book/add_a_method", "book/status",
+                 "book/data", "book/api", *(f"book/methods/{name}" for name in OTHERS)):
         assert (html / f"{name}.html").stat().st_size > 5000
     assert (html / "index.html").exists()
-
-
-def test_nothing_is_loaded_from_the_network(pages):
-    remote = [(p.name, url) for p, page in pages.items() for url in page.loads if urlsplit(url).netloc]
-    assert not remote
-
-
-def test_internal_links_resolve(pages):
-    for path, page in pages.items():
-        for link in page.links:
-            url = urlsplit(link)
-            if url.scheme or url.netloc:
-                continue
-            target = (path.parent / unquote(url.path)).resolve() if url.path else path
-            assert target.exists(), f"{path.name}: {link}"
-            if url.fragment and target in pages:
-                assert unquote(url.fragment) in pages[target].ids, f"{path.name}: {link}"
 
 
 def test_results_come_from_the_records(html):
@@ -114,6 +63,21 @@ def test_a_notebook_that_did_not_run_through_stops_the_build(book, says):
     nbformat.validate(book)
     with pytest.raises(FMError, match=says):
         book_build.check(book, paths.ROOT / "page.ipynb", {})
+
+
+def test_pages_share_a_kernel_but_no_names(tmp_path, monkeypatch):
+    """The second notebook runs in the first one's process, and does not find what the first one called x."""
+    monkeypatch.setattr(book_build, "ROOT", tmp_path)
+    monkeypatch.setattr(book_build, "PAGES", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for name, code in (("a", "x = os.getpid()\nx"), ("b", "os.getpid()"), ("c", "x")):
+        cells = [new_code_cell("tier = 'short'", metadata={"tags": ["parameters"]}), new_code_cell(f"import os\n{code}")]
+        book = new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+        nbformat.write(book, tmp_path / f"notebooks/{name}.ipynb")
+    with pytest.raises(PapermillExecutionError, match="name 'x' is not defined"):
+        book_build.execute_all({name: {"tier": "full"} for name in "abc"}, kernels=1)
+    a, b = (nbformat.read(tmp_path / f"{name}.ipynb", 4).cells[-1].outputs[0].data["text/plain"] for name in "ab")
+    assert a == b
 
 
 def test_a_missing_page_stops_the_build(tmp_path):

@@ -13,7 +13,7 @@ from scipy.ndimage import map_coordinates
 from scipy.stats import ttest_rel
 from torch import nn
 
-from featuremining import FMError, Tapped, UsageError, build, checkpoint, figures, insight, load, paths, verdicts
+from featuremining import FMError, Tapped, UsageError, build, checkpoint, figures, figures_maps, insight, load, paths, verdicts
 from featuremining.datasets import parts
 from featuremining.models.staged import StagedNet
 from featuremining.recipes import recipe
@@ -367,14 +367,15 @@ def drawn(monkeypatch):
     """The matplotlib figures that were made."""
     kept = []
     inline = figures.inline
-    monkeypatch.setattr(figures, "inline", lambda figure, *words: kept.append(figure) or inline(figure, *words))
+    for module in (figures, figures_maps):
+        monkeypatch.setattr(module, "inline", lambda figure, *words: kept.append(figure) or inline(figure, *words))
     return kept
 
 
 def test_class_activation_shows_every_map_and_the_box(drawn):
     data, maps = load("parts", train=9, test=9), torch.rand(3, 8, 8)
     boxes = parts.draw(3, seed=1).boxes
-    html = figures.class_activation(data.test_x[:3], {"baseline": maps, "with <FM>": maps.numpy()}, boxes, data.classes[:3])
+    html = figures_maps.class_activation(data.test_x[:3], {"baseline": maps, "with <FM>": maps.numpy()}, boxes, data.classes[:3])
     svg, text = parsed(html)
     assert len(svg.findall(".//{*}image")) == 9 and all(word in text for word in ("baseline", "with <FM>", data.classes[2]))
     axes = drawn[0].axes[5]                                 # second row, last column
@@ -386,17 +387,17 @@ def test_class_activation_shows_every_map_and_the_box(drawn):
 def test_an_overlay_is_brightest_at_the_peak():
     heat = np.zeros((8, 8))
     heat[1, 6] = 1
-    light = figures.overlay(np.full((32, 32, 3), 128, np.uint8), heat).sum(2)
+    light = figures_maps.overlay(np.full((32, 32, 3), 128, np.uint8), heat).sum(2)
     y, x = np.unravel_index(light.argmax(), light.shape)
     assert 4 <= y < 8 and 24 <= x < 28 and light[20:].max() == light.min()
-    assert figures.overlay(np.zeros((32, 32, 3), np.uint8), np.zeros((8, 8))).shape == (32, 32, 3)
+    assert figures_maps.overlay(np.zeros((32, 32, 3), np.uint8), np.zeros((8, 8))).shape == (32, 32, 3)
 
 
 def test_large_images_are_made_smaller_until_the_figure_is_small():
     noise = torch.randint(256, (5, 150, 200, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    svg, _ = parsed(figures.class_activation(noise, {"a": torch.rand(5, 7, 7), "b": torch.rand(5, 7, 7)}))
+    svg, _ = parsed(figures_maps.class_activation(noise, {"a": torch.rand(5, 7, 7), "b": torch.rand(5, 7, 7)}))
     assert len(svg.findall(".//{*}image")) == 15
-    halves = figures.thumbnails(noise.numpy(), 100)
+    halves = figures_maps.thumbnails(noise.numpy(), 100)
     np.testing.assert_allclose(halves, noise.numpy().reshape(5, 75, 2, 100, 2, 3).mean((2, 4)), atol=1)       # rounded per axis
 
 

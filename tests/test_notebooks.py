@@ -2,11 +2,12 @@
 
 import ast
 import json
+from functools import partial
 
 import nbformat
 import pytest
 
-from featuremining import METHODS, UsageError, notebook, paths
+from featuremining import METHODS, UsageError, audit_page, notebook, paths
 
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
 LOGIC = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.Try, ast.Lambda, ast.With, ast.If)
@@ -32,10 +33,12 @@ def test_hygiene(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_parameters_cell_declares_all_parameters_with_types_and_comments(path):
     (cell,) = [c for c in nbformat.read(path, 4).cells if "parameters" in c.metadata.get("tags", [])]
-    assert tuple(node.target.id for node in ast.parse(cell.source).body) == notebook.PARAMETERS
+    parameters, start = (audit_page.PARAMETERS, audit_page.start) if path.stem == "audit" else (
+        notebook.PARAMETERS, partial(notebook.start, path.stem))
+    assert tuple(node.target.id for node in ast.parse(cell.source).body) == parameters
     names = {}
     exec(cell.source, names)
-    notebook.start(path.stem, {k: v for k, v in names.items() if k in notebook.PARAMETERS})
+    start({k: v for k, v in names.items() if k in parameters})
 
 
 def test_lists_may_come_as_text():

@@ -46,6 +46,18 @@ def test_importing_the_package_is_cheap():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_a_page_that_only_shows_never_waits_for_torch():
+    """Nor for scipy's statistics, which take as long to import: two functions of it are all that intervals need."""
+    code = """
+import sys, featuremining as fm
+page = fm.notebook.start("cifar", {"tier": "short", "cells": ["X1.resnet20.fm2"], "seeds": [0], "device": "auto", "train": False})
+page.parameters(), page.train(), page.runs(), page.curves(), page.costs(), page.claims("T1"), page.matrix("T2"), page.verdicts()
+print("imported:", [name for name in ("torch", "torchvision", "scipy.stats", "statsmodels", "seaborn") if name in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "imported: []" in result.stdout, result.stdout + result.stderr
+
+
 def test_every_public_name_is_there():
     import featuremining
 

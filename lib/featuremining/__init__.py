@@ -22,7 +22,7 @@ _HOME = {
     "FMError": "errors", "UsageError": "errors",
 }
 _MODULES = ("tables", "figures", "verdicts", "studies", "records", "recipes", "paths", "notebook", "train",
-            "engine", "cost", "insight")
+            "engine", "cost", "insight", "audit_page")
 __all__ = [*_HOME, *_MODULES]
 
 

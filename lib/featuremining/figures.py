@@ -4,33 +4,32 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from textwrap import fill
+from statistics import fmean
 
 import matplotlib
 import numpy as np
-import seaborn as sns
+import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 
-from .datasets.parts import CLASSES, draw
 from .errors import UsageError
 from .findings import Finding
 from .records import Record
 from .studies import Cell
-from .tables import Html
+from .tables import Html, save_link
 from .verdicts import Summary, mean_interval
 
 INK, GRID = "#0b0c0d", "#0a0b0c"      # stand-ins that the page's own text and border colours replace
-LARGEST = 300 * 1024                # bytes of a figure with images
+COLOURS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"]
+                                    # which colour-blind readers tell apart: seaborn's "colorblind"; its import takes seconds
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "featuremining", "font.size": 11, "text.color": INK, "axes.labelcolor": INK,
          "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": INK, "axes.grid": True, "grid.color": GRID,
          "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "none",
          "axes.facecolor": "none", "legend.frameon": False, "font.family": "sans-serif"}
 
 
-def inline(figure: Figure, title: str, description: str) -> Html:
-    """The figure as an SVG element with a title and a description for screen readers."""
+def inline(figure: Figure, title: str, description: str, data: pd.DataFrame) -> Html:
+    """The figure as an SVG element with a title and, for those who do not see it, a description; below it a link that saves
+    what is drawn as CSV."""
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight", transparent=True)
     svg = file.getvalue()[file.getvalue().index("<svg"):]
@@ -41,7 +40,8 @@ def inline(figure: Figure, title: str, description: str) -> Html:
     title = escape(title)
     head = f"<title>{title}</title><desc>{escape(description)}</desc>"
     svg = re.sub(r"(<svg[^>]*)>", rf'\1 role="img" aria-label="{title}">{head}', svg, count=1)
-    return Html(f'<figure class="plot">{svg}</figure>')
+    saved = save_link(data.to_csv(index=False), "CSV", "csv", title)
+    return Html(f'<figure class="plot">{svg}<figcaption>What is drawn: {saved}</figcaption></figure>')
 
 
 def nothing(tier: str, what: str = "record") -> Html:
@@ -64,7 +64,7 @@ def curves(groups: list[tuple[Cell, list[Record]]], tier: str, panels: Sequence[
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         axes = figure.subplots(1, len(panels))
-        colours, dashes = sns.color_palette("colorblind", len(groups)), ["-", "--", "-.", ":"] * len(groups)
+        colours, dashes = COLOURS * len(groups), ["-", "--", "-.", ":"] * len(groups)
         for (cell, found), colour, dash in zip(groups, colours, dashes, strict=False):
             for i, record in enumerate(found):
                 label = f"{' · '.join(cell.labels)} (n = {len(found)})" if i == 0 else None
@@ -73,8 +73,17 @@ def curves(groups: list[tuple[Cell, list[Record]]], tier: str, panels: Sequence[
         for panel, (_, title) in zip(axes, panels, strict=True):
             panel.set(xlabel="epoch", ylabel=title)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
-        description = f"{', '.join(title for _, title in panels)} over epochs of {', '.join(cell.id for cell, _ in groups)}"
-        return inline(figure, f"Training curves, {tier} tier", description)
+        ends = "; ".join(f"{cell.id} " + ", ".join(f"{_series(r, panels[0][0])[1][-1]:.2f}" for r in found)
+                         for cell, found in groups)
+        description = f"{', '.join(title for _, title in panels)} over epochs. {panels[0][1]} at the end, by seed: {ends}"
+        return inline(figure, f"Training curves, {tier} tier", description, _by_epoch(groups, panels))
+
+
+def _by_epoch(groups: list[tuple[Cell, list[Record]]], panels: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """One row per epoch, one column per cell, seed and quantity; empty where nothing was measured."""
+    columns = {f"{cell.id} seed {r.seed}: {title}": pd.Series(dict(zip(*_series(r, name), strict=True)), dtype=float).round(4)
+               for name, title in panels for cell, found in groups for r in found}
+    return pd.DataFrame(columns).sort_index().rename_axis("epoch").reset_index()
 
 
 def _series(record: Record, name: str) -> tuple[list[int], list[float]]:
@@ -96,7 +105,7 @@ def accuracy_over(x: Sequence[float], groups: Mapping[str, Sequence[Sequence[flo
         figure = Figure(figsize=(7, 3.8), layout="constrained")
         axes = figure.subplots()
         gap = 0.012 * (max(x) - min(x))                      # side by side, so that bars do not cover one another
-        colours, dashes = sns.color_palette("colorblind", len(groups)), ["-", "--", "-.", ":"] * len(groups)
+        colours, dashes = COLOURS * len(groups), ["-", "--", "-.", ":"] * len(groups)
         for k, ((name, values), colour, dash) in enumerate(zip(groups.items(), colours, dashes, strict=False)):
             kept = [(at + (k - (len(groups) - 1) / 2) * gap, Summary.of(list(seeds)), seeds)
                     for at, seeds in zip(x, values, strict=True) if len(seeds)]
@@ -112,8 +121,12 @@ def accuracy_over(x: Sequence[float], groups: Mapping[str, Sequence[Sequence[flo
                       color=colour, ms=3.5, alpha=0.6)
         axes.set(xlabel=xlabel, ylabel=ylabel, xticks=list(x))
         axes.legend(fontsize=9)
-        description = f"{ylabel} over {xlabel} of {', '.join(groups)}: seeds as dots, means as lines, 95 % intervals as bars"
-        return inline(figure, title or f"{ylabel} over {xlabel}, {tier} tier", description)
+        rows = [{xlabel: at, "method": name, "run": i, ylabel: v} for name, values in groups.items()
+                for at, seeds in zip(x, values, strict=True) for i, v in enumerate(seeds)]
+        means = "; ".join(f"{name} {', '.join(f'{fmean(s):.2f} at {at}' for at, s in zip(x, values, strict=True) if len(s))}"
+                          for name, values in groups.items() if any(map(len, values)))
+        description = f"{ylabel} over {xlabel}: seeds as dots, means as lines, 95 % intervals as bars. Means: {means}"
+        return inline(figure, title or f"{ylabel} over {xlabel}, {tier} tier", description, pd.DataFrame(rows))
 
 
 def over_samples(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
@@ -124,6 +137,38 @@ def over_samples(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
     return accuracy_over(sizes, seeds, "training images per class", tier, "test top-1 (%), best epoch")
 
 
+def multiverse(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
+    """One line per cell: seeds as dots, their mean with its 95 % interval where there are several. Dashed lines mark the means of
+    the baseline and of Feature Mining by default (method ``fm2``), which the other cells change in one choice each."""
+    groups = [(cell, Summary.of(values), values) for cell, found in groups
+              if (values := [r.value("median10", cell.reported) for r in found])]
+    if not groups:
+        return nothing(tier)
+    marks = {"baseline": (COLOURS[1], "--"), "fm2": (COLOURS[0], "-.")}
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 1.2 + 0.32 * len(groups)), layout="constrained")
+        axes = figure.subplots()
+        for y, (cell, s, values) in enumerate(groups):
+            colour, dash = marks.get(cell.method, (INK, ""))
+            if s.n > 1:
+                axes.errorbar(s.mean, y, xerr=mean_interval(s).half, fmt="|", color=colour, ms=11, capsize=3, elinewidth=1.4)
+            axes.plot(values, [y] * s.n, "o", color=colour, ms=4.5, alpha=0.7)
+            if dash:
+                axes.axvline(s.mean, color=colour, ls=dash, lw=1.4, label=f"{cell.labels[1]}, mean", zorder=0)
+        points = [v for *_, values in groups for v in values]
+        room = 0.15 * (max(points) - min(points)) + 0.2             # the intervals of two seeds may run out of the axes
+        axes.set(xlabel="test top-1 (%), median of the last ten epochs", yticks=range(len(groups)),
+                 ylim=(len(groups) - 0.5, -0.5), xlim=(min(points) - room, max(points) + room),
+                 yticklabels=[f"{cell.labels[1]} (n = {s.n})" for cell, s, _ in groups])
+        if any(cell.method in marks for cell, *_ in groups):
+            figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+        said = "; ".join(f"{cell.labels[1]} {s.mean:.2f} (n = {s.n})" for cell, s, _ in groups)
+        rows = [{"cell": cell.id, "choice": cell.labels[1], "run": i, "top-1 (%)": v}
+                for cell, _, values in groups for i, v in enumerate(values)]
+        return inline(figure, f"One choice at a time, {tier} tier", f"Test accuracy in percent by choice: {said}",
+                      pd.DataFrame(rows))
+
+
 def activations(found: list[tuple[Cell, Finding]], unit: str, tier: str) -> Html:
     """Figure 4 from the first finding; ``unit`` is ``raw`` or ``in_spreads``."""
     if not found:
@@ -131,17 +176,6 @@ def activations(found: list[tuple[Cell, Finding]], unit: str, tier: str) -> Html
     values = found[0][1].values
     names = {"raw": "activation", "in_spreads": "activation, in standard deviations of its stage"}
     return activation_histogram(values[unit]["edges"], values[unit]["counts"], values["n"], names[unit])
-
-
-def parts_maps(found: list[tuple[Cell, Finding]], tier: str) -> Html:
-    """CAM and Grad-CAM of every network's first finding on the first test images of the embedded parts, their boxes outlined."""
-    found = list({cell.id: (cell, f) for cell, f in reversed(found) if f.key.startswith("parts.")}.values())[::-1]
-    if not found:
-        return nothing(tier, "measurement")
-    drawn = draw(len(found[0][1].values["maps"]["cam"]), seed=1)
-    panels = {f"{cell.labels[1]}: {title}": f.values["maps"][how] for cell, f in found
-              for how, title in (("cam", "CAM"), ("grad_cam", "Grad-CAM"))}
-    return class_activation(drawn.images, panels, drawn.boxes, [CLASSES[label] for label in drawn.labels])
 
 
 def activation_histogram(edges: Sequence[float], counts: Mapping[str, Sequence[Sequence[float]]], n: int,
@@ -158,7 +192,7 @@ def activation_histogram(edges: Sequence[float], counts: Mapping[str, Sequence[S
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.2 * stages, 3.4), layout="constrained")
         panels = figure.subplots(1, stages, sharex=True, squeeze=False)[0]
-        colours, dashes = sns.color_palette("colorblind", len(tables)), ["-", "--", "-.", ":"] * len(tables)
+        colours, dashes = COLOURS * len(tables), ["-", "--", "-.", ":"] * len(tables)
         beyond = edges[-1] + max(edges[-1] - edges[0], 0.1) / 15
         for stage, axes in enumerate(panels):
             for (name, c), colour, dash in zip(tables.items(), colours, dashes, strict=False):
@@ -170,74 +204,8 @@ def activation_histogram(edges: Sequence[float], counts: Mapping[str, Sequence[S
         figure.supxlabel(f"{unit} (dots: all beyond)", fontsize=11)
         panels[-1].legend(fontsize=9)
         description = (f"Number of activations per image in bins of {edges[1] - edges[0]:.2g} from {edges[0]:.2g} to "
-                       f"{edges[-1]:.3g}, dots: beyond, in {stages} stages of {', '.join(tables)}, mean over {n} images")
-        return inline(figure, f"Activations over magnitude ({unit})", description)
-
-
-def class_activation(images, panels: Mapping[str, Sequence], boxes=None, names: Sequence[str] = (), columns: int = 112) -> Html:
-    """Rows of images (N, H, W, 3) uint8: each image, then the image under each map of ``panels``, name -> (N, h, w).
-
-    Every map is stretched to its own range, dark to bright, and drawn over the image in grey. ``boxes`` (N, 4) x0, y0, x1,
-    y1 in px are outlined, ``names`` label the rows. Images wider than ``columns`` px are made smaller, and smaller again until
-    the figure stays below 300 KiB.
-    """
-    images, panels = np.asarray(images), {name: np.asarray(maps, float) for name, maps in panels.items()}
-    if any(len(maps) != len(images) for maps in panels.values()) or len(images) == 0:
-        raise UsageError(f"class_activation needs one map per image of every panel, for {len(images)} images.")
-    while columns >= 16:
-        html = _grid(thumbnails(images, columns), panels, boxes, names, images.shape[1:3])
-        if len(html) <= LARGEST:
-            return html
-        columns = columns * 3 // 4
-    raise UsageError(f"{len(images)} rows of {1 + len(panels)} images do not fit into one figure; show fewer.")
-
-
-def thumbnails(images: np.ndarray, columns: int) -> np.ndarray:
-    """uint8 (N, H, W, 3) -> at most ``columns`` wide, in the same proportions; each pixel the mean of those it stands for."""
-    from PIL import Image
-
-    height, width = images.shape[1:3]
-    if width <= columns:
-        return images
-    size = columns, max(1, round(height * columns / width))
-    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in images])
-
-
-def _grid(images: np.ndarray, panels: Mapping[str, np.ndarray], boxes, names: Sequence[str], size: tuple[int, int]) -> Html:
-    """The figure of `class_activation` from thumbnails (N, h, w, 3) of images of ``size`` (H, W)."""
-    height, width = size
-    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(1.5 * (1 + len(panels)), 1.5 * len(images) * height / width + 0.3), layout="constrained")
-        grid = figure.subplots(len(images), 1 + len(panels), squeeze=False)
-        for i, (image, row) in enumerate(zip(images, grid, strict=True)):
-            shown = {"image": image, **{name: overlay(image, maps[i]) for name, maps in panels.items()}}
-            for axes, (name, pixels) in zip(row, shown.items(), strict=True):
-                axes.imshow(pixels, interpolation="none", extent=(0, width, height, 0))
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
-                if i == 0:
-                    axes.set_title(fill(name, 18), fontsize=9)
-                if boxes is not None:
-                    x0, y0, x1, y1 = (float(v) for v in boxes[i])
-                    axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="white", lw=1.2,
-                                             path_effects=[withStroke(linewidth=2.6, foreground="black")]))
-            if len(names):
-                row[0].set_ylabel(fill(names[i], 16), fontsize=9)
-        description = (f"{len(images)} images{' (' + ', '.join(names) + ')' if len(names) else ''}, each beside its maps of "
-                       f"{', '.join(panels)}, from dark (lowest) to bright (highest)"
-                       + (", the true part outlined" if boxes is not None else ""))
-        return inline(figure, "Class activation maps", description)
-
-
-def overlay(image: np.ndarray, heat: np.ndarray, share: float = 0.65) -> np.ndarray:
-    """uint8 (H, W, 3): the image in grey under a map (h, w), which is stretched to its own range and to the image's size.
-    The colours differ in lightness throughout, so they can be told apart without hue."""
-    from scipy.ndimage import zoom
-
-    low, high = heat.min(), heat.max()
-    heat = (heat - low) / (high - low if high > low else 1)
-    sizes = [new / old for new, old in zip(image.shape, heat.shape, strict=False)]
-    heat = zoom(heat, sizes, order=1, mode="nearest", grid_mode=True).clip(0, 1)
-    grey = image.astype(float) @ (0.299, 0.587, 0.114)
-    mixed = share * 255 * matplotlib.colormaps["magma"](heat)[..., :3] + (1 - share) * grey[..., None]
-    return mixed.round().astype(np.uint8)
+                       f"{edges[-1]:.3g}, dots: beyond, mean over {n} images. In all, stage by stage: "
+                       + "; ".join(f"{name} {', '.join(f'{total:.0f}' for total in c.sum(1))}" for name, c in tables.items()))
+        rows = pd.concat([pd.DataFrame({"stage": stage + 1, "above": edges.round(4), "up to": [*edges[1:].round(4), np.inf],
+                                        **{name: c[stage] for name, c in tables.items()}}) for stage in range(stages)])
+        return inline(figure, f"Activations over magnitude ({unit})", description, rows)

@@ -5,12 +5,14 @@ from textwrap import fill
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from .datasets import parts, voc
-from .figures import LARGEST, STYLE, inline, nothing, thumbnails
+from .figures import STYLE, inline, nothing
+from .figures_maps import LARGEST, thumbnails
 from .findings import Finding
 from .mean_precision import Found, Objects, overlaps
 from .studies import Cell
@@ -59,7 +61,7 @@ def _grid(images, truth, found, classes, tier: str, columns: int) -> Html:
     tallest = max(image.shape[0] / image.shape[1] for image in images)
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(1.7 * len(images), (1.5 * tallest + 0.75) * len(found)), layout="constrained")
-        panels, said = figure.subplots(len(found), len(images), squeeze=False), []
+        panels, said, rows = figure.subplots(len(found), len(images), squeeze=False), [], []
         for r, (name, outs) in enumerate(found.items()):
             panels[r, 0].set_ylabel(fill(name, 18), fontsize=9)
             for i, (axes, image, objects, out) in enumerate(zip(panels[r], images, truth, outs, strict=True), 1):
@@ -72,9 +74,19 @@ def _grid(images, truth, found, classes, tier: str, columns: int) -> Html:
                 text = _draw(axes, objects, out, classes)
                 axes.set_xlabel(fill(text, 22), fontsize=8)
                 said.append(f"{name}, image {i}: {text}")
+                rows += _rows(name, i, objects, out, classes)
         description = ("True classes above the images, true boxes in white; below, the best detections with their scores. "
                        + "; ".join(said))
-        return inline(figure, f"Detections in test images, {tier} tier", description)
+        return inline(figure, f"Detections in test images, {tier} tier", description, pd.DataFrame(rows))
+
+
+def _rows(name: str, image: int, objects: Objects, out: Found, classes: Sequence[str]) -> list[dict]:
+    """The true boxes of an image and all that a detector found in it, also what is not drawn."""
+    kinds = (("true", objects.boxes, objects.labels, [None] * len(objects.labels)), ("found", out.boxes, out.labels, out.scores))
+    return [{"detector": name, "image": image, "box": kind, "class": classes[label],
+             "score": None if score is None else round(float(score), 4),
+             **dict(zip(("x0", "y0", "x1", "y1"), (round(float(v), 1) for v in box), strict=True))}
+            for kind, boxes, labels, scores in kinds for box, label, score in zip(boxes, labels, scores, strict=True)]
 
 
 def _draw(axes, objects: Objects, out: Found, classes: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from types import ModuleType
 
-from . import figures, figures_detection, findings, paths, records, studies, table10, tables, tasks
+from . import figures, figures_detection, figures_maps, findings, pages, paths, records, studies, table10, tables, tasks
 from .errors import UsageError, choose
 from .recipes import TIERS
 from .tables import Html, tier_badge
@@ -39,6 +39,10 @@ class Page:
         """What this page was made with, for readers."""
         seeds, training = ", ".join(map(str, self.seeds)), "on" if self.train_missing else "off"
         return Html(f"<p>{tier_badge(self.tier)} {', '.join(self.cells)}; seeds {seeds}; training {training}.</p>")
+
+    def took(self) -> Html:
+        """What this page's runs took so far, and what its cells take in the full tier."""
+        return pages.took(self.found, self.tier)
 
     def train(self) -> None:
         """Carry out what has no record yet, if ``train`` was asked for; resumable at any point."""
@@ -87,7 +91,7 @@ class Page:
 
     def maps(self) -> Html:
         """CAM and Grad-CAM of the page's first seed on a few images of the embedded parts."""
-        return figures.parts_maps(self._findings("localise"), self.tier)
+        return figures_maps.parts_maps(self._findings("localise"), self.tier)
 
     def detections(self) -> Html:
         """What the page's detectors find in a few test images, beside the true boxes."""
@@ -110,6 +114,12 @@ class Page:
     def over_samples(self) -> Html:
         """Accuracy over training images per class, all cells of the study in the page's tier (figure 6)."""
         return figures.over_samples(self._all_cells, self.tier)
+
+    def multiverse(self, table: str) -> Html:
+        """All full-tier records of a table whose cells differ in one choice each, of all seeds."""
+        cells = [c for c in studies.load_cells().values() if c.table == choose("table", table, studies.titles())]
+        groups = records.by_key(records.read_records("full"))
+        return figures.multiverse([(cell, groups.get(cell.run("full", 0).key, [])) for cell in cells], "full")
 
     def memorisation(self) -> Html:
         """How many of the wrong labels are learnt, how many images are recognised in spite of theirs, and test accuracy."""
@@ -160,30 +170,37 @@ class Page:
         return [record for _, found in self.found for record in found]
 
 
-def start(study: str, names: dict) -> Page:
-    """Check a notebook's parameters, given as its ``globals()``; a name that is no parameter is an error."""
-    given = {k: v for k, v in names.items()
-             if not k.startswith("_") and k not in SHELL and not isinstance(v, ModuleType | Page)}      # a cell may run twice
-    for name in given:
-        choose("parameter", name, PARAMETERS)
-    for name in PARAMETERS:
-        if name not in given:
+def given(names: dict, parameters: tuple[str, ...], page: type) -> dict:
+    """A notebook's parameters among its ``globals()``; a name that is no parameter is an error, and so is one that is missing.
+    ``page`` is what the check makes of them, which is there when a cell runs twice."""
+    found = {k: v for k, v in names.items()
+             if not k.startswith("_") and k not in SHELL and not isinstance(v, ModuleType | page)}
+    for name in found:
+        choose("parameter", name, parameters)
+    for name in parameters:
+        if name not in found:
             raise UsageError(f"The parameter {name} is missing.")
-    choose("tier", given["tier"], TIERS)
+    return found
+
+
+def start(study: str, names: dict) -> Page:
+    """Check a notebook's parameters, given as its ``globals()``."""
+    found = given(names, PARAMETERS, Page)
+    choose("tier", found["tier"], TIERS)
     for name, kind, example in (("cells", str, '["X1.resnet20.fm2"]'), ("seeds", int, "[0, 1]")):
-        given[name] = _parsed(given[name])
-        if not given[name] or not _is_list_of(kind, given[name]):
-            raise UsageError(f"{name} must be a list such as {example}, got {given[name]!r}.")
-    given["train"] = _parsed(given["train"])
-    if not isinstance(given["train"], bool) or not isinstance(given["device"], str):
-        raise UsageError(f"train must be true or false and device a name, got {given['train']!r} and {given['device']!r}.")
-    for id_ in given["cells"]:
+        found[name] = _parsed(found[name])
+        if not found[name] or not _is_list_of(kind, found[name]):
+            raise UsageError(f"{name} must be a list such as {example}, got {found[name]!r}.")
+    found["train"] = _parsed(found["train"])
+    if not isinstance(found["train"], bool) or not isinstance(found["device"], str):
+        raise UsageError(f"train must be true or false and device a name, got {found['train']!r} and {found['device']!r}.")
+    for id_ in found["cells"]:
         cell = studies.cell(id_)
         if cell.study != study:
             raise UsageError(f"{id_} belongs to the notebook {cell.study}.ipynb, not to {study}.ipynb.")
-    if given["train"]:
-        studies.plan(given["cells"], given["tier"], given["seeds"])     # what can't be trained yet says so at once
-    return Page(study, *(given[name] for name in PARAMETERS))
+    if found["train"]:
+        studies.plan(found["cells"], found["tier"], found["seeds"])     # what can't be trained yet says so at once
+    return Page(study, *(found[name] for name in PARAMETERS))
 
 
 def _parsed(value):

@@ -35,6 +35,16 @@ def studies() -> Path:
     return folder
 
 
+def ambiguities() -> Path:
+    """What the paper leaves open."""
+    return ROOT / "data" / "ambiguities.toml"
+
+
+def audit() -> Path:
+    """Test sets, slips of the paper's text, and accuracies of others."""
+    return ROOT / "data" / "audit.toml"
+
+
 def benchmarks() -> Path:
     """Measured costs, one JSON per device."""
     return ROOT / "data" / "benchmarks"

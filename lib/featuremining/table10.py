@@ -155,18 +155,19 @@ def cost_figure(cells: list[Cell], known: list[Finding]) -> Html:
             _panel(panel, [(cell, f) for cell, f in pairs if _device(f) == device], networks, device)
         panels[0].set(ylabel="network", yticks=range(len(networks)), yticklabels=networks, ylim=(len(networks) - 0.5, -0.5))
         panels[-1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
-        text = "Seconds of a training iteration over those of the baseline, with 95 % intervals, of " + ", ".join(
-            cell.id for cell, _ in pairs)
-        return inline(figure, "What Feature Mining adds to an iteration", text)
+        text = "Seconds of a training iteration over those of the baseline, with 95 % intervals: " + "; ".join(
+            "{id} {time_ratio:.3f} ({low:.3f} to {high:.3f})".format(id=cell.id, **f.values) for cell, f in pairs)
+        rows = [{"cell": cell.id, "network": cell.labels[0], "method": cell.labels[1], "device": _device(f), "tier": f.tier,
+                 **{k: f.values[k] for k in ("time_ratio", "low", "high", "rounds")},
+                 "printed ratio": round(printed_ratio(cell)[0], 3) if printed_ratio(cell) else None} for cell, f in pairs]
+        return inline(figure, "What Feature Mining adds to an iteration", text, pd.DataFrame(rows))
 
 
 def _panel(panel, pairs: list[tuple[Cell, Finding]], networks: list[str], device: str) -> None:
-    import seaborn as sns
-
-    from .figures import INK
+    from .figures import COLOURS, INK
 
     methods = list(dict.fromkeys(cell.labels[1] for cell, _ in pairs))
-    looks = zip(methods, sns.color_palette("colorblind", len(methods)), "os^vD" * len(methods), strict=False)
+    looks = zip(methods, COLOURS * len(methods), "os^vD" * len(methods), strict=False)
     for k, (method, colour, marker) in enumerate(looks):
         own = [(cell, f.values) for cell, f in pairs if cell.labels[1] == method]
         y = [networks.index(cell.labels[0]) + 0.24 * (k - (len(methods) - 1) / 2) for cell, _ in own]

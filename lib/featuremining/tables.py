@@ -1,12 +1,14 @@
 """Records and printed numbers -> tables. No files, no state, no torch."""
 
-from html import escape
+import re
+from html import escape, unescape
+from urllib.parse import quote
 
 import pandas as pd
 
 from . import studies, verdicts
 from .findings import Finding
-from .recipes import hours
+from .recipes import hours, recipe
 from .records import Record, by_key
 from .studies import Cell
 
@@ -100,7 +102,7 @@ def _two_lines(cell: Cell, records: list[Record]) -> str:
     found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
     mine = f"{percent(found)} (n = {found.n}) " if found else ""
     value = f'<span class="paper-value">{cell.paper}</span>'
-    return f'<span id="{cell.id}" title="{cell.id}">{value}<br>{mine}{badge(v.status)}</span>'
+    return f'<span id="{cell.id}" data-cell="{cell.id}" title="{cell.id}">{value}<br>{mine}{badge(v.status)}</span>'
 
 
 def tally(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
@@ -177,31 +179,52 @@ def tier_hours(rows: list[dict]) -> pd.DataFrame:
     seconds = {row["what"]: row["value"] for row in rows}
     return pd.DataFrame([{
         "network": row["what"], "one step": f"{row['value']:.3g} s ({row['note']})",
-        **{tier: f"{hours(row['what'], tier, seconds):.1f} h" for tier in ("short", "full")}}
+        **{tier: f"{hours(recipe(row['what'], tier), row['value'], seconds[row['what'] + ', evaluation']):.1f} h"
+           for tier in ("short", "full")}}
         for row in rows if ", " not in row["what"]])
 
 
-WORDS = {"what", "map", "activations", "cell", "network", "method", "verdict", "gain", "run", "device", "commit",
+WORDS = {"what", "map", "activations", "cell", "claim", "network", "method", "verdict", "gain", "run", "device", "commit",
          "table"}                                                                                        # read as words
 
 
 def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str = "") -> Html:
     """A table for the book, in a region that scrolls by itself on a narrow screen. Statuses become badges; ``style`` is a
-    class of the book's style sheet."""
+    class of the book's style sheet. A table of cells names them (``data-cell``), so that a page can open their `cards`, and
+    has its plain values beside its caption as CSV."""
     shown = frame.astype(str)
     for column in ("verdict", "gain"):
         if column in shown:
             shown[column] = shown[column].map(_badged)
+    opens = [f' data-cell="{escape(c)}"' for c in shown["cell"]] if "cell" in shown else [""] * len(shown)
     if "cell" in shown:
         shown["cell"] = [f"<code>{c}</code>" for c in shown["cell"]]
     kinds = [' class="text note"' if column == "note" else ' class="text"' if column in WORDS else "" for column in shown]
     head = "".join(f"<th{kind}>{escape(column)}</th>" for column, kind in zip(shown, kinds, strict=True))
-    rows = "\n".join("<tr>" + "".join(f"<td{kind}>{v}</td>" for v, kind in zip(row, kinds, strict=True)) + "</tr>"
-                     for row in shown.itertuples(index=False))
+    rows = "\n".join(f"<tr{cell}>" + "".join(f"<td{kind}>{v}</td>" for v, kind in zip(row, kinds, strict=True)) + "</tr>"
+                     for cell, row in zip(opens, shown.itertuples(index=False), strict=True))
     mark, classes = f"{tier_badge(tier)} " if tier else "", f"dataframe {style}".strip()
-    return Html(f'<p class="fm-caption">{mark}{escape(caption)}</p>\n'
-                f'<div class="fm-table" role="region" aria-label="{escape(caption)}" tabindex="0"><table class="{classes}">\n'
+    label = escape(f"{caption} ({tier} tier)" if tier else caption)
+    csv = f" {save_link(frame.map(plain).to_csv(index=False), 'CSV', 'csv', caption)}" if "data-cell=" in rows else ""
+    return Html(f'<p class="fm-caption">{mark}{escape(caption)}{csv}</p>\n'
+                f'<div class="fm-table" role="region" aria-label="{label}" tabindex="0"><table class="{classes}">\n'
                 f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>")
+
+
+def plain(value) -> str:
+    """What a table's entry says, without its HTML.
+
+    >>> plain('<b>73.71 ± 0.28</b><br><span class="verdict">not run</span>')
+    '73.71 ± 0.28; not run'
+    """
+    return unescape(re.sub(r"<[^>]+>", "", str(value).replace("<br>", "; ")))
+
+
+def save_link(text: str, word: str, ending: str, of: str) -> Html:
+    """A link that saves ``text`` under a name made from ``of``, from the page alone: it works without a server."""
+    name = re.sub(r"[^a-z0-9]+", "-", of.lower()).strip("-")[:60].strip("-")
+    return Html(f'<a class="fm-save" download="{name}.{ending}" aria-label="{word}: {escape(of)}" '
+                f'href="data:text/{ending};charset=utf-8,{quote(text, safe="/,:;()=")}">{word}</a>')
 
 
 def _badged(text: str) -> str:

@@ -47,7 +47,7 @@ def adapter(c_in: int, c_out: int, halvings: int) -> nn.Sequential:
 
 @dataclass(eq=False, repr=False)
 class FeatureMining(Method):
-    """Feature Mining at the last ``layers`` stages. The letters are those of the book's table of open points."""
+    """Feature Mining at the last ``layers`` stages. The letters are those of the book's register of open choices."""
 
     layers: int = 2                                                         # section 3.3: "the last one or two layer"
     box: Literal["center_clip", "corner_clip", "inside"] = "center_clip"    # A1: CutMix's code
@@ -58,9 +58,9 @@ class FeatureMining(Method):
     beta: tuple[float, float] = (1.0, 1.0)                                  # A5: lambda ~ Beta; U(0, 1) is stated
     area: float | None = None                                               # A5: a fixed nominal area 1 - lambda
     segmentation: Literal["box", "dropout", "channel", "noncomplementary"] = "box"      # Table 9
-    dropout_shape: Literal["element", "position"] = "element"               # "random points": (C, H, W) or (H, W)
-    keep: float | None = None                                               # dropout, channel: None draws U(0, 1)
-    second: Literal["inside", "outside"] = "inside"                         # noncomplementary: X * M2 or X * (1 - M2)
+    dropout_shape: Literal["element", "position"] = "element"               # A20: "random points": (C, H, W) or (H, W)
+    keep: float | None = None                                               # A20: dropout, channel: None draws U(0, 1)
+    second: Literal["inside", "outside"] = "inside"                         # A21: noncomplementary: X * M2 or X * (1 - M2)
     pool: Literal["gap", "masked_mean"] = "gap"                             # A6: "their own global average pooling layer"
     share_fc: Literal["none", "parts", "main"] = "none"                     # A7: "their own ... fully connection layer"
     full_head: bool = False                                                 # A8: also the whole map at earlier stages

@@ -1,0 +1,112 @@
+"""What did not come out: claims that failed, and methods of our own cells that lie below their baseline. Computed from records,
+findings and printed numbers; no torch here."""
+
+from html import escape
+
+import pandas as pd
+
+from . import claims, findings, studies, tables, verdicts
+from .records import Record, by_key
+from .studies import Cell
+from .verdicts import CONTRADICTED, NOT_REPRODUCED, NOT_RUN, Interval
+
+TIERS = ("full", "short")
+FAILED = (NOT_REPRODUCED, CONTRADICTED)
+
+
+def lost_gains(records: list[Record]) -> list[Cell]:
+    """Cells of the paper whose printed lead over the baseline was not reproduced."""
+    judged = ((cell, verdicts.gain(cell, records)) for cell in studies.load_cells().values())
+    return [cell for cell, found in judged if found and found.status == NOT_REPRODUCED]
+
+
+def against_baseline(records: list[Record]) -> list[tuple[str, Cell, Interval, tuple[int, int]]]:
+    """Every method that has runs beside its baseline's in a tier, each pair of trainings once, under the last of its cells: tier,
+    cell, difference of the means (best epoch) with its interval, runs of both."""
+    groups, found = by_key(records), {}
+    for tier in TIERS:
+        for cell in studies.load_cells().values():
+            base = studies.baseline(cell)
+            pair = tuple(c.run(tier, 0).key for c in (cell, base)) if base else ()
+            if pair and all(key in groups for key in pair):
+                ours = [verdicts.ours(c, records, tier) for c in (cell, base)]
+                found[tier, *pair] = tier, cell, verdicts.welch(*ours), tuple(s.n for s in ours)
+    return list(found.values())
+
+
+def elsewhere() -> list[tuple[Cell, findings.Finding, str, str, dict]]:
+    """Networks whose class activation is further off the true part than their baseline's: cell, finding, map, quantity, and the
+    paired difference over the images. The difference's interval has to lie below zero."""
+    found = [(cell, f) for cell in studies.load_cells().values() if cell.study == "class_activation"
+             for tier in TIERS for f in findings.read("localise", cell.run(tier, 0))]
+    by_id, worse = {(cell.id, f.tier, f.name): f for cell, f in found}, []
+    for cell, f in found:
+        base = studies.baseline(cell)
+        other = by_id.get((base.id, f.tier, f.name)) if base else None
+        for how in ("cam", "grad_cam") if other else ():
+            for what in ("pointing", "energy"):
+                d = verdicts.paired(f.values[how]["each"][what], other.values[how]["each"][what])
+                worse += [(cell, f, how, what, d)] if d["high"] < 0 else []
+    return worse
+
+
+def markdown(records: list[Record]) -> str:
+    """What failed of the paper, then what lies below its baseline in our own runs, each with how much stands behind it."""
+    return "\n\n".join(["## Of the paper", *_paper(records), "## Of our own runs", *_ours(records), *_elsewhere()]) + "\n"
+
+
+def _paper(records: list[Record]) -> list[str]:
+    rows, gains = claims.rows(records), lost_gains(records)
+    printed, said = ([row for row in rows if (row["kind"] == "number") == number] for number in (True, False))
+    run = sum(row["verdict"] != NOT_RUN for row in printed)
+    numbers, sentences = ([row for row in kind if row["verdict"] in FAILED] for kind in (printed, said))
+    parts = [f"Of {len(printed)} printed numbers, {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's full "
+             + (f"protocol; not reproduced: {len(numbers)}." if run else "protocol yet, so none could fail.")]
+    if shown := list({cell.id: cell for cell in (*(studies.cell(row["claim"]) for row in numbers), *gains)}.values()):
+        parts.append(tables.html(tables.claims(shown, records), "Numbers and leads that were not reproduced", "full"))
+    parts.append(f"Of {len(said)} sentences that claim something, {len(sentences) or 'none'} did not hold"
+                 + (":" if sentences else " by what is on record."))
+    return [*parts, *map(_quoted, sentences)]
+
+
+def _quoted(row: dict) -> str:
+    found = [f"{name}: {escape(row[key])}" for name, key in (("the paper", "paper"), ("ours", "ours")) if row[key]]
+    return (f"<p>{tables.badge(row['verdict'])} <q>{escape(row['says'])}</q> ({_where(row['section'])})<br>"
+            f"<small>{'. '.join([*found, escape(row['note'])]).strip()}</small></p>")
+
+
+def _where(section: str) -> str:
+    return f"section {section}" if section[0].isdigit() else section
+
+
+def _ours(records: list[Record]) -> list[str]:
+    pairs = against_baseline(records)
+    below = [pair for pair in pairs if pair[2].value < 0]
+    if not below:
+        return [f"Of {len(pairs)} trainings with a method that have a baseline beside them, none lies below it."]
+    parts = [f"Of {len(pairs)} trainings with a method that have a baseline beside them, {len(below)} "
+             f"{'lies' if len(below) == 1 else 'lie'} below it at the best epoch."]
+    if any(min(n) < 2 for *_, n in below):
+        parts.append("A single seed gives no interval: such a difference may be the seed's.")
+    if any(tier == "short" for tier, *_ in below):
+        parts.append("A short schedule favours the baseline: a method that holds a network back early may pay late.")
+    frame = pd.DataFrame([_row(*pair) for pair in below])
+    return [*parts, tables.html(frame, "Methods below their baseline, best epoch, in percentage points")]
+
+
+def _row(tier: str, cell: Cell, difference: Interval, n: tuple[int, int]) -> dict:
+    return {"cell": cell.id, "method": cell.labels[1], "network": cell.labels[0], "tier": tables.tier_badge(tier),
+            "of": "mAP" if cell.task == "detection" else "top-1", "n": f"{n[0]}, {n[1]}",
+            "difference": f"{difference.value:+.2f}".replace("-", "−"), "95 % interval": tables.bounds(difference, signed=True)}
+
+
+def _elsewhere() -> list[str]:
+    names = {"cam": "CAM", "grad_cam": "Grad-CAM", "pointing": "points at the true part", "energy": "energy inside the true part"}
+    frame = pd.DataFrame([{
+        "cell": cell.id, "method": cell.labels[1], "tier": tables.tier_badge(f.tier), "seed": f.name.removeprefix("seed"),
+        "map": names[how], "measured": names[what], "n": d["n"], "to baseline (95 %)": tables.difference(d)}
+        for cell, f, how, what, d in elsewhere()])
+    if frame.empty:
+        return []
+    return ["Where networks look, image by image against the baseline of the same seed (intervals are over images and say "
+            "nothing of other seeds):", tables.html(frame, "Class activation further off the true part, in percentage points")]

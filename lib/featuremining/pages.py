@@ -1,0 +1,142 @@
+"""What pages of the book say of the project itself, from studies, records and code, as Markdown with inline HTML: what is on
+record and what it took; data sets; licences. No torch here before data sets are described."""
+
+import re
+import tomllib
+from importlib import import_module
+from importlib.metadata import metadata
+from statistics import fmean
+
+import pandas as pd
+
+from . import durations, findings, paths, studies, tables
+from .datasets import DATASETS
+from .durations import words
+from .records import Record, by_key, read_records
+from .studies import Cell
+from .tables import Html
+
+TIERS = ("short", "full")
+
+
+def status(records: list[Record]) -> str:
+    """Per experiment what is on record of what is listed, and per training what its runs took."""
+    titles = {path.stem: tomllib.loads(path.read_text())["title"] for path in studies.files()}
+    rows = [_experiment(study, title, records) for study, title in titles.items()]
+    parts = [tables.html(pd.DataFrame(rows), "Cells of each experiment, and its runs on record by tier")]
+    for tier in TIERS:
+        kept = by_key([r for r in records if r.tier == tier])
+        if kept:
+            frame = pd.DataFrame([_training(key, found) for key, found in sorted(kept.items())])
+            parts.append(tables.html(frame, "What the trainings took, per run", tier))
+    return "\n\n".join(parts) + "\n"
+
+
+def _experiment(study: str, title: str, records: list[Record]) -> dict:
+    cells = [c for c in studies.load_cells().values() if c.study == study]
+    row = {"experiment": f'<a href="../build/book/{study}.html">{title}</a>', "cells": len(cells),
+           "with a printed value": sum(bool(c.paper) for c in cells)}
+    for tier in TIERS:
+        keys = {c.run(tier, 0).key for c in cells}
+        found = [r for r in records if r.tier == tier and r.key in keys]
+        wanted = sum(studies.wanted(c, tier) for c in {c.run(tier, 0).key: c for c in cells}.values())
+        row[f"{tier}: runs of those wanted"] = f"{len(found) + _measured(cells, tier)} of {wanted}"
+        row[f"{tier}: time"] = words(sum(r.provenance["seconds"] for r in found) / 3600) if found else tables.DASH
+    return row
+
+
+def _measured(cells: list[Cell], tier: str) -> int:
+    """Costs that were measured, on whichever device: they are findings and leave no record."""
+    return sum(bool(findings.read("cost", c.run(tier, 0))) for c in cells if c.task == "cost")
+
+
+def _training(key: str, found: list[Record]) -> dict:
+    """Runs of one training: how many, minutes of each on average, and the most memory."""
+    return {"run": f"<code>{key}</code>", "seeds": ", ".join(str(r.seed) for r in found),
+            "minutes": f"{fmean(r.provenance['seconds'] for r in found) / 60:.1f}",
+            "peak MiB": max(r.provenance["peak_memory_mib"] for r in found),
+            "device": "; ".join(sorted({durations.device_of(r.provenance) for r in found}))}
+
+
+def took(found: list[tuple[Cell, list[Record]]], tier: str) -> Html:
+    """What the runs of these cells in a tier took, and what the cells would take in the full tier where steps or runs of their
+    networks were measured."""
+    kept = {r.id: r for _, own in found for r in own}.values()
+    costs = [sum(f.values["each"]) / 3600 for cell, _ in found for f in findings.read("cost", cell.run(tier, 0))]
+    if costs:
+        said = f"{_counted(len(costs), 'measurement')}, {words(sum(costs))} of iterations"
+    elif kept:
+        said = (f"{_counted(len(kept), 'run')}, {words(sum(r.provenance['seconds'] for r in kept) / 3600)} in all, "
+                f"{max(r.provenance['peak_memory_mib'] for r in kept):,} MiB of memory at most")
+    else:
+        said = "no run of these cells"
+    return Html(f'<p class="fm-took">On record in the {tier} tier: {said}. {_again([cell for cell, _ in found])}</p>')
+
+
+def _again(cells: list[Cell]) -> str:
+    """One seed of each training in the full tier, on the device on which most of them can be told."""
+    records, trainings = read_records(), {cell.run("full", 0).key: cell for cell in cells}
+    on = {device: [cost.hours for cell in trainings.values() if (cost := durations.hours(cell, "full", records, device))]
+          for device in durations.devices(records)}
+    device, known = max(on.items(), key=lambda item: len(item[1]), default=("", []))
+    if not known:
+        return "What their full tier takes was not measured."
+    rest = len(trainings) - len(known)
+    return (f"One seed of each in the full tier: about {words(sum(known))} ({device})"
+            + (f"; not measured: {rest}." if rest else "."))
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def data_sets() -> str:
+    """Each published data set: what it is, its names here, its files with their checksums, its terms, how to get it."""
+    modules: dict[str, list[str]] = {}
+    for name, (module, options) in DATASETS.items():
+        if not options.get("generated"):
+            modules.setdefault(module, []).append(name)
+    return "\n\n".join(_data_set(module, names) for module, names in modules.items()) + "\n"
+
+
+def _data_set(module: str, names: list[str]) -> str:
+    """From the constants and the docstring of the data set's module, which begins with its title."""
+    code = import_module(f".datasets.{module}", __package__)
+    title = re.match(r"[^(:]+", code.__doc__)[0].strip()
+    files = [f"`{url}`" + (f", {size:,} bytes" if size else "") + f", md5 `{md5}`" for url, size, md5 in archives(module)]
+    get = f"`fm data {names[0]}`" if files else "by hand; `fm data` says how" if hasattr(code, "get") else "nothing to get"
+    lines = [("name" if len(names) == 1 else "names", ", ".join(f"`{name}`" for name in names)), ("to get it", get),
+             ("terms", code.TERMS), *[("file", file) for file in files]]
+    return "\n\n".join([f"## {title}", code.__doc__.replace("``", "`").strip(), "\n".join(f"- {k}: {v}" for k, v in lines)])
+
+
+def archives(module: str) -> list[tuple[str, int | None, str]]:
+    """Address, bytes (None: not known) and md5 of each file that ``fm data`` downloads."""
+    code = import_module(f".datasets.{module}", __package__)
+    if module == "cifar100":
+        from torchvision.datasets import CIFAR100
+
+        return [(CIFAR100.url, None, CIFAR100.tgz_md5)]
+    if module == "voc":
+        from torchvision.datasets.voc import DATASET_YEAR_DICT as KNOWN
+
+        return [(KNOWN[name]["url"], size, KNOWN[name]["md5"]) for name, size in code.ARCHIVES.values()]
+    return [(code.URL, code.BYTES, code.MD5)] if hasattr(code, "MD5") else []
+
+
+def licences() -> str:
+    """The project's own and those that its dependencies state in their metadata, in one sentence each."""
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+    stated = ", ".join(f"{name} ({licence(name)})" for name in (re.match(r"[\w.-]+", d)[0] for d in project["dependencies"]))
+    return f"The project is under {project['license']}. What it needs to run states of itself: {stated}.\n"
+
+
+def licence(package: str) -> str:
+    """What an installed package states: its SPDX expression, else its classifier, else the first line of its licence.
+
+    >>> licence("typer")
+    'MIT'
+    """
+    found = metadata(package)
+    classified = [c.rpartition(" :: ")[2] for c in found.get_all("Classifier", []) if c.startswith("License ::")]
+    return found.get("License-Expression") or ", ".join(classified) or (found.get("License") or "not stated").splitlines()[0]

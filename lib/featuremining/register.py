@@ -1,0 +1,104 @@
+"""The ambiguity register, ``data/ambiguities.toml``: what the paper leaves open, what is done here, what else could be. No torch
+here."""
+
+import tomllib
+from ast import literal_eval
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from . import paths, studies
+from .errors import FMError
+from .records import seeds
+from .studies import Cell
+
+PLACES = {"method": "`{}`", "recipe": "recipe of `{}`", "network": "network `{}`", "data": "data `{}`",
+          "detector": "detector of `{}`", "study": "study `{}`"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An open question. ``settings`` maps where it is set to our value and others; without any, ``ours`` and ``others`` say it
+    in words."""
+
+    id: str
+    title: str
+    question: str
+    evidence: str
+    settings: Mapping[str, list[str]] = field(default_factory=dict)
+    ours: str = ""
+    others: str = ""
+
+    def __post_init__(self):
+        if bool(self.settings) == bool(self.ours and self.others):
+            raise ValueError(f"{self.id} needs settings, or ours and others")
+        if wrong := [name for name in self.settings if name.split(".")[0] not in PLACES or name.count(".") < 2]:
+            raise ValueError(f"{self.id} says {wrong[0]!r}; a setting begins with one of {', '.join(PLACES)}")
+
+
+@cache
+def choices() -> tuple[Choice, ...]:
+    """All open questions in the order of the file; an `FMError` says what is wrong with it."""
+    try:
+        found = tomllib.loads(paths.ambiguities().read_text())
+        return tuple(Choice(id_, **entry) for id_, entry in found.items())
+    except (OSError, TypeError, ValueError) as error:
+        raise FMError(f"{paths.ambiguities().name} is not a valid register: {error}.") from None
+
+
+def place(setting: str) -> tuple[str, str, str]:
+    """Kind, owner and name of a setting.
+
+    >>> place("method.fm.box"), place("study.cub.reported.byot")
+    (('method', 'fm', 'box'), ('study', 'cub', 'reported.byot'))
+    """
+    kind, owner, name = setting.split(".", 2)
+    return kind, owner, name
+
+
+def differing(choice: Choice) -> list[Cell]:
+    """The cells that are trained with another value than ours of one of the choice's settings."""
+    return [cell for cell in studies.load_cells().values()
+            if any(_differs(cell, *place(name), literal_eval(values[0])) for name, values in choice.settings.items())]
+
+
+def _differs(cell: Cell, kind: str, owner: str, name: str, ours) -> bool:
+    named = {"method": [m for m in cell.methods if m["name"] == owner],
+             "network": [cell.options] if cell.network == owner else [],
+             "data": [cell.data] if cell.dataset == owner else []}.get(kind, [])
+    return any(found.get(name, ours) != ours for found in named)
+
+
+def markdown(part: str) -> str:
+    """The questions whose id begins with ``part``, each under a heading that can be linked to, as MyST."""
+    return "\n\n".join(_entry(choice) for choice in choices() if choice.id.startswith(part)) + "\n"
+
+
+def _entry(choice: Choice) -> str:
+    lines = _lines(choice) or [f"- here: **{choice.ours}**", f"- instead: {choice.others}"]
+    parts = [f"({choice.id.lower()})=\n### {choice.id} · {choice.title}", choice.question.strip(), "\n".join(lines),
+             choice.evidence.strip()]
+    return "\n\n".join([*parts, *_tried(choice)])
+
+
+def _lines(choice: Choice) -> list[str]:
+    """One line per setting and values, with all that have it so."""
+    owners: dict[tuple, list[str]] = {}
+    for full, values in choice.settings.items():
+        kind, owner, name = place(full)
+        owners.setdefault((kind, name, *values), []).append(owner)
+    lines = []
+    for (kind, name, *values), named in owners.items():
+        ours, *others = (f"{value}".replace("'", '"') for value in values)
+        instead = f"; instead {', '.join(f'`{v}`' for v in others)}" if others else ""
+        lines.append(f"- {PLACES[kind].format('`, `'.join(named))}: **`{name}={ours}`**{instead}")
+    return lines
+
+
+def _tried(choice: Choice) -> list[str]:
+    """A sentence about the cells that choose otherwise, and how many of their runs are on record; nothing without such cells."""
+    cells = differing(choice)
+    keys = {(tier, cell.run(tier, 0).key) for cell in cells for tier in ("short", "full")}
+    runs = sum(len(numbers) for key, numbers in seeds().items() if key in keys)
+    named = ", ".join(f"`{cell.id}`" for cell in cells)
+    return [f"Cells that choose otherwise: {named}; runs of them on record: {runs}."] if cells else []
