@@ -26,6 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from featuremining import api, cards, negative, pages, paths, read_records, register, studies, tables
 from featuremining.api import field_lines
+from featuremining.claims import load_claims
 from featuremining.errors import FMError
 from featuremining.methods import METHODS
 
@@ -130,9 +131,10 @@ def headline() -> str:
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed if c.seconds is None))
     return "\n\n".join([
-        tables.html(cards.grid(printed, records), "The paper's numbers and ours under the paper's full protocol", "full",
+        tables.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say", "full",
                     "fm-grid"),
-        f"{len(printed) - costs} printed accuracies (Tables {numbers}) and {costs} costs (Table 10) are listed; "
+        f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {len(load_claims())} "
+        "[sentences](claims.md) are listed; "
         f"{len(read_records('full'))} full-tier runs are on record.",
         tables.html(short, "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test of the paper",
                     "short")]) + "\n"
@@ -215,8 +217,9 @@ def method_parts(name: str) -> None:
 def project_parts() -> dict[str, str]:
     """What the pages about the project itself include, by the name of the file."""
     records = read_records()
-    return {"register.A": register.markdown("A"), "register.P": register.markdown("P"), "negative": negative.markdown(records),
-            "status": pages.status(records), "data": pages.data_sets(), "licences": pages.licences(), "api": api.markdown()}
+    return {"claims": pages.sentences(records), "register.A": register.markdown("A"), "register.P": register.markdown("P"),
+            "negative": negative.markdown(records), "status": pages.status(records), "data": pages.data_sets(),
+            "licences": pages.licences(), "api": api.markdown()}
 
 
 def readme() -> str:

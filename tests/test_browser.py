@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 from test_book import book_build
 from test_cards import ID, decided, recorded
 
-from featuremining import cards, paths, read_records, tables
+from featuremining import cards, claims, paths, read_records, tables
 from featuremining.studies import cell, load_cells
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -141,17 +141,23 @@ def column(page, name, table="table.fm-grid"):
     }""", [name, table])
 
 
+def printed(page):
+    """The printed numbers in the order that the grid shows them."""
+    rows = zip(column(page, "cell"), column(page, "paper"), strict=True)
+    return [float(value.split()[0]) for id_, value in rows if id_ in load_cells()]
+
+
 def test_the_grid_is_sorted_by_mouse_and_keyboard(front):
     before = column(front, "cell")
     head = front.locator("table.fm-grid th", has_text="paper")
     expect(head).to_have_attribute("aria-sort", "none")
     head.get_by_role("button").click()
     expect(head).to_have_attribute("aria-sort", "ascending")
-    values = [float(v.split()[0]) for v in column(front, "paper")]
+    values = printed(front)
     assert values == sorted(values) and len(values) == sum(bool(c.paper) for c in load_cells().values())
     head.get_by_role("button").press("Enter")
     expect(head).to_have_attribute("aria-sort", "descending")
-    assert [float(v.split()[0]) for v in column(front, "paper")] == sorted(values, reverse=True)
+    assert printed(front) == sorted(values, reverse=True)
     head.get_by_role("button").press("Space")
     assert column(front, "cell") == before
     own = "table.dataframe:not(.fm-grid)"
@@ -249,13 +255,13 @@ def test_a_command_is_copied(front, clipboard):
 def test_numbers_of_a_printed_table_open_too(page, html):
     """Where a table stands as the paper prints it, each number is a button."""
     page.goto((html / "build/book/noisy_labels.html").as_uri())
-    printed = [c for c in load_cells().values() if c.table == "T8" and c.paper]
-    expect(page.locator("table.matrix td .fm-open")).to_have_count(len(printed))
-    number = page.locator(f'table.matrix [data-cell="{printed[-1].id}"] button')
-    assert printed[-1].paper in number.inner_text()
+    *others, last = [c for c in load_cells().values() if c.table == "T8" and c.paper]
+    expect(page.locator("table.matrix td .fm-open")).to_have_count(len(others) + 1)
+    number = page.locator(f'table.matrix [data-cell="{last.id}"] button')
+    assert last.paper in number.inner_text()
     number.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("dialog").locator(".fm-of code")).to_have_text(printed[-1].id)
+    expect(page.get_by_role("dialog").locator(".fm-of code")).to_have_text(last.id)
     page.keyboard.press("Escape")
     expect(number).to_be_focused()
     assert not page.faults
@@ -279,7 +285,7 @@ def test_without_scripts_everything_is_there(browser, html):
     with browser.new_context(java_script_enabled=False, viewport=WIDE) as context:
         page = context.new_page()
         page.goto((html / "book/index.html").as_uri())
-        expect(page.locator("table.fm-grid tbody tr")).to_have_count(sum(bool(c.paper) for c in load_cells().values()))
+        expect(page.locator("table.fm-grid tbody tr")).to_have_count(len(claims.rows(read_records())))
         expect(page.locator("table.fm-grid tbody tr").last).to_be_visible()
         expect(page.get_by_role("link", name="CSV").first).to_be_visible()
 
@@ -311,11 +317,10 @@ def test_search_finds_dropblock(front):
 def small(page, tmp_path):
     """The grid with a decided number, whose seeds the project's records do not hold yet, under the book's own scripts."""
     found = decided() + recorded(ID, 60.0, tier="short")
-    sentence = {"id": "P.above", "title": "a sentence", "quote": "higher than other methods", "notes": [["section", "1"]],
-                "cells": [ID, "no.card"]}
+    sentence = {"cell": "P.above", "claim": '<a href="#there">higher than other methods</a>', "paper": "2 of 2 pairs"}
     ids = [ID, "T1.resnet56.baseline"]
-    grid = cards.grid([cell("T10.resnet56.fm1"), *map(cell, ids)], found, [{"cell": "P.above", "claim": "a sentence"}])
-    data = json.dumps(cards.cards(ids, found) | {"P.above": sentence})
+    grid = cards.grid([cell("T10.resnet56.fm1"), *map(cell, ids)], found, [sentence])
+    data = json.dumps(cards.cards(ids, found))
     scripts = "".join(f"<script>{(STATIC / name).read_text()}</script>" for name in ("cards.js", "tables.js"))
     (tmp_path / "small.html").write_text(
         f'<html lang="en"><meta charset="utf-8"><title>t</title><main>{tables.html(grid, "small", "full", "fm-grid")}</main>'
@@ -354,14 +359,8 @@ def test_what_is_missing_is_sorted_last(small):
         assert [v[:5] for v in column(small, "ours")] == order
 
 
-def test_a_sentence_leads_to_its_numbers(small):
-    """A card without seeds: its quote, what is noted of it, and the cards of the cells that would decide it."""
-    small.locator('tr[data-cell="P.above"]').get_by_role("button").click()
-    card = small.get_by_role("dialog")
-    expect(card.locator("blockquote")).to_have_text("higher than other methods")
-    expect(card.locator("dd")).to_have_text("1")
-    expect(card.locator("li")).to_have_count(1)
-    card.get_by_role("button", name=ID).click()
-    expect(card.get_by_role("heading", level=2)).to_have_text("ResNet-56, FM (2 layers)")
-    small.keyboard.press("Escape")
-    expect(small.locator('tr[data-cell="P.above"]').get_by_role("button")).to_be_focused()
+def test_a_row_without_a_card_keeps_its_link(small):
+    row = small.locator('tr[data-cell="P.above"]')
+    row.get_by_role("link", name="higher than other methods").click()
+    assert small.url.endswith("#there") and row.get_by_role("button").count() == 0
+    assert small.get_by_role("dialog").count() == 0

@@ -109,11 +109,12 @@
     const note = Object.keys(resolved).length ? "" : "Only what is declared; defaults are named when it is run.";
     const differing = tier.differing.length
       ? `These are the settings of seed ${tier.seeds[0].seed}; seeds ${tier.differing.join(", ")} had others.` : "";
-    return h("details", {}, h("summary", {}, "Specification"), note && h("p", {}, note), differing && h("p", {}, differing), list([
-      ["data", [spec.dataset, spec.data ? `; ${words(spec.data)}` : ""]],
-      ["network", [h("code", {}, spec.network), ` ${words(network || spec.options)}`, parameters ? `; ${parameters} parameters` : ""]],
-      [all.length > 1 ? "methods, outermost first" : "method", all.length ? all.map(method) : "none: plain cross-entropy"],
-      ["recipe", words(spec.recipe)], ...Object.entries(others).map(([k, v]) => [k, words(v)])]));
+    const size = parameters ? `; ${parameters} parameters` : "";
+    return h("details", {}, h("summary", {}, "Specification"), [note, differing].filter(known).map((text) => h("p", {}, text)),
+      list([["data", [spec.dataset, spec.data ? `; ${words(spec.data)}` : ""]],
+        ["network", [h("code", {}, spec.network), ` ${words(network || spec.options)}`, size]],
+        [all.length > 1 ? "methods, outermost first" : "method", all.length ? all.map(method) : "none: plain cross-entropy"],
+        ["recipe", words(spec.recipe)], ...Object.entries(others).map(([k, v]) => [k, words(v)])]));
   }
 
   function command(text) {
@@ -144,17 +145,13 @@
 
   function fill(dialog, card) {
     const paper = card.paper && card.paper + (card.n ? ` (n = ${card.n})` : "");
-    const others = (card.cells || []).filter((id) => CARDS[id]).map((id) => h("li", {},
-      h("button", { type: "button", class: "fm-open", onclick: () => fill(dialog, CARDS[id]) }, h("code", {}, id)),
-      ` ${CARDS[id].title}`));
     dialog.replaceChildren(
       h("header", {}, h("h2", { id: "fm-card-title", tabindex: "-1" }, card.title),
         h("button", { type: "button", class: "fm-close", "aria-label": "Close", onclick: () => dialog.close() }, "×")),
       h("p", { class: "fm-of" }, h("code", {}, card.id), ` ${[card.table, card.quantity].filter(known).join("; ")}`),
-      card.quote ? h("blockquote", {}, card.quote) : "",
       list([["paper", paper], ["number", verdict(card.verdict, "ours less the paper’s")],
-        ["gain over the baseline", verdict(card.gain, "our gain")], ...(card.notes || [])]) || "",
-      others.length ? h("ul", {}, others) : "", ...(card.tiers || []).map((tier) => section(card, tier)));
+        ["gain over the baseline", verdict(card.gain, "our gain")]]) || "",
+      ...card.tiers.map((tier) => section(card, tier)));
     dialog.scrollTop = 0;
     dialog.querySelector("h2").focus({ preventScroll: true });
   }
@@ -202,8 +199,8 @@
     }
     parts.push(h("svg:text", { x: (left + width) / 2, y: bottom + 36, "text-anchor": "middle" }, card.quantity));
     const text = [...tier.seeds.map((s) => `seed ${s.seed}: ${fixed(s.best)}`), ours(rule), printed && `paper: ${card.paper}`];
-    return h("svg:svg", { class: "fm-dots", role: "img", "aria-label": text.filter(Boolean).join("; "), width, height: bottom + 42 },
-      parts);
+    const said = text.filter(Boolean).join("; ");
+    return h("svg:svg", { class: "fm-dots", role: "img", "aria-label": said, width, height: bottom + 42 }, parts);
   }
 
   /* ---- opening ------------------------------------------------------------------------------------------------------ */

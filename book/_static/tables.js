@@ -48,7 +48,7 @@
     const rows = [...table.tBodies[0].rows];
     const verdictOf = (row) => (row.querySelector(".verdict") || row.cells[row.cells.length - 1]).innerText.trim();
     const tableOf = (row) => row.dataset.cell.split(".")[0];
-    const title = (name) => Object.values(CARDS).find((c) => c.id.startsWith(`${name}.`))?.table?.split(". ")[0] || name;
+    const title = (name) => (name === "P" ? "the text" : name.replace(/^T(?=\d)/, "Table ").replace(/^F(?=\d)/, "Figure "));
     const find = h("label", {}, "find", h("input", { type: "search", autocomplete: "off" }));
     const verdicts = choice("verdict", rows.map(verdictOf), (v) => v), tables = choice("table", rows.map(tableOf), title);
     const said = h("span", { role: "status" });

@@ -8,7 +8,7 @@ from math import isfinite
 
 import pandas as pd
 
-from . import findings, studies, table10, tables, verdicts
+from . import findings, planning, studies, table10, tables, verdicts
 from .findings import Finding
 from .recipes import TIERS
 from .records import Record, by_key
@@ -36,7 +36,9 @@ def card(cell: Cell, groups: Groups) -> dict:
             "quantity": QUANTITIES[cell.task] + (f", {cell.reported}" if cell.reported else ""), "paper": cell.paper,
             "published": cell.published, "spread": cell.spread, "n": cell.n, "seconds": cell.seconds, "mib": cell.mib,
             "verdict": _verdict(verdicts.verdict(cell, own), cell), "gain": _verdict(verdicts.gain(cell, own), cell),
-            "lacks": cell.missing, "cost": "", "tiers": [full, *(t for t in others if t["seeds"] or t["findings"])]}
+            "lacks": cell.missing,
+            "cost": planning.to_decide(cell, [r for found in groups.values() for r in found]),
+            "tiers": [full, *(t for t in others if t["seeds"] or t["findings"])]}
 
 
 def cards(ids: Iterable[str], records: list[Record]) -> dict[str, dict]:
@@ -110,9 +112,10 @@ def _verdict(v: verdicts.Verdict | None, cell: Cell) -> dict | None:
 
 def grid(cells: list[Cell], records: list[Record], others: Iterable[dict] = ()) -> pd.DataFrame:
     """Every claim as one row: the printed number, ours in full tier, interval, n and verdict. ``others`` are rows of claims
-    that are no cells, with the same columns; ``cell`` is the id under which a page opens them."""
+    that are no cells, with the same columns; ``cell`` is the id under which a page opens them. What is decided comes first."""
     groups = by_key(records)
-    return pd.DataFrame([*(row for cell in cells for row in _rows(cell, groups)), *others]).fillna(DASH)
+    rows = [*(row for cell in cells for row in _rows(cell, groups)), *others]
+    return pd.DataFrame(sorted(rows, key=lambda row: row["verdict"] == verdicts.NOT_RUN)).fillna(DASH)
 
 
 def _rows(cell: Cell, groups: Groups) -> list[dict]:

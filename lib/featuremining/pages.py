@@ -1,15 +1,16 @@
-"""What pages of the book say of the project itself, from studies, records and code, as Markdown with inline HTML: what is on
+"""What pages of the book say, from studies, records and code, as Markdown with inline HTML: the paper's sentences; what is on
 record and what it took; data sets; licences. No torch here before data sets are described."""
 
 import re
 import tomllib
+from html import escape
 from importlib import import_module
 from importlib.metadata import metadata
 from statistics import fmean
 
 import pandas as pd
 
-from . import durations, findings, paths, studies, tables
+from . import claims, durations, findings, paths, planning, studies, tables
 from .datasets import DATASETS
 from .durations import words
 from .records import Record, by_key, read_records
@@ -17,6 +18,57 @@ from .studies import Cell
 from .tables import Html
 
 TIERS = ("short", "full")
+
+
+def sentences(records: list[Record]) -> str:
+    """Every sentence of the paper that claims something, under its section: quote, verdict, and what the verdict rests on."""
+    parts, section = [], ""
+    open_ = {q.id: q for q in planning.questions(records)}
+    for one in claims.load_claims().values():
+        if one.section != section:
+            section = one.section
+            parts.append(f"## {f'Section {section}' if section[0].isdigit() else section}")
+        found = claims.detail(one, records)
+        facts = {"by its own numbers": found["own_numbers"], "the paper": found["paper"], "ours": _ours(found),
+                 "note": found["note"], "to decide it": planning.cost(open_[one.id], records) if one.id in open_ else ""}
+        said = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
+        parts += [f"({anchor(one.id)})=\n### {one.id}",
+                  f'<blockquote class="fm-quote">{escape(one.quote)}</blockquote>\n<p>{tables.badge(found["verdict"])} '
+                  f'<code>fm verdict {one.id}</code></p>\n' + (f'<dl class="fm-facts">{said}</dl>' if said else ""),
+                  _pairs(found)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _ours(found: dict) -> str:
+    return found["ours"] + (f" ({found['tier']} tier, n = {found['n']})" if found["tier"] and found["n"] else "")
+
+
+def _pairs(found: dict) -> str:
+    """The comparisons of an order, folded where they are many."""
+    if not found["pairs"]:
+        return ""
+    rows = [{"higher": f"<code>{p['higher']}</code>", "lower": f"<code>{p['lower']}</code>", "paper": p["printed"] or tables.DASH,
+             "p (Holm)": p["printed_p"] or tables.DASH, "ours": p["ours"] or tables.DASH, "p (Holm), ours": p["p"] or tables.DASH,
+             "n": p["n"] or tables.DASH} for p in found["pairs"]]
+    n = len(rows)
+    table = tables.html(pd.DataFrame(rows), f"{found['claim']}: differences in percentage points, 95 % intervals")
+    return f"<details{' open' * (n <= 4)}><summary>{_counted(n, 'comparison')}</summary>\n{table}\n</details>"
+
+
+def anchor(id_: str) -> str:
+    """
+    >>> anchor("T1.one_layer")
+    't1-one-layer'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", id_.lower())
+
+
+def grid_rows(records: list[Record]) -> list[dict]:
+    """The paper's sentences as rows of the front page's grid; each leads to its place on the page of claims."""
+    return [{"cell": row["claim"], "claim": f'<a href="claims.html#{anchor(row["claim"])}">{escape(row["says"])}</a>',
+             "verdict": row["verdict"], "95 % interval": "{:+.2f} to {:+.2f}".format(*row["interval"]) if row["interval"] else None,
+             **{name: escape(str(row[name])) if row[name] else None for name in ("paper", "ours", "tier", "n")}}
+            for row in claims.rows(records) if row["kind"] != "number"]
 
 
 def status(records: list[Record]) -> str:

@@ -57,6 +57,18 @@ def gain_seeds(cell: Cell, records: list[Record]) -> int | None:
     return found.seeds_needed or cell.n
 
 
+def cost(q: Question, records: Sequence[Record] = (), on: str = "") -> str:
+    """What a question still costs, in words."""
+    on = on or next(iter(devices(records)), "")
+    missing = {(c.run("full", 0).key, seed): c for c, n in zip(q.needs, q.seeds, strict=True)
+               for seed in _missing(c, n or 0, records)}
+    took = {key: hours(c, "full", records, on) for (key, _), c in missing.items()}
+    if unknown := sorted({c.network for (key, _), c in missing.items() if took[key] is None}):
+        return f"{len(missing)} runs; {UNMEASURED} of {', '.join(unknown)}"
+    total = sum(took[key].hours for key, _ in missing)
+    return f"about {words(total)} ({len(missing)} run{'s' * (len(missing) > 1)}; {on})" if missing else ""
+
+
 def to_decide(cell: Cell, records: Sequence[Record] = (), on: str = "") -> str:
     """What the verdict on a number still costs, in words; empty if it stands.
 
