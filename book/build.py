@@ -131,8 +131,8 @@ def headline() -> str:
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed if c.seconds is None))
     return "\n\n".join([
-        tables.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say", "full",
-                    "fm-grid"),
+        tables.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say",
+                    style="fm-grid"),
         f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {len(load_claims())} "
         "[sentences](claims.md) are listed; "
         f"{len(read_records('full'))} full-tier runs are on record.",

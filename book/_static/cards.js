@@ -137,7 +137,7 @@
     const lacks = card.lacks && `It can’t be trained yet: the companion lacks the ${card.lacks}.`;
     return h("section", {},
       h("h3", {}, badge(tier.tier, "tier"), ` ${there ? many : "not run"}`),
-      !there && h("p", {}, `Nothing is on record in this tier. ${lacks || ""} ${card.cost ? `It would take ${card.cost}.` : ""}`),
+      !there && h("p", {}, ["Nothing is on record in this tier.", lacks].filter(known).join(" ")),
       done ? [list([["ours, best epoch", ours(tier.rules.best)]]), plot(card, tier), seeds(card, tier)] : null,
       tier.findings.length ? measured(tier) : null, settings(tier),
       h("h4", {}, there ? "Run it again" : "Run it"), tier.rerun.map(command), again && h("p", {}, again));
@@ -150,7 +150,7 @@
         h("button", { type: "button", class: "fm-close", "aria-label": "Close", onclick: () => dialog.close() }, "×")),
       h("p", { class: "fm-of" }, h("code", {}, card.id), ` ${[card.table, card.quantity].filter(known).join("; ")}`),
       list([["paper", paper], ["number", verdict(card.verdict, "ours less the paper’s")],
-        ["gain over the baseline", verdict(card.gain, "our gain")]]) || "",
+        ["gain over the baseline", verdict(card.gain, "our gain")], ["still to run", card.cost]]) || "",
       ...card.tiers.map((tier) => section(card, tier)));
     dialog.scrollTop = 0;
     dialog.querySelector("h2").focus({ preventScroll: true });

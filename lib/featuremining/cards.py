@@ -15,6 +15,7 @@ from .records import Record, by_key
 from .studies import Cell
 from .tables import DASH
 
+GRID = ["cell", "claim", "paper", "ours", "95 % interval", "tier", "n", "verdict"]
 RULES = ("best", "last", "median10")
 QUANTITIES = {"classification": "test top-1 (%)", "detection": "mAP at 0.5 (%)", "cost": "seconds of an iteration"}
 ORIGIN = ("commit", "dirty", "versions", "data_sha256", "device", "threads", "engine", "beside", "precision", "peak_memory_mib",
@@ -115,7 +116,7 @@ def grid(cells: list[Cell], records: list[Record], others: Iterable[dict] = ()) 
     that are no cells, with the same columns; ``cell`` is the id under which a page opens them. What is decided comes first."""
     groups = by_key(records)
     rows = [*(row for cell in cells for row in _rows(cell, groups)), *others]
-    return pd.DataFrame(sorted(rows, key=lambda row: row["verdict"] == verdicts.NOT_RUN)).fillna(DASH)
+    return pd.DataFrame(sorted(rows, key=lambda row: row["verdict"] == verdicts.NOT_RUN), columns=GRID).fillna(DASH)
 
 
 def _rows(cell: Cell, groups: Groups) -> list[dict]:

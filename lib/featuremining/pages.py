@@ -66,7 +66,8 @@ def anchor(id_: str) -> str:
 def grid_rows(records: list[Record]) -> list[dict]:
     """The paper's sentences as rows of the front page's grid; each leads to its place on the page of claims."""
     return [{"cell": row["claim"], "claim": f'<a href="claims.html#{anchor(row["claim"])}">{escape(row["says"])}</a>',
-             "verdict": row["verdict"], "95 % interval": "{:+.2f} to {:+.2f}".format(*row["interval"]) if row["interval"] else None,
+             "95 % interval": "{:+.2f} to {:+.2f}".format(*row["interval"]) if row["interval"] else None,
+             "verdict": row["verdict"],
              **{name: escape(str(row[name])) if row[name] else None for name in ("paper", "ours", "tier", "n")}}
             for row in claims.rows(records) if row["kind"] != "number"]
 
