@@ -1,6 +1,7 @@
 """Claims: Holm and Welch against scipy and by hand, every kind of verdict from records made for it, what fm verdict says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from scipy import stats
@@ -126,8 +127,10 @@ def test_cost(scratch):
 
 def test_parameters():
     def made(id_, parameters, *heads):
-        spec = {"network": "resnet56", "tier": "full", "methods": [{}] * len(heads)}
-        return example(key=cell(id_).run("full", 0).key, spec=spec,
+        run = cell(id_).run("full", 0)
+        spec = {"network": "resnet56", "options": run.options, "dataset": run.dataset, "tier": "full",
+                "methods": [{}] * len(heads)}
+        return example(key=run.key, spec=spec,
                        resolved={"parameters": parameters, "methods": [{"train_only_parameters": n} for n in heads]})
 
     trained = [made("T1.resnet56.baseline", 100), made("T1.resnet56.fm1", 100, 13)]
@@ -137,6 +140,8 @@ def test_parameters():
     assert judge(claim("P.test_unchanged"), grown).status == verdicts.NOT_REPRODUCED
     assert judge(claim("P.parameter_free"), grown).status == verdicts.REPRODUCED
     assert judge(claim("P.test_unchanged"), trained[1:]).status == verdicts.NOT_RUN
+    fewer_classes = replace(trained[0], spec=trained[0].spec | {"dataset": "cub_50"}, resolved={"parameters": 97, "methods": []})
+    assert judge(claim("P.test_unchanged"), [*trained, fewer_classes]).status == verdicts.REPRODUCED
 
 
 @pytest.mark.parametrize(("ratios", "status"), [

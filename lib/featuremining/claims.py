@@ -238,23 +238,27 @@ def _cost(claim_: Claim, _) -> Judgement:
 
 
 def _parameters(claim_: Claim, records: list[Record]) -> Judgement:
-    """Of trained networks on record, in any tier: a network's size is the same in all."""
-    cells = [c for c in studies.load_cells().values() if c.table in claim_.tables and c.method in (*claim_.methods, "baseline")]
-    sizes = {r.spec["network"]: r.resolved["parameters"] for r in records if not r.spec["methods"]}
-    keys = {c.run(tier, 0).key for c in cells for tier in ("full", "short") if c.method != "baseline"}
-    found = {r.key: r for r in records if r.key in keys and r.spec["network"] in sizes}.values()
+    """Of trained networks on record beside their baseline, in any tier: a network's size is the same in all."""
+    cells = [c for c in studies.load_cells().values() if c.table in claim_.tables and c.method in claim_.methods]
+    keys = {c.run(tier, 0).key for c in cells for tier in ("full", "short")}
+    sizes = {_network(r): r.resolved["parameters"] for r in records if not r.spec["methods"]}
+    found = list({r.key: r for r in records if r.key in keys and _network(r) in sizes}.values())
     if not found:
         return Judgement(NOT_RUN)
     if claim_.expects == "same":
-        good = all(r.resolved["parameters"] == sizes[r.spec["network"]] for r in found)
-        ours = "; ".join(f"{r.spec['network']}: {r.resolved['parameters']:,} with and {sizes[r.spec['network']]:,} without"
-                         for r in found)
+        good = [r.resolved["parameters"] == sizes[_network(r)] for r in found]
+        ours = f"{sum(good)} of {len(good)} trained networks have their baseline's number of parameters"
     else:
-        extra = {r.key: sum(m["train_only_parameters"] for m in r.resolved["methods"]) for r in found}
-        good = not any(extra.values())
-        ours = "; ".join(f"{r.spec['network']}: {extra[r.key]:,} in training alone" for r in found)
-    return Judgement(REPRODUCED if good else NOT_REPRODUCED, ours="parameters of " + ours, note=claim_.why, n=len(found),
+        extra = [sum(m["train_only_parameters"] for m in r.resolved["methods"]) for r in found]
+        good = [not n for n in extra]
+        ours = f"{min(extra):,} to {max(extra):,} parameters more in training"
+    return Judgement(REPRODUCED if all(good) else NOT_REPRODUCED, ours=ours, note=claim_.why, n=len(found),
                      tier=", ".join(t for t in TIERS if t in {r.tier for r in found}))
+
+
+def _network(r: Record) -> tuple:
+    """What a network's size depends on: the data set says how many classes there are."""
+    return r.spec["network"], r.spec["dataset"], tuple(sorted(r.spec["options"].items()))
 
 
 def _activations(claim_: Claim, _) -> Judgement:

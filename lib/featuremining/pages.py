@@ -65,10 +65,14 @@ def anchor(id_: str) -> str:
 
 def grid_rows(records: list[Record]) -> list[dict]:
     """The paper's sentences as rows of the front page's grid; each leads to its place on the page of claims."""
-    return [{"cell": row["claim"], "claim": f'<a href="claims.html#{anchor(row["claim"])}">{escape(row["says"])}</a>',
+    def begun(text: str) -> str | None:         # the whole stands there
+        return f'<span class="fm-clamp">{escape(text)}</span>' if text else None
+
+    return [{"cell": row["claim"],
+             "claim": f'<a class="fm-clamp" href="claims.html#{anchor(row["claim"])}">{escape(row["says"])}</a>',
+             "paper": begun(row["paper"]), "ours": begun(row["ours"]), "tier": row["tier"] or None, "n": row["n"],
              "95 % interval": "{:+.2f} to {:+.2f}".format(*row["interval"]) if row["interval"] else None,
-             "verdict": row["verdict"],
-             **{name: escape(str(row[name])) if row[name] else None for name in ("paper", "ours", "tier", "n")}}
+             "verdict": row["verdict"]}
             for row in claims.rows(records) if row["kind"] != "number"]
 
 
