@@ -300,6 +300,17 @@ def test_shared_boxes_are_the_same_relative_box():
     assert coarse.sum() == 16 and fine.sum() == 64
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_boxes_drawn_for_an_epoch_are_shared_too(share):
+    """The corner of a step's box, relative to the map, is the same on both stages up to a cell; by chance it seldom is."""
+    _, fm = prepared(share_box=share, box="inside", area=0.25)
+    drawn = fm.draw(50, 6, {1: (16, 16), 2: (8, 8)})
+    fine, coarse = drawn["fm.stage2.rows"][:, 0].view(50, 16, 16), drawn["fm.stage3.rows"][:, 1].view(50, 8, 8)
+    near = [abs((a.amax(side) > 0).int().argmax(1) / 16 - (b.amax(side) > 0).int().argmax(1) / 8) <= 1 / 8
+            for side in (1, 2) for a, b in [(fine, coarse)]]
+    assert bool(torch.stack(near).all()) is share
+
+
 def test_mean_reduction_divides_the_sum():
     totals = []
     for reduction in ("sum", "mean"):
