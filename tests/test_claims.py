@@ -101,6 +101,11 @@ def test_every_printed_difference_agrees_with_its_table():
     assert len(gains) == 11 and all(judge(c, []).own_numbers == claims.SUPPORTED for c in gains)
 
 
+def test_borrowed_spreads_are_named():
+    noted = {c.id for c in load_claims().values() if "No spreads are printed" in judge(c, []).note}
+    assert noted == {"T8.huge", *(f"T8.{noise}_gain" for noise in ("symmetric50", "symmetric20", "pair50", "pair20"))}
+
+
 def test_a_gain_is_judged_like_a_tables():
     found = judge(claim("T1.resnet164_gain"), records({"T1.resnet164.fm2": (78.3, 78.4, 78.2, 78.35), "T1.resnet164.baseline": (
         75.0, 74.9, 75.1, 74.95)}))

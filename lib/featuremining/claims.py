@@ -184,7 +184,14 @@ def _order(claim_: Claim, records: list[Record]) -> Judgement:
     firm = sum(p.printed_p < 1 - verdicts.LEVEL for p in pairs if p.printed)
     paper = f"{above} of {len(pairs)} pairs printed so, {firm} beyond their spread" if own else f"{len(pairs)} pairs, not printed"
     ours = f"{sum(p.ours.value > 0 for p in run)} of {len(run)} pairs so, {len(settled)} settled" if run else ""
-    return Judgement(status, own, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None))
+    return Judgement(status, own, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
+                     _borrowed(claim_))
+
+
+def _borrowed(claim_: Claim) -> str:
+    """What is said where the printed numbers come without spreads."""
+    bare = any(c.published is not None and c.spread is None for c in claim_.needs)
+    return "No spreads are printed here; those of the same network in other tables stand in." if bare else ""
 
 
 def _by_own_numbers(found: list[tuple[Interval, float]]) -> str:
@@ -213,7 +220,7 @@ def _gain(claim_: Claim, records: list[Record]) -> Judgement:
     own = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else CONTRADICTED
     return Judgement(CONTRADICTED if own == CONTRADICTED else found.status, own,
                      f"{pair.ours.value:+.2f}" if pair.ours else "", f"{printed:+.2f}", (pair,), "full" if pair.ours else "",
-                     min(pair.n) if pair.ours else None)
+                     min(pair.n) if pair.ours else None, _borrowed(claim_))
 
 
 def _cost(claim_: Claim, _) -> Judgement:
