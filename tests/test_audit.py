@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from test_records import example
 
-from featuremining import FMError, UsageError, audit, audit_page, claims, figures_audit, paths, studies, verdicts
+from featuremining import FMError, UsageError, audit, audit_page, claims, figures_audit, judging, paths, studies, verdicts
 from featuremining.studies import cell
 
 PAIRS = audit.pairs()
@@ -26,7 +26,7 @@ def test_every_pair_is_tested_as_scipy_does():
     for _, own in PAIRS[~PAIRS.borrowed].groupby("claim"):
         wide = [stats.ttest_ind_from_stats(a.published, 2 * a.spread, 4, b.published, 2 * b.spread, 4, False).pvalue
                 for a, b in ((cell(row.higher), cell(row.lower)) for row in own.itertuples())]
-        assert list(own.holm_as_error) == pytest.approx(claims.holm(wide))
+        assert list(own.holm_as_error) == pytest.approx(verdicts.holm(wide))
         assert (own.holm >= own.p).all() and (own.holm_as_error >= own.holm).all()
 
 
@@ -100,7 +100,7 @@ def test_costs_as_table_10_prints_them():
     found = audit.costs().set_index(["claim", "cell"])
     row = found.loc["T2.negligible_time", "T10.resnet56.fm2"]
     assert row.time == pytest.approx(0.113 / 0.094) and row.low < row.time < row.high and row.memory == pytest.approx(1959 / 1740)
-    assert row.status == verdicts.CONTRADICTED and found.loc["P.little_cost", "T10.resnet56.fm1"].status == claims.SUPPORTED
+    assert row.status == verdicts.CONTRADICTED and found.loc["P.little_cost", "T10.resnet56.fm1"].status == judging.SUPPORTED
 
 
 def test_what_the_best_epoch_adds():

@@ -12,7 +12,7 @@ from playwright.sync_api import expect, sync_playwright
 from test_book import book_build
 from test_cards import ID, decided, recorded
 
-from featuremining import cards, claims, paths, read_records, tables
+from featuremining import cards, judging, paths, read_records, tables
 from featuremining.studies import cell, load_cells
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
@@ -285,7 +285,7 @@ def test_without_scripts_everything_is_there(browser, html):
     with browser.new_context(java_script_enabled=False, viewport=WIDE) as context:
         page = context.new_page()
         page.goto((html / "book/index.html").as_uri())
-        expect(page.locator("table.fm-grid tbody tr")).to_have_count(len(claims.rows(read_records())))
+        expect(page.locator("table.fm-grid tbody tr")).to_have_count(len(judging.rows(read_records())))
         expect(page.locator("table.fm-grid tbody tr").last).to_be_visible()
         expect(page.get_by_role("link", name="CSV").first).to_be_visible()
 

@@ -7,9 +7,11 @@ import pytest
 from scipy import stats
 from test_records import example
 
-from featuremining import FMError, UsageError, claims, cli, findings, paths, studies, verdicts
-from featuremining.claims import claim, holm, judge, load_claims
+from featuremining import FMError, UsageError, claims, cli, findings, judging, paths, studies, verdicts
+from featuremining.claims import claim, load_claims
+from featuremining.judging import judge
 from featuremining.studies import cell
+from featuremining.verdicts import holm
 
 UP, DOWN = (75.3, 75.4, 75.2, 75.4), (73.7, 73.6, 73.8, 73.7)
 
@@ -40,18 +42,18 @@ def test_welch_p_is_scipys():
 def test_the_papers_own_numbers():
     """Means alone order all pairs of T1.consistently as claimed; their spreads do so for some, as scipy says too."""
     found = judge(claim("T1.consistently"), [])
-    assert (found.status, found.own_numbers, len(found.pairs)) == (verdicts.NOT_RUN, claims.NOT_ESTABLISHED, 48)
+    assert (found.status, found.own_numbers, len(found.pairs)) == (verdicts.NOT_RUN, judging.NOT_ESTABLISHED, 48)
     close = {(p.higher, p.lower): p for p in found.pairs}["T1.resnet56.fm1", "T1.resnet56.spatial_dropout"]
     raw = stats.ttest_ind_from_stats(74.55, 0.11, 4, 74.38, 0.17, 4, equal_var=False).pvalue
     assert close.printed.value == pytest.approx(0.17) and close.printed_p >= raw > 0.05
-    assert judge(claim("T4.best"), []).own_numbers == claims.SUPPORTED
+    assert judge(claim("T4.best"), []).own_numbers == judging.SUPPORTED
 
 
 def test_a_training_counts_once_and_only_printed_cells_belong():
-    pairs = claim("P.above_others")._pairs()
+    pairs = claim("P.above_others").named_pairs()
     assert len(pairs) == len({tuple(cell(i).run("full", 0).key for i in pair) for pair in pairs}) == 27
-    assert len(claim("P.stable")._pairs()) == 9         # Tiny ImageNet's other stems are ours, and no word of the paper
-    assert len(claim("F6.all_sizes")._pairs()) == 6     # a figure: no number is printed
+    assert len(claim("P.stable").named_pairs()) == 9         # Tiny ImageNet's other stems are ours, and no word of the paper
+    assert len(claim("F6.all_sizes").named_pairs()) == 6     # a figure: no number is printed
 
 
 @pytest.mark.parametrize(("high", "low", "status"), [
@@ -89,7 +91,7 @@ def changed(monkeypatch, id_, **values):
 
 
 def test_printed_numbers_can_contradict(monkeypatch):
-    assert judge(claim("T8.pair20_gain"), []).own_numbers == claims.SUPPORTED
+    assert judge(claim("T8.pair20_gain"), []).own_numbers == judging.SUPPORTED
     assert judge(changed(monkeypatch, "T8.pair20_gain", difference=7.41), []).status == verdicts.CONTRADICTED
     assert judge(changed(monkeypatch, "T1.resnet164_gain", values=(78.31, 74.88)), []).status == verdicts.CONTRADICTED
     swapped = changed(monkeypatch, "T9.complementary", higher=("noncomplementary_fm",), lower=("fm2",))
@@ -98,7 +100,7 @@ def test_printed_numbers_can_contradict(monkeypatch):
 
 def test_every_printed_difference_agrees_with_its_table():
     gains = [c for c in load_claims().values() if c.kind == "gain"]
-    assert len(gains) == 11 and all(judge(c, []).own_numbers == claims.SUPPORTED for c in gains)
+    assert len(gains) == 11 and all(judge(c, []).own_numbers == judging.SUPPORTED for c in gains)
 
 
 def test_borrowed_spreads_are_named():
@@ -121,7 +123,7 @@ def test_cost(scratch):
     paper = judge(claim("T10.negligible"), [])
     assert (paper.status, paper.own_numbers) == (verdicts.CONTRADICTED,) * 2        # 1.20 and 1.13 times are not negligible
     little = claim("P.little_cost")
-    assert (judge(little, []).status, judge(little, []).own_numbers) == (verdicts.NOT_RUN, claims.SUPPORTED)
+    assert (judge(little, []).status, judge(little, []).own_numbers) == (verdicts.NOT_RUN, judging.SUPPORTED)
     cost("T10.resnet56.fm1", 1.004, 0.999, 1.009, 1.0004)
     assert judge(little, []).status == verdicts.NOT_RUN         # one of two
     for ratio, low, high, status in ((1.01, 1.0, 1.02, verdicts.REPRODUCED), (1.24, 1.2, 1.28, verdicts.INCONCLUSIVE),
@@ -172,11 +174,11 @@ def test_needs_are_the_cells_that_would_decide():
 
 
 def test_every_claim_and_number_has_a_row():
-    rows = claims.rows([])
+    rows = judging.rows([])
     assert len(rows) == len(load_claims()) + 80 + 3 and len({r["claim"] for r in rows}) == len(rows)
     assert all(r["verdict"] and r["says"] and r["section"] for r in rows)
     json.dumps(rows, allow_nan=False)
-    json.dumps(claims.rows(records({"T1.resnet164.fm2": UP[:1], "T1.resnet164.baseline": DOWN[:1]})), allow_nan=False)
+    json.dumps(judging.rows(records({"T1.resnet164.fm2": UP[:1], "T1.resnet164.baseline": DOWN[:1]})), allow_nan=False)
 
 
 @pytest.mark.parametrize(("entry", "says"), [

@@ -14,7 +14,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from . import claims, paths, studies, table10, verdicts
+from . import claims, judging, paths, studies, table10, verdicts
 from .errors import FMError
 from .records import Record, by_key
 from .studies import Cell
@@ -47,10 +47,10 @@ def pairs() -> pd.DataFrame:
     whether the spread is ``borrowed``, because the table prints none."""
     rows = []
     for claim in claims.load_claims().values():
-        found = [pair for pair in claims.compared(claim, []) if pair.printed] if claim.kind == "order" else []
+        found = [pair for pair in judging.compared(claim, []) if pair.printed] if claim.kind == "order" else []
         both = [tuple(map(studies.cell, (pair.higher, pair.lower))) for pair in found]
         plain = [verdicts.welch_p(*map(verdicts.printed, cells)) for cells in both]
-        wide = claims.holm([verdicts.welch_p(*(_as_error(verdicts.printed(c)) for c in cells)) for cells in both])
+        wide = verdicts.holm([verdicts.welch_p(*(_as_error(verdicts.printed(c)) for c in cells)) for cells in both])
         rows += [{"claim": claim.id, "section": claim.section, "higher": a.id, "lower": b.id, "table": b.table,
                   "difference": pair.printed.value, "low": pair.printed.low, "high": pair.printed.high, "p": p,
                   "holm": pair.printed_p, "holm_as_error": q, "borrowed": b.spread is None,
@@ -88,7 +88,7 @@ def orders(found: pd.DataFrame) -> pd.DataFrame:
         rows.append({"claim": id_, "section": own.section.iloc[0], "pairs": len(own), "above": int((own.difference > 0).sum()),
                      "settled": int((own.p < ALPHA).sum()), "holm": int((own.holm < ALPHA).sum()),
                      "holm_as_error": int((own.holm_as_error < ALPHA).sum()), "borrowed": bool(own.borrowed.any()),
-                     "status": claims.judge(claims.claim(id_), []).own_numbers})
+                     "status": judging.judge(claims.claim(id_), []).own_numbers})
     return pd.DataFrame(rows)
 
 
@@ -155,7 +155,7 @@ def costs() -> pd.DataFrame:
             rows.append({"claim": claim.id, "section": claim.section, "quote": claim.quote, "cell": cell.id,
                          "method": cell.labels[1], "time": time, "low": low, "high": high,
                          "memory": cell.mib / studies.baseline(cell).mib, "at_most": claim.at_most, "ours": ours,
-                         "status": claims.judge(claim, []).own_numbers})
+                         "status": judging.judge(claim, []).own_numbers})
     return pd.DataFrame(rows)
 
 
@@ -234,7 +234,7 @@ def baselines() -> pd.DataFrame:
 
 def summary() -> pd.DataFrame:
     """What the paper's own numbers say of each of its sentences; ``own_numbers`` is empty where it prints none that could."""
-    said = [row for row in claims.rows([]) if row["kind"] != "number"]
+    said = [row for row in judging.rows([]) if row["kind"] != "number"]
     return pd.DataFrame(said)[["claim", "kind", "section", "says", "own_numbers"]]
 
 

@@ -6,14 +6,14 @@ from math import prod
 
 import pandas as pd
 
-from . import audit, claims, figures_audit, notebook, records, studies
+from . import audit, figures_audit, judging, notebook, records, studies
 from .errors import choose
 from .recipes import TIERS
 from .tables import DASH, Html, badge, bounds, html, tier_badge
 from .verdicts import CONTRADICTED, Interval
 
 PARAMETERS = ("tier",)
-OWN = {claims.SUPPORTED: "supported", claims.NOT_ESTABLISHED: "not established", CONTRADICTED: "contradicted"}
+OWN = {judging.SUPPORTED: "supported", judging.NOT_ESTABLISHED: "not established", CONTRADICTED: "contradicted"}
 
 
 def start(names: dict) -> "Audit":
@@ -53,7 +53,7 @@ class Audit:
             "claim": _anchor(row.claim), "pairs": row.pairs, "printed so": row.above, "settled alone": row.settled,
             "settled (Holm)": row.holm, "if ± is a standard error (Holm)": row.holm_as_error,
             "own numbers": badge(OWN[row.status]) + (" *" if row.borrowed else "")} for row in orders.itertuples()])
-        close, supported = once[once.holm >= audit.ALPHA], orders[orders.status == claims.SUPPORTED]
+        close, supported = once[once.holm >= audit.ALPHA], orders[orders.status == judging.SUPPORTED]
         one_layer = sum(studies.cell(i).method == "fm1" for i in close.higher)
         return _join(html(shown, "Orders that the paper claims, by its printed numbers"), _says(
             f"The {len(found)} pairs are {len(once)} comparisons of printed numbers. "

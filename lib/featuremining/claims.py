@@ -1,34 +1,17 @@
-"""What paper 004 claims: its sentences, in ``data/studies/claims.toml``, and its numbers, the cells. Does each hold, by the
-paper's own printed numbers and by our records? Computed, never typed. No torch here.
-
-An *order* (every one of these above every one of those) is a family of pairs, as many as it names; each pair is tested by
-Welch's two-sided test, and Holm's correction keeps the chance of one false pair in the family below 5 %. Pairs that were not
-run stay in the family. The order is *reproduced* when every pair is settled in its favour; *not reproduced* when one is settled
-against it, or lies within the margin around no difference; until then *inconclusive*.
-
-A *gain* is judged as the gains of the tables are (`verdicts.judge_gain`), a *cost* by the ratio of iterations taken in turns,
-with a limit that is our reading of a word, since the paper gives none. Where the printed numbers themselves say the contrary,
-the claim is *contradicted by the paper's own numbers*, whatever we measure.
-"""
+"""What paper 004 claims: its sentences, in ``data/studies/claims.toml``, and its numbers, the cells. Whether they hold is said
+by `judging`. No torch here."""
 
 import tomllib
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
 from itertools import product
-from statistics import fmean
 
-from . import paths, studies, table10, verdicts
+from . import paths, studies
 from .errors import FMError, UsageError, choose
-from .findings import read as findings_of
-from .recipes import TIERS
-from .records import Record
 from .studies import Cell
-from .verdicts import CONTRADICTED, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNTESTABLE, Interval
 
 KINDS = ("order", "gain", "cost", "parameters", "activations", "words")
-SUPPORTED, NOT_ESTABLISHED = "supported", "not established"         # by the paper's own numbers, besides contradicted
-ROUNDING = 0.005        # percentage points: half of the last digit that the paper prints
 
 
 @dataclass(frozen=True)
@@ -54,11 +37,11 @@ class Claim:
     @property
     def needs(self) -> tuple[Cell, ...]:
         """The cells whose records would decide it."""
-        ids = [id_ for pair in self._pairs() for id_ in pair] + list(self.cells)
+        ids = [id_ for pair in self.named_pairs() for id_ in pair] + list(self.cells)
         bases = [studies.baseline(studies.cell(id_)) for id_ in self.cells if self.kind == "cost"]
         return tuple({c.id: c for c in (*map(studies.cell, ids), *filter(None, bases))}.values())
 
-    def _pairs(self) -> list[tuple[str, str]]:
+    def named_pairs(self) -> list[tuple[str, str]]:
         """(higher, lower) ids of an order or a gain; a training that stands in several tables counts once."""
         if self.kind == "gain":
             return [tuple(self.cells)]
@@ -72,33 +55,6 @@ class Claim:
             if all(id_ in known for id_ in pair):
                 found.setdefault(tuple(known[id_].run("full", 0).key for id_ in pair), pair)
         return list(found.values())
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One comparison of a family: differences in percentage points with 95 % intervals, and Holm's p among its family."""
-
-    higher: str
-    lower: str
-    printed: Interval | None = None
-    printed_p: float | None = None
-    ours: Interval | None = None
-    p: float | None = None
-    n: tuple[int, int] = (0, 0)
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """``status`` from our records, or what the printed numbers say against the claim; ``own_numbers``: what they say alone."""
-
-    status: str
-    own_numbers: str = ""
-    ours: str = ""              # in words
-    paper: str = ""
-    pairs: tuple[Pair, ...] = ()
-    tier: str = ""
-    n: int | None = None        # of our runs, the fewest of any side
-    note: str = ""
 
 
 @cache
@@ -131,206 +87,3 @@ def claim(id_: str) -> Claim | Cell:
         hint = f"Did you mean {', '.join(near)}? " if near else ""
         raise UsageError(f"There is no claim {id_!r}. {hint}`fm verdict` lists all.")
     return known[id_]
-
-
-def holm(p: list[float]) -> list[float]:
-    """Holm's step-down adjusted p-values (Holm 1979), in the order given.
-
-    >>> [round(v, 3) for v in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
-    """
-    adjusted, worst = [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        worst = max(worst, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = worst
-    return adjusted
-
-
-def compared(claim_: Claim, records: list[Record]) -> tuple[Pair, ...]:
-    """The pairs of an order or gain, by the printed numbers and by our full-tier records."""
-    rows = []
-    for ids in claim_._pairs():
-        a, b = map(studies.cell, ids)
-        printed = [verdicts.printed(c) for c in (a, b) if c.published is not None]
-        mine = [verdicts.ours(c, records) for c in (a, b)]
-        rows.append((ids, printed if len(printed) == 2 else None, None if None in mine else mine))
-    printed_p, our_p = (holm([1.0 if row[side] is None else verdicts.welch_p(*row[side]) for row in rows]) for side in (1, 2))
-    return tuple(Pair(*ids, verdicts.welch(*printed) if printed else None, p if printed else None,
-                      verdicts.welch(*mine) if mine else None, q if mine else None, tuple(s.n for s in mine) if mine else (0, 0))
-                 for (ids, printed, mine), p, q in zip(rows, printed_p, our_p, strict=True))
-
-
-def judge(claim_: Claim, records: list[Record]) -> Judgement:
-    """Whether the claim holds: ``records`` of any tier, from which each kind takes what may count."""
-    return {"order": _order, "gain": _gain, "cost": _cost, "parameters": _parameters, "activations": _activations,
-            "words": lambda c, _: Judgement(UNTESTABLE, note=c.why)}[claim_.kind](claim_, records)
-
-
-def _order(claim_: Claim, records: list[Record]) -> Judgement:
-    pairs = compared(claim_, records)
-    own = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed])
-    run = [p for p in pairs if p.ours]
-    settled = [p for p in run if p.p < 1 - verdicts.LEVEL]
-    nil = [p for p in run if _within_margin(p)]
-    if own == CONTRADICTED:
-        status = CONTRADICTED
-    elif not run:
-        status = NOT_RUN
-    elif nil or any(p.ours.value < 0 for p in settled):
-        status = NOT_REPRODUCED
-    else:
-        status = REPRODUCED if len(settled) == len(pairs) else INCONCLUSIVE
-    above = sum(p.printed.value > 0 for p in pairs if p.printed)
-    firm = sum(p.printed_p < 1 - verdicts.LEVEL for p in pairs if p.printed)
-    paper = f"{above} of {len(pairs)} pairs printed so, {firm} beyond their spread" if own else f"{len(pairs)} pairs, not printed"
-    ours = f"{sum(p.ours.value > 0 for p in run)} of {len(run)} pairs so, {len(settled)} settled" if run else ""
-    return Judgement(status, own, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
-                     _borrowed(claim_))
-
-
-def _borrowed(claim_: Claim) -> str:
-    """What is said where the printed numbers come without spreads."""
-    bare = any(c.published is not None and c.spread is None for c in claim_.needs)
-    return "No spreads are printed here; those of the same network in other tables stand in." if bare else ""
-
-
-def _by_own_numbers(found: list[tuple[Interval, float]]) -> str:
-    """What printed differences and their p say about the claim that each is positive; empty where nothing is printed."""
-    if any(difference.value < 0 for difference, _ in found):
-        return CONTRADICTED
-    if not found:
-        return ""
-    return SUPPORTED if all(p < 1 - verdicts.LEVEL for _, p in found) else NOT_ESTABLISHED
-
-
-def _within_margin(pair: Pair) -> bool:
-    cell = studies.cell(pair.lower)
-    margin = verdicts.margin(verdicts.pooled_spread(cell), cell.n or studies.wanted(cell, "full"))
-    return -margin <= pair.ours.low and pair.ours.high <= margin
-
-
-def _gain(claim_: Claim, records: list[Record]) -> Judgement:
-    a, b = map(studies.cell, claim_.cells)
-    (pair,) = compared(claim_, records)
-    found = verdicts.judge_gain((verdicts.ours(a, records), verdicts.ours(b, records)),
-                                (verdicts.printed(a), verdicts.printed(b)), verdicts.margin(verdicts.pooled_spread(a), a.n))
-    printed = a.published - b.published
-    said = printed if claim_.difference is None else claim_.difference
-    agree = claim_.values in ((), (a.published, b.published)) and abs(said - printed) < 3 * ROUNDING     # of three numbers
-    own = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else CONTRADICTED
-    return Judgement(CONTRADICTED if own == CONTRADICTED else found.status, own,
-                     f"{pair.ours.value:+.2f}" if pair.ours else "", f"{printed:+.2f}", (pair,), "full" if pair.ours else "",
-                     min(pair.n) if pair.ours else None, _borrowed(claim_))
-
-
-def _cost(claim_: Claim, _) -> Judgement:
-    """The printed ratio of times decides first; ours are those of every device in the full tier."""
-    cells = [studies.cell(id_) for id_ in claim_.cells]
-    printed = [(c.labels[1], *table10.printed_ratio(c), c.mib / studies.baseline(c).mib) for c in cells]
-    paper = "; ".join(f"{label}: time × {time:.2f}, memory × {memory:.2f}" for label, time, *_, memory in printed)
-    dear = any(low > claim_.at_most or memory > claim_.at_most for *_, low, _, memory in printed)      # whatever was rounded off
-    known = [(c, f.values) for c in cells for f in table10.found([c], "full")]
-    ours = "; ".join(f"{c.labels[1]}: time × {v['time_ratio']:.3f} ({v['low']:.3f} to {v['high']:.3f}), memory × "
-                     f"{v['memory_ratio']:.3f}" for c, v in known)
-    if dear:
-        status = CONTRADICTED
-    elif {c.id for c, _ in known} != set(claim_.cells):
-        status = NOT_RUN
-    elif all(v["high"] <= claim_.at_most and v["memory_ratio"] <= claim_.at_most for _, v in known):
-        status = REPRODUCED
-    else:
-        status = NOT_REPRODUCED if any(v["low"] > claim_.at_most for _, v in known) else INCONCLUSIVE
-    return Judgement(status, CONTRADICTED if dear else SUPPORTED, ours, paper, tier="full" if known else "",
-                     note=f"Read as at most {claim_.at_most:.2f} times the baseline's; the paper gives no limit.")
-
-
-def _parameters(claim_: Claim, records: list[Record]) -> Judgement:
-    """Of trained networks on record beside their baseline, in any tier: a network's size is the same in all."""
-    cells = [c for c in studies.load_cells().values() if c.table in claim_.tables and c.method in claim_.methods]
-    keys = {c.run(tier, 0).key for c in cells for tier in ("full", "short")}
-    sizes = {_network(r): r.resolved["parameters"] for r in records if not r.spec["methods"]}
-    found = list({r.key: r for r in records if r.key in keys and _network(r) in sizes}.values())
-    if not found:
-        return Judgement(NOT_RUN)
-    if claim_.expects == "same":
-        good = [r.resolved["parameters"] == sizes[_network(r)] for r in found]
-        ours = f"{sum(good)} of {len(good)} trained networks have their baseline's number of parameters"
-    else:
-        extra = [sum(m["train_only_parameters"] for m in r.resolved["methods"]) for r in found]
-        good = [not n for n in extra]
-        ours = f"{min(extra):,} to {max(extra):,} parameters more in training"
-    return Judgement(REPRODUCED if all(good) else NOT_REPRODUCED, ours=ours, note=claim_.why, n=len(found),
-                     tier=", ".join(t for t in TIERS if t in {r.tier for r in found}))
-
-
-def _network(r: Record) -> tuple:
-    """What a network's size depends on: the data set says how many classes there are."""
-    return r.spec["network"], r.spec["dataset"], tuple(sorted(r.spec["options"].items()))
-
-
-def _activations(claim_: Claim, _) -> Judgement:
-    """Counts above the threshold, by stage, of one pair of networks per seed: a sign in every stage, no interval."""
-    found = findings_of("activations", studies.cell(claim_.cells[0]).run("full", 0))
-    if not found:
-        return Judgement(NOT_RUN)
-    ratios = []
-    for f in found:
-        first, *_, last = (list(map(sum, stages)) for stages in f.values["raw"]["counts"].values())
-        ratios.append([x / y for x, y in zip(last, first, strict=True)])
-    means = [fmean(column) for column in zip(*ratios, strict=True)]
-    if len(found) > 1 and all(r > 1 for row in ratios for r in row):
-        status = REPRODUCED if means[0] == max(means) else NOT_REPRODUCED
-    else:
-        status = INCONCLUSIVE if len(found) < 2 or any(r > 1 for r in means) else NOT_REPRODUCED
-    return Judgement(status, ours="ratio by stage: " + ", ".join(f"{m:.2f}" for m in means), tier="full", n=len(found))
-
-
-def rows(records: list[Record]) -> list[dict]:
-    """One dict per claim, sentences in the order of the paper, then the printed numbers by table: what `fm verdict` prints and
-    the front page's grid shows."""
-    return [_sentence(c, judge(c, records)) for c in load_claims().values()] + [
-        _number(c, records) for c in studies.load_cells().values() if c.paper]
-
-
-def detail(one: Claim | Cell, records: list[Record]) -> dict:
-    """The claim's dict of `rows`, and the pairs that it rests on as texts."""
-    if isinstance(one, Cell):
-        return _number(one, records) | {"pairs": []}
-    found = judge(one, records)
-    return _sentence(one, found) | {"pairs": [
-        {"higher": p.higher, "lower": p.lower, "printed": _signed(p.printed), "printed_p": _p(p.printed_p),
-         "ours": _signed(p.ours), "p": _p(p.p), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""} for p in found.pairs]}
-
-
-def _signed(i: Interval | None) -> str:
-    if i is None:
-        return ""
-    return f"{i.value:+.2f}" + ("" if i.half == float("inf") else f" ({i.low:+.2f} to {i.high:+.2f})")
-
-
-def _p(p: float | None) -> str:
-    return "" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
-
-
-def _sentence(c: Claim, found: Judgement) -> dict:
-    gained = found.pairs[0].ours if c.kind == "gain" else None
-    return {"claim": c.id, "kind": c.kind, "section": c.section, "says": c.quote, "paper": found.paper, "ours": found.ours,
-            "interval": [gained.low, gained.high] if gained and gained.half < float("inf") else None,
-            "tier": found.tier, "n": found.n, "verdict": found.status, "own_numbers": found.own_numbers, "note": found.note}
-
-
-def _number(c: Cell, records: list[Record]) -> dict:
-    """A printed number, or the pair of Table 10's."""
-    base = {"claim": c.id, "kind": "number", "section": studies.sections()[c.study], "says": ", ".join(c.labels),
-            "paper": c.paper, "own_numbers": "", "note": ""}
-    if c.seconds is not None:
-        known = table10.found([c], "full")
-        words = "; ".join(f"{f.values['seconds']:.3g} s" for f in known)
-        return base | {"ours": words, "interval": None, "tier": "full" if known else "", "n": None,
-                       "verdict": NOT_RUN if not known else UNTESTABLE if (v := table10.verdict(c, known[0])) == "–" else v}
-    found, v = verdicts.ours(c, records), verdicts.verdict(c, records)
-    i = verdicts.mean_interval(found) if found else None
-    return base | {"ours": f"{found.mean:.2f}" + (f" ± {found.sd:.2f}" if found.n > 1 else "") if found else "",
-                   "interval": [i.low, i.high] if i and found.n > 1 else None, "tier": "full" if found else "",
-                   "n": found.n if found else None, "verdict": v.status,
-                   "note": f"{v.seeds_needed} seeds would decide" if v.seeds_needed else ""}

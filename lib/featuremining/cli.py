@@ -91,15 +91,15 @@ def _show(rows: list[dict]) -> None:
 def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: T1.one_layer, T1.resnet56.fm2")] = "",
             as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """Does it hold? All claims of the paper, its sentences and its numbers, or one of them with what its verdict rests on."""
-    from . import claims
+    from . import claims, judging
     from .records import read_records
 
     one = claims.claim(claim) if claim else None
     records = read_records()
     if one is None:
-        rows = claims.rows(records)
+        rows = judging.rows(records)
         return print(json.dumps(rows, indent=1)) if as_json else _show_verdicts(rows)
-    found = claims.detail(one, records)
+    found = judging.detail(one, records)
     print(json.dumps(found, indent=1)) if as_json else _show_verdict(found)
 
 

@@ -5,7 +5,7 @@ from html import escape
 
 import pandas as pd
 
-from . import claims, findings, studies, tables, verdicts
+from . import findings, judging, studies, tables, verdicts
 from .records import Record, by_key
 from .studies import Cell
 from .verdicts import CONTRADICTED, NOT_REPRODUCED, NOT_RUN, Interval
@@ -56,7 +56,7 @@ def markdown(records: list[Record]) -> str:
 
 
 def _paper(records: list[Record]) -> list[str]:
-    rows, gains = claims.rows(records), lost_gains(records)
+    rows, gains = judging.rows(records), lost_gains(records)
     printed, said = ([row for row in rows if (row["kind"] == "number") == number] for number in (True, False))
     run = sum(row["verdict"] != NOT_RUN for row in printed)
     numbers, sentences = ([row for row in kind if row["verdict"] in FAILED] for kind in (printed, said))

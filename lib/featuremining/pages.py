@@ -10,7 +10,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from . import claims, durations, findings, paths, planning, studies, tables
+from . import claims, durations, findings, judging, paths, planning, studies, tables
 from .datasets import DATASETS
 from .durations import words
 from .records import Record, by_key, read_records
@@ -28,7 +28,7 @@ def sentences(records: list[Record]) -> str:
         if one.section != section:
             section = one.section
             parts.append(f"## {f'Section {section}' if section[0].isdigit() else section}")
-        found = claims.detail(one, records)
+        found = judging.detail(one, records)
         facts = {"by its own numbers": found["own_numbers"], "the paper": found["paper"], "ours": _ours(found),
                  "note": found["note"], "to decide it": planning.cost(open_[one.id], records) if one.id in open_ else ""}
         said = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
@@ -73,7 +73,7 @@ def grid_rows(records: list[Record]) -> list[dict]:
              "paper": begun(row["paper"]), "ours": begun(row["ours"]), "tier": row["tier"] or None, "n": row["n"],
              "95 % interval": "{:+.2f} to {:+.2f}".format(*row["interval"]) if row["interval"] else None,
              "verdict": row["verdict"]}
-            for row in claims.rows(records) if row["kind"] != "number"]
+            for row in judging.rows(records) if row["kind"] != "number"]
 
 
 def status(records: list[Record]) -> str:

@@ -101,7 +101,7 @@ def budget(text: str) -> float:
 
 def questions(records: list[Record]) -> list[Question]:
     """The claims that are open: printed numbers, printed gains over a baseline, and the paper's sentences."""
-    from . import claims
+    from . import claims, judging
 
     found = []
     for cell in (c for c in studies.load_cells().values() if c.paper):
@@ -114,7 +114,7 @@ def questions(records: list[Record]) -> list[Question]:
             n = gain_seeds(cell, records)
             found.append(Question(f"{cell.id} over its baseline", (cell, studies.baseline(cell)), (n, n)))
     for claim in claims.load_claims().values():
-        if claim.needs and claims.judge(claim, records).status in OPEN:
+        if claim.needs and judging.judge(claim, records).status in OPEN:
             found.append(Question(claim.id, claim.needs, tuple(studies.wanted(c, "full") for c in claim.needs)))
     return found
 
