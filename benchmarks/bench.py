@@ -18,7 +18,7 @@ from featuremining.cost import peak_memory
 from featuremining.datasets import DataSet
 from featuremining.recipes import recipe
 from featuremining.studies import Run
-from featuremining.train import Training
+from featuremining.training import Training
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,14 @@
 Nothing is trained here; a page shows records. Run it as ``make book``; the result is ``_build/html/index.html``.
 """
 
-import inspect
 import json
 import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
-from html import escape
-from importlib import import_module
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import papermill
 import yaml
 from jupyter_client.manager import start_new_async_kernel
@@ -24,8 +19,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from featuremining import api, cards, negative, pages, paths, read_records, register, studies, tables
-from featuremining.api import field_lines
+from featuremining import api, cards, method_pages, negative, pages, paths, read_records, register, studies, tables
 from featuremining.claims import load_claims
 from featuremining.errors import FMError
 from featuremining.methods import METHODS
@@ -56,7 +50,7 @@ SHOWN = {"cifar": shown("short", OWN),
          "noisy_labels": shown("short", [f"T8s.resnet20.{m}.{c}" for c in ("symmetric50", "human") for m in ("baseline", "fm2")]),
          "small_data": shown("full", pairs("F6.resnet56", condition="50"), 4),
          "ablations": shown("full", ["T9.resnet56.fm1"], 4),
-         "cost": shown("full", pairs("T10.resnet56", "baseline", "fm1", "fm2")),
+         "cost": shown("full", [f"{c}.{m}" for c in ("T10.resnet56", "X10.resnet20") for m in ("baseline", "fm1", "fm2")]),
          "class_activation": shown("full", pairs("F2s.resnet20"), 4),
          "activations": shown("short", pairs("F4s.resnet20")),
          "audit": {"tier": "all"}}
@@ -140,77 +134,11 @@ def headline() -> str:
                     "short")]) + "\n"
 
 
-def measured_on(device: str, origin: dict) -> str:
-    """The caption of a table of measurements."""
-    changed = " with uncommitted changes" if origin["dirty"] else ""
-    return (f"{device}, {origin['threads']} threads, torch {origin['versions']['torch']}, "
-            f"{origin['measured'][:10]}, commit {(origin['commit'] or '–')[:10]}{changed}")
-
-
-def benchmarks() -> str:
-    """What ``make bench`` measured, device by device, as HTML tables under Markdown headings."""
-    titles = {"loop": "Training ResNet-56 end to end", "methods": "What a method adds to a step",
-              "augmentation": "Augmentation", "start": "Waiting for the first step", "book": "Building this book",
-              "gpu": "Ways to carry out a step on a GPU", "tiers": "What a training takes"}
-    parts = []
-    for path in sorted(paths.benchmarks().glob("*.json")):
-        measured = json.loads(path.read_text())
-        for group, title in titles.items():
-            if group not in measured["groups"]:
-                continue
-            found = measured["groups"][group]
-            frame = tables.tier_hours(found["rows"]) if group == "tiers" else tables.benchmark(found["rows"])
-            parts += [f"## {title}", tables.html(frame, measured_on(measured["device"], found["provenance"]))]
-    if "cuda" not in {json.loads(p.read_text()).get("type") for p in paths.benchmarks().glob("*.json")}:
-        parts.append("On a GPU: not run.")
-    return "\n\n".join(parts) + "\n"
-
-
-def method_settings(name: str) -> str:
-    """Each setting of a method with its default and the comment beside it, from the source of the class and of its bases."""
-    module, cls = METHODS[name]
-    cls = getattr(import_module(f"featuremining.methods.{module}"), cls)
-    lines = {}
-    for base in cls.__mro__[::-1]:
-        if base.__module__.startswith("featuremining.methods."):
-            lines |= field_lines(inspect.getsource(base))
-    rows = [{"setting": f"<code>{field.name}</code>", "default": f"<code>{escape(lines[field.name][0], quote=False)}</code>",
-             "note": escape(lines[field.name][1].replace("paper 004", "the Feature Mining paper"), quote=False)}
-            for field in fields(cls)]
-    return tables.html(pd.DataFrame(rows), f"Settings of {name}: default, and what it is or where it comes from")
-
-
-def method_cost(name: str) -> str:
-    """What the method adds to a step, from the benchmarks of each device."""
-    parts = []
-    for path in sorted(paths.benchmarks().glob("*.json")):
-        measured = json.loads(path.read_text())
-        found = measured["groups"].get("methods", {"rows": []})
-        rows = [row for row in found["rows"] if row["what"].startswith((f"{name}:", f"{name},"))]
-        if rows:
-            parts.append(tables.html(tables.benchmark(rows), f"A step of ResNet-56 over the baseline's: "
-                                     f"{measured_on(measured['device'], found['provenance'])}"))
-    return "\n\n".join(parts) or "Not measured yet: `make bench` measures it."
-
-
-def method_results(name: str) -> str:
-    """The cells that use the method: printed numbers with verdicts (full tier), then what is on record of all others."""
-    cells = [c for c in studies.load_cells().values() if name in (m["name"] for m in c.methods)]
-    printed, records, parts = [c for c in cells if c.published is not None], read_records(), []
-    if printed:
-        parts.append(tables.html(tables.claims(printed, records), "The paper's numbers and ours under its full protocol", "full"))
-    for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
-        kept = {r.key for r in records if r.tier == tier}
-        if found := [c for c in others if c.run(tier, 0).key in kept]:
-            parts.append(tables.html(tables.own_runs(found, records, tier), "Our own runs; no verdict follows from them", tier))
-    return "\n\n".join(parts) or "No cell of the paper uses it; it stands here for comparison in your own experiments."
-
-
 def method_parts(name: str) -> None:
     """What the page of a method includes: its settings, its cost, its results."""
     folder = PAGES / "methods"
     folder.mkdir(parents=True, exist_ok=True)
-    for part, make in (("settings", method_settings), ("cost", method_cost), ("results", method_results)):
+    for part, make in (("settings", method_pages.settings), ("cost", method_pages.cost), ("results", method_pages.results)):
         (folder / f"{name}.{part}.md").write_text(make(name) + "\n")
 
 
@@ -284,7 +212,7 @@ def build(out: Path) -> list[Path]:
     PAGES.mkdir(parents=True, exist_ok=True)
     execute_all(SHOWN)
     (PAGES / "headline.md").write_text(headline())
-    (PAGES / "benchmarks.md").write_text(benchmarks())
+    (PAGES / "benchmarks.md").write_text(method_pages.benchmarks())
     for name in METHODS:
         method_parts(name)
     for name, text in project_parts().items():

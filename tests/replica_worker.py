@@ -15,6 +15,7 @@ from featuremining.recipes import recipe
 from featuremining.studies import Run
 
 T = importlib.import_module("featuremining.train")
+training_module = importlib.import_module("featuremining.training")
 
 
 def gradients(net, x, y):
@@ -38,7 +39,7 @@ def training() -> dict:
     """Two epochs of 70 images with two methods; what this process ends with."""
     few = load("parts")
     few = few._replace(train_x=few.train_x[:70], train_y=few.train_y[:70], test_x=few.test_x[:45], test_y=few.test_y[:45])
-    T.load = lambda name, **changes: few
+    training_module.load = lambda name, **changes: few
     kept, original = [], T.Training.__init__
 
     def remember(self, *args, **settings):

@@ -314,7 +314,7 @@ def test_search_finds_dropblock(front):
 
 
 @pytest.fixture
-def small(page, tmp_path):
+def small(page, tmp_path, scratch):
     """The grid with a decided number, whose seeds the project's records do not hold yet, under the book's own scripts."""
     found = decided() + recorded(ID, 60.0, tier="short")
     sentence = {"cell": "P.above", "claim": '<a href="#there">higher than other methods</a>', "paper": "2 of 2 pairs",

@@ -196,7 +196,7 @@ def test_a_record_holds_the_ensemble(scratch, monkeypatch):
     T = importlib.import_module("featuremining.train")
     data = load("parts")._replace(name="few")
     few = data._replace(train_x=data.train_x[:96], train_y=data.train_y[:96], test_x=data.test_x[:45], test_y=data.test_y[:45])
-    monkeypatch.setattr(T, "load", lambda name, **changes: few)
+    monkeypatch.setattr("featuremining.training.load", lambda name, **changes: few)
     small = replace(recipe("resnet20", "smoke"), epochs=2, batch=32)
     record = T.train(Run("parts", "resnet20", ({"name": "byot"}, {"name": "fm"}), small, "smoke", 0), "cpu")
     assert list(record.metrics["others"]) == ["byot.ensemble", "byot.stage1", "byot.stage2"]

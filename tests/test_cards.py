@@ -85,7 +85,7 @@ def test_a_number_of_an_ensemble_shows_the_ensembles():
 
 def test_a_cost_shows_its_findings_and_no_list(scratch):
     run = cell("T10.resnet56.fm1").run("full", 0)
-    values = {"iterations": 300, "seconds": 0.5, "time_ratio": 1.04, "low": 1.03, "high": 1.05, "each": [0.5] * 300}
+    values = {"iterations": 300, "seconds": 0.5, "time_ratio": 1.04, "low": 1.03, "high": 1.05, "each": "0.5 0.5"}
     findings.write("cost", run, "cpu.1t", values, {"device": "a CPU", "commit": "a" * 40, "dirty": True})
     card = made("T10.resnet56.fm1", [])
     (finding,) = card["tiers"][0]["findings"]
@@ -107,7 +107,7 @@ def test_cards_of_everything_are_small():
     assert cards.cards(["P.no_cell"], []) == {}
 
 
-def test_the_grid_has_every_printed_number_and_the_rows_of_others():
+def test_the_grid_has_every_printed_number_and_the_rows_of_others(scratch):
     cells = [c for c in load_cells().values() if c.paper]
     other = {"cell": "P.above_others", "claim": "higher than all", "paper": "a sentence", "verdict": "inconclusive"}
     frame = cards.grid(cells, decided(), [other])

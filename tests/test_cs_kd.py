@@ -207,7 +207,7 @@ def test_a_whole_training(scratch, monkeypatch):
     T = importlib.import_module("featuremining.train")
     data = load("parts")._replace(name="few")
     few = data._replace(train_x=data.train_x[:72], train_y=data.train_y[:72], test_x=data.test_x[:45], test_y=data.test_y[:45])
-    monkeypatch.setattr(T, "load", lambda name, **changes: few)
+    monkeypatch.setattr("featuremining.training.load", lambda name, **changes: few)
     small = replace(recipe("resnet20", "smoke"), epochs=2, batch=32)
     run = Run("parts", "resnet20", ({"name": "cs_kd"}, {"name": "fm"}), small, "smoke", 0)
     training = T.Training(run, torch.device("cpu"))

@@ -23,6 +23,7 @@ from featuremining.mean_precision import Found, mean_precision
 from featuremining.models.retinanet import DETECTORS, Detector, detector, retinanet
 from featuremining.recipes import recipe
 from featuremining.studies import Run
+from featuremining.training import parameters
 
 CPU = torch.device("cpu")
 NONE = Found(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
@@ -79,7 +80,7 @@ def test_resnet50_is_torchvisions_retinanet():
     """The same parameters by name, the same losses in training, the same detections, for images of two sizes."""
     torch.manual_seed(0)
     ours, theirs = pair()
-    assert train.parameters(ours) == train.parameters(theirs) == 32_615_969
+    assert parameters(ours) == parameters(theirs) == 32_615_969
     images = [torch.rand(3, 60, 80), torch.rand(3, 64, 48)]
     targets = [{"boxes": torch.tensor([[4.0, 5.0, 40.0, 44.0]]), "labels": torch.tensor([3])},
                {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)}]

@@ -226,7 +226,7 @@ def test_a_student_learns_from_a_recorded_network(scratch, monkeypatch):
     T = importlib.import_module("featuremining.train")
     data = load("parts")._replace(name="few")
     few = data._replace(train_x=data.train_x[:64], train_y=data.train_y[:64], test_x=data.test_x[:45], test_y=data.test_y[:45])
-    monkeypatch.setattr(T, "load", lambda name, **changes: few)
+    monkeypatch.setattr("featuremining.training.load", lambda name, **changes: few)
     small = replace(recipe("resnet20", "smoke"), epochs=1, batch=32)
     first = T.train(Run("parts", "resnet20", (), small, "smoke", 0), "cpu")
     weights = str(paths.weights("smoke", first.key, 0).relative_to(paths.build()))

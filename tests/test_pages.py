@@ -15,6 +15,7 @@ import typer
 import featuremining
 from featuremining import METHODS, api, cli, durations, make, methods, negative, pages, paths, read_records, studies, tables
 from featuremining.datasets import DATASETS
+from featuremining.findings import write as write_finding
 from featuremining.records import dumps, metrics
 
 BOOK = paths.ROOT / "book"
@@ -231,6 +232,14 @@ def test_a_page_says_what_its_runs_took(tmp_path):
     assert "; not measured: 1." in pages.took([(cells[0], []), (studies.cell("T5.resnet50.fm2"), [])], "full")
 
 
+def test_a_page_says_what_its_measurements_took(tmp_path, monkeypatch):
+    """From values of the form in which `table10.measure` writes them."""
+    monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))
+    cell, values = studies.cell("T10.resnet56.fm2"), {"iterations": 300, "seconds": 1.2, "each": "1.1 1.3"}
+    write_finding("cost", cell.run("full", 0), "one", values, {"device": "one", "threads": 2})
+    assert "On record in the full tier: 1 measurement, 6 minutes of iterations." in pages.took([(cell, [])], "full")
+
+
 def test_every_experiment_says_what_it_took():
     """In a cell of its own below the parameters, whose output may differ from run to run."""
     for path in (paths.ROOT / "notebooks").glob("*.ipynb"):
@@ -245,7 +254,8 @@ def test_every_experiment_says_what_it_took():
 
 # --- negative results -----------------------------------------------------------------------------------------------
 
-def test_without_records_nothing_has_failed_but_what_the_paper_contradicts():
+def test_without_records_nothing_has_failed_but_what_the_paper_contradicts(tmp_path, monkeypatch):
+    monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))        # findings are read from there
     shown = negative.markdown([])
     assert "none has runs under the paper's full protocol yet" in shown and "none lies below it" in shown
     assert shown.count("verdict-not-reproduced") == 0

@@ -41,7 +41,7 @@ def test_alone_nothing_is_exchanged():
 
 
 def test_a_method_that_chooses_batches_is_refused(scratch, monkeypatch):
-    monkeypatch.setattr(T, "join", lambda: Replicas(0, 2))
+    monkeypatch.setattr("featuremining.training.join", lambda: Replicas(0, 2))
     with pytest.raises(UsageError, match="cs_kd chooses"):
         T.Training(Run("parts", "resnet20", ({"name": "cs_kd"},), recipe("resnet20", "smoke"), "smoke", 0), torch.device("cpu"))
 
@@ -49,8 +49,8 @@ def test_a_method_that_chooses_batches_is_refused(scratch, monkeypatch):
 def test_too_many_processes_are_refused(scratch, monkeypatch):
     """An epoch of the parts ends with 8 images of its 1800: with five processes some would get a single one."""
     run = Run("parts", "resnet20", (), recipe("resnet20", "smoke"), "smoke", 0)
-    monkeypatch.setattr(T, "join", lambda: Replicas(0, 4))
+    monkeypatch.setattr("featuremining.training.join", lambda: Replicas(0, 4))
     assert T.Training(run, torch.device("cpu")).loader.smallest == 8
-    monkeypatch.setattr(T, "join", lambda: Replicas(0, 5))
+    monkeypatch.setattr("featuremining.training.join", lambda: Replicas(0, 5))
     with pytest.raises(UsageError, match="5 processes are too many: the last batch of an epoch has 8 images"):
         T.Training(run, torch.device("cpu"))

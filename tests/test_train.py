@@ -20,7 +20,7 @@ FM2 = ({"name": "fm", "layers": 2},)
 def few_images(scratch, monkeypatch):
     data = load("parts")._replace(name="few")
     few = data._replace(train_x=data.train_x[:96], train_y=data.train_y[:96], test_x=data.test_x[:45], test_y=data.test_y[:45])
-    monkeypatch.setattr(T, "load", lambda name, **changes: few)
+    monkeypatch.setattr("featuremining.training.load", lambda name, **changes: few)
     return few
 
 
@@ -63,7 +63,7 @@ def test_the_saved_network_is_the_plain_network(few_images):
     plain = build("resnet20", 9).to(memory_format=torch.channels_last)
     plain.load_state_dict(state, strict=True)
     assert T.digest(plain.state_dict()) == record.weights
-    again = T.evaluate(plain, few_images, torch.device("cpu"))
+    again = evaluation.evaluate(plain, few_images, torch.device("cpu"))
     assert all(record.curves[name][-1] == value for name, value in again.items()) and len(again) == 2
 
 
@@ -76,7 +76,7 @@ def test_divergence_is_said_and_nothing_is_recorded():
 
 def test_a_network_that_no_longer_evaluates_is_not_recorded(monkeypatch):
     """Running statistics can overflow while the training loss is still finite; NaN must not reach a record."""
-    monkeypatch.setattr(T, "evaluate", lambda *_: {"test_acc": 11.1, "test_loss": float("nan")})
+    monkeypatch.setattr("featuremining.training.evaluate", lambda *_: {"test_acc": 11.1, "test_loss": float("nan")})
     with pytest.raises(FMError, match=r"diverged in epoch 1.*test images nan"):
         T.train(run(), "cpu")
     assert not paths.record("smoke", run().key, 0).exists()
@@ -129,9 +129,9 @@ def test_a_record_of_other_defaults_is_refused():
 
 def test_a_training_that_goes_on_elsewhere_says_so(monkeypatch):
     """Another commit, thread count or device may change bits: the record names the first and every later one."""
-    monkeypatch.setattr(T.provenance, "commit", lambda: {"commit": "a" * 40, "dirty": False})
+    monkeypatch.setattr("featuremining.provenance.commit", lambda: {"commit": "a" * 40, "dirty": False})
     die_after_one_epoch(T.train, run(), monkeypatch)
-    monkeypatch.setattr(T.provenance, "commit", lambda: {"commit": "b" * 40, "dirty": False})
+    monkeypatch.setattr("featuremining.provenance.commit", lambda: {"commit": "b" * 40, "dirty": False})
     origin = T.train(run(), "cpu").provenance
     assert origin["commit"] == "a" * 40
     assert [(e["epoch"], e["commit"]) for e in origin["resumed_elsewhere"]] == [(1, "b" * 40)]
@@ -192,7 +192,7 @@ def test_wrong_labels_are_counted_by_hand():
 def test_memorisation_is_of_the_images_in_the_batch(few_images, monkeypatch):
     """A step on labels that are all wrong: the log says what the network answers for those very images."""
     wrong = few_images._replace(train_y=(few_images.train_y + 1) % 9, true_y=few_images.train_y)
-    monkeypatch.setattr(T, "load", lambda name, **changes: wrong)
+    monkeypatch.setattr("featuremining.training.load", lambda name, **changes: wrong)
     training = T.Training(run(()), torch.device("cpu"))
     inputs = next(training.inputs())
     index = inputs["pick"][:, 0]
@@ -286,7 +286,7 @@ def test_real_images_train(cifar, monkeypatch):
     """Two epochs on a thousand real images: the loss falls and the record names the data."""
     some = cifar._replace(train_x=cifar.train_x[:960], train_y=cifar.train_y[:960], test_x=cifar.test_x[:500],
                           test_y=cifar.test_y[:500])
-    monkeypatch.setattr(T, "load", lambda name, **changes: some)
+    monkeypatch.setattr("featuremining.training.load", lambda name, **changes: some)
     real = Run("cifar100", "resnet20", FM2, replace(recipe("resnet20", "short"), epochs=2, lr=0.05), "short", 0)
     record = T.train(real, "cpu")
     assert record.curves["ce"][1] < record.curves["ce"][0]

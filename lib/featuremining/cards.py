@@ -92,8 +92,9 @@ def _seed(record: Record, cell: Cell) -> dict:
 
 
 def _finding(found: Finding, cell: Cell) -> dict:
-    """What was measured besides, without lists: a cost, class activation, detections."""
-    plain = {name: _plain(v) if isinstance(v, dict) else v for name, v in found.values.items() if not isinstance(v, list)}
+    """What was measured besides, without the values of single images or iterations: a cost, class activation, detections."""
+    plain = {name: _plain(v) if isinstance(v, dict) else v for name, v in found.values.items()
+             if name != "each" and not isinstance(v, list)}
     return {"kind": found.kind, "name": found.name, "values": {k: v for k, v in plain.items() if v != {}},
             "verdict": table10.verdict(cell, found) if found.kind == table10.KIND else ""} | {
             name: found.provenance[name] for name in ORIGIN if name in found.provenance}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import checkpoint, diagnostics, engine, paths, records, train
+from . import checkpoint, diagnostics, engine, paths, records, train, training
 from .datasets import load as load_data
 from .datasets.scenes import Images, Scene, SceneLoader, Scenes, parts_scenes, pictures
 from .errors import FMError, UsageError, choose
@@ -60,7 +60,7 @@ def detect(model: nn.Module, images: Images, device: torch.device, precision: st
     return found
 
 
-class Training(train.Training):
+class Training(training.Training):
     """One fine-tuning as objects. What is not said here is as in the training of a classifier."""
 
     def __init__(self, run: Run, device: torch.device, pretrained: tuple[records.Record, dict[str, Tensor]]):

@@ -24,7 +24,7 @@ from .progress import clock
 from .provenance import environment
 from .recipes import ITERATIONS
 from .studies import Run
-from .train import Training
+from .training import Training
 
 SMOKE_BATCH = 8
 MIB = 2**20

@@ -119,7 +119,8 @@ def took(found: list[tuple[Cell, list[Record]]], tier: str) -> Html:
     """What the runs of these cells in a tier took, and what the cells would take in the full tier where steps or runs of their
     networks were measured."""
     kept = {r.id: r for _, own in found for r in own}.values()
-    costs = [sum(f.values["each"]) / 3600 for cell, _ in found for f in findings.read("cost", cell.run(tier, 0))]
+    costs = [f.values["iterations"] * f.values["seconds"] / 3600
+             for cell, _ in found for f in findings.read("cost", cell.run(tier, 0))]
     if costs:
         said = f"{_counted(len(costs), 'measurement')}, {words(sum(costs))} of iterations"
     elif kept:

@@ -3,8 +3,8 @@
 ``full`` is paper 004, section 4.1.1: 300 epochs, SGD at 0.1 (PyramidNet 0.5), a tenth at epochs 150 and 225, batch 128
 (DenseNet 64). Weight decay, Nesterov momentum and augmentation are not printed there; the values here are those of the
 public code the paper's schedule comes from, per family. ``short`` is the same schedule in a tenth of the epochs.
-``smoke`` uses the embedded ``parts`` data; its numbers mean nothing but "it runs". What a tier costs follows from measured
-steps, see `hours`; it is shown on the book's page of speed and cost.
+``smoke`` uses the embedded ``parts`` data, and of deep and wide networks a few steps; its numbers mean nothing but "it runs".
+What a tier costs follows from measured steps, see `hours`; it is shown on the book's page of speed and cost.
 """
 
 from dataclasses import dataclass, replace
@@ -60,7 +60,14 @@ FAMILIES = {                            # by the beginning of a network's name; 
 }
 
 
-HEAVY = ("wrn_28_10", "pyramidnet_110_270", "densenet_100_12", "resnet50")      # their smoke tier only shows that they run
+FAST = {"epochs": 6}                    # the smoke tier: about a minute on a CPU, whatever the network
+SLOW = {"epochs": 3, "steps": 10}       # steps of an epoch; at most so many
+HEAVY = {"epochs": 2, "steps": 2}
+SMOKE = {
+    **dict.fromkeys(("resnet110", "resnet164", "preresnet110", "preresnet164", "densenet_bc_100_12", "wrn_16_4", "wrn_40_2",
+                     "pyramidnet_110_84"), SLOW),
+    **dict.fromkeys(("wrn_28_10", "pyramidnet_110_270", "densenet_100_12", "resnet50"), HEAVY),
+}
 
 
 def recipe(network: str, tier: str, **changes) -> Recipe:
@@ -71,8 +78,7 @@ def recipe(network: str, tier: str, **changes) -> Recipe:
     if tier == "short":
         return replace(base, epochs=max(base.epochs // 10, 1))
     if tier == "smoke":
-        heavy = {"epochs": 2, "steps": 2} if network in HEAVY else {"epochs": 6}
-        return replace(base, batch=64, milestones=(2 / 3, 5 / 6), **heavy)
+        return replace(base, batch=64, milestones=(2 / 3, 5 / 6), **SMOKE.get(network, FAST))
     return base
 
 
