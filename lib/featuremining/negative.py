@@ -37,8 +37,8 @@ def against_baseline(records: list[Record]) -> list[tuple[str, Cell, Interval, t
 def elsewhere() -> list[tuple[Cell, findings.Finding, str, str, dict]]:
     """Networks whose class activation is further off the true part than their baseline's: cell, finding, map, quantity, and the
     paired difference over the images. The difference's interval has to lie below zero."""
-    found = [(cell, f) for cell in studies.load_cells().values() if cell.study == "class_activation"
-             for tier in TIERS for f in findings.read("localise", cell.run(tier, 0))]
+    found = [(cell, f) for cell in studies.load_cells().values() for tier in TIERS
+             for f in findings.read("localise", cell.run(tier, 0))]
     by_id, worse = {(cell.id, f.tier, f.name): f for cell, f in found}, []
     for cell, f in found:
         base = studies.baseline(cell)

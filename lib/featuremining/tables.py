@@ -136,7 +136,7 @@ def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
             for name in gains if other else ():
                 gains[name] = difference(verdicts.paired(v["each"][name], other.values[how]["each"][name]))
             rows.append({"cell": cell.id, "seed": f.name.removeprefix("seed"), "map": title, "n": v["n"],
-                         "chance": f"{v['chance']:.1f}",
+                         "chance": f"{v['chance']:.1f}", "centre (%)": f"{v['centre']:.1f}",
                          "pointing (%)": f"{v['pointing']:.1f}", "to baseline": gains["pointing"],
                          "energy inside (%)": f"{v['energy']:.1f}", "energy, to baseline": gains["energy"],
                          "top-1 (%)": f"{v['top1']:.1f}"})
