@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from featuremining import FMError, UsageError, diagnostics, figures, findings, load, notebook, paths, studies, tables
+from featuremining import FMError, UsageError, diagnostics, figures, findings, load, notebook, paths, studies, tables, training
 from featuremining.recipes import recipe
 from featuremining.verdicts import paired
 
@@ -18,7 +18,7 @@ def trained(scratch, monkeypatch):
     """One epoch of both networks on a few images."""
     few = load("parts")
     few = few._replace(train_x=few.train_x[:64], train_y=few.train_y[:64], test_x=few.test_x[:45], test_y=few.test_y[:45])
-    for module in (T, diagnostics):
+    for module in (training, diagnostics):
         monkeypatch.setattr(module, "load", lambda name, **changes: few)
     short = replace(recipe("resnet20", "smoke"), epochs=1, batch=32)
     monkeypatch.setattr(studies, "recipe", lambda network, tier, **changes: short)
