@@ -180,7 +180,7 @@ def test_a_plan_of_all_open_claims_keeps_its_promises(measured, hours_):
     assert found["decided"] + len(found["open"]) == len(questions) == len(by_id)
 
 
-def test_why_a_claim_stays_open(measured, tmp_path, monkeypatch):
+def test_why_a_claim_stays_open(measured, scratch, tmp_path, monkeypatch):
     monkeypatch.setenv("FM_DATA_DIR", str(tmp_path))
     wide = asked("T1.wrn_28_10.fm2", "T1.densenet_bc_100_12.fm2", "T1.resnet56.fm2", name="wide")
     never = Question("never", (cell("T1.resnet110.dropout"),), (None,))
@@ -191,7 +191,7 @@ def test_why_a_claim_stays_open(measured, tmp_path, monkeypatch):
     assert plan(1000, [asked("T10.resnet56.fm1", n=1)])["decided"] == 1         # needs no data
 
 
-def test_open_claims_are_numbers_gains_and_sentences(measured):
+def test_open_claims_are_numbers_gains_and_sentences(measured, scratch):
     found = {q.id: q for q in planning.questions([])}
     assert found["T1.resnet56.fm2"].seeds == (4,) and found["T1.resnet110.dropout"].seeds == (None,)
     assert [c.id for c in found["T1.resnet56.fm2 over its baseline"].needs] == ["T1.resnet56.fm2", "T1.resnet56.baseline"]

@@ -305,7 +305,7 @@ def test_verdicts(cell, interval, device, says):
 
 
 def test_what_is_not_judged():
-    assert table10.verdict(BASE, finding(BASE)) == "–" and table10.verdict(BASE, None) == "–"
+    assert table10.verdict(BASE, finding(BASE)) == "not testable" and table10.verdict(BASE, None) == "not run"
     assert table10.verdict(FM2, None) == "not run" and table10.verdict(SMALL[1], None) == "–"
     assert table10.verdict(FM2, finding(FM2, "short", **times(1.2, 1.1, 1.3))) == "not judged: short tier"
 

@@ -46,7 +46,7 @@
 
   function filterable(table) {
     const rows = [...table.tBodies[0].rows];
-    const verdictOf = (row) => (row.querySelector(".verdict") || row.cells[row.cells.length - 1]).innerText.trim();
+    const verdictOf = (row) => (row.querySelector(".verdict") || row.cells[2]).innerText.trim();
     const tableOf = (row) => row.dataset.cell.split(".")[0];
     const title = (name) => (name === "P" ? "the text" : name.replace(/^T(?=\d)/, "Table ").replace(/^F(?=\d)/, "Figure "));
     const find = h("label", {}, "find", h("input", { type: "search", autocomplete: "off" }));

@@ -231,9 +231,8 @@ def _number(c: Cell, records: list[Record]) -> dict:
             "paper": c.paper, "own_numbers": "", "note": ""}
     if c.seconds is not None:
         known = table10.found([c], "full")
-        words = "; ".join(f"{f.values['seconds']:.3g} s" for f in known)
-        return base | {"ours": words, "interval": None, "tier": "full" if known else "", "n": None,
-                       "verdict": NOT_RUN if not known else UNTESTABLE if (v := table10.verdict(c, known[0])) == "–" else v}
+        return base | {"ours": "; ".join(map(table10.words, known)), "interval": None, "tier": "full" if known else "", "n": None,
+                       "verdict": table10.verdict(c, known[0] if known else None)}
     found, v = verdicts.ours(c, records), verdicts.verdict(c, records)
     i = verdicts.mean_interval(found) if found else None
     return base | {"ours": f"{found.mean:.2f}" + (f" ± {found.sd:.2f}" if found.n > 1 else "") if found else "",

@@ -80,14 +80,16 @@ def printed_ratio(cell: Cell) -> tuple[float, float, float] | None:
 
 def verdict(cell: Cell, finding: Finding | None) -> str:
     """Our interval of the time ratio against the printed ratio, as wide as its rounding. An interval that holds both the printed
-    ratio and 1, no cost at all, decides nothing."""
-    printed = printed_ratio(cell)
-    if printed is None:
+    ratio and 1, no cost at all, decides nothing; nor do the seconds of the baseline, which are the device's."""
+    if cell.seconds is None:
         return DASH
     if finding is None:
         return verdicts.NOT_RUN
     if finding.tier != "full":
         return f"not judged: {finding.tier} tier"
+    printed = printed_ratio(cell)
+    if printed is None:
+        return verdicts.UNTESTABLE
     ours, (_, low, high) = finding.values, printed
     if ours["high"] < low:
         status = "cheaper here"
@@ -96,6 +98,12 @@ def verdict(cell: Cell, finding: Finding | None) -> str:
     else:
         status = verdicts.INCONCLUSIVE if ours["low"] <= 1 <= ours["high"] else "as printed"
     return status if PAPERS_DEVICE in finding.provenance["device"] else f"{status}: another device, ratios only"
+
+
+def words(finding: Finding) -> str:
+    """Mean seconds of an iteration, and their ratio to the baseline's where it was measured."""
+    v = finding.values
+    return f"{v['seconds']:.3g} s" + (f", {v['time_ratio']:.3f} of the baseline's" if "time_ratio" in v else "")
 
 
 def cost_table(cells: list[Cell], known: list[Finding]) -> pd.DataFrame:
