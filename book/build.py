@@ -19,7 +19,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from featuremining import api, cards, method_pages, negative, pages, paths, read_records, register, studies, tables
+from featuremining import api, cards, judging, method_pages, negative, pages, paths, read_records, register, studies, tables
 from featuremining.claims import load_claims
 from featuremining.errors import FMError
 from featuremining.methods import METHODS
@@ -121,17 +121,17 @@ def headline() -> str:
     """The front page: the grid of claims, then our own short runs, as Markdown with inline HTML."""
     records = read_records()
     printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: int(c.table[1:]))
-    _, short = tables.headline(records)
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed if c.seconds is None))
     return "\n\n".join([
+        judging.tally(judging.rows(records)),
         tables.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say",
                     style="fm-grid"),
         f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {len(load_claims())} "
         "[sentences](claims.md) are listed; "
         f"{len(read_records('full'))} full-tier runs are on record.",
-        tables.html(short, "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test of the paper",
-                    "short")]) + "\n"
+        tables.html(tables.preview(records),
+                    "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test of the paper", "short")]) + "\n"
 
 
 def method_parts(name: str) -> None:
@@ -152,9 +152,11 @@ def project_parts() -> dict[str, str]:
 
 def readme() -> str:
     """README.md with the table between its two marks made anew from the records."""
-    claims, short = tables.headline(read_records())
+    records = read_records()
+    tally = f"What stands of the paper, by what is on record: {judging.tally(judging.rows(records))}"
     between = "Our own cells after thirty epochs (short tier); no verdict follows from them:"
-    table = f"{tables.markdown(claims)}\n\n{between}\n\n{tables.markdown(short)}"
+    parts = tally, tables.markdown(pages.decided(records)), between, tables.markdown(tables.preview(records))
+    table = "\n\n".join(parts)
     head, mark, rest = (ROOT / "README.md").read_text().partition("<!-- headline -->\n")
     if not mark or "<!-- end -->" not in rest:
         raise FMError("README.md lacks its marks <!-- headline --> and <!-- end -->.")

@@ -117,7 +117,7 @@ def grid(cells: list[Cell], records: list[Record], others: Iterable[dict] = ()) 
     that are no cells, with the same columns; ``cell`` is the id under which a page opens them. What is decided comes first."""
     groups = by_key(records)
     rows = [*(row for cell in cells for row in _rows(cell, groups)), *others]
-    last = (verdicts.UNTESTABLE, verdicts.NOT_RUN)
+    last = verdicts.UNDECIDED
     rows.sort(key=lambda row: last.index(row["verdict"]) if row["verdict"] in last else -1)
     return pd.DataFrame(rows, columns=GRID).fillna(DASH)
 

@@ -104,13 +104,12 @@ def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: 
 
 
 def _show_verdicts(rows: list[dict]) -> None:
-    from collections import Counter
+    from .judging import tally
 
     _table(("claim", "verdict", "by its own numbers", "paper", "ours"), [
         (row["claim"], row["verdict"], row["own_numbers"], row["paper"],
          row["ours"] + (f" ({row['tier']}, n = {row['n']})" if row["n"] else "")) for row in rows])
-    tally = Counter(row["verdict"] for row in rows).most_common()
-    print(f"\n{len(rows)} claims: " + ", ".join(f"{status} {n}" for status, n in tally) + ".")
+    print(f"\n{tally(rows)}")
 
 
 def _show_verdict(found: dict) -> None:

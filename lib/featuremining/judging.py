@@ -10,6 +10,7 @@ with a limit that is our reading of a word, since the paper gives none. Where th
 the claim is *contradicted by the paper's own numbers*, whatever we measure.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -19,7 +20,7 @@ from .findings import read as findings_of
 from .recipes import TIERS
 from .records import Record
 from .studies import Cell
-from .verdicts import CONTRADICTED, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNTESTABLE, Interval, holm
+from .verdicts import CONTRADICTED, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNDECIDED, UNTESTABLE, Interval, holm
 
 SUPPORTED, NOT_ESTABLISHED = "supported", "not established"         # by the paper's own numbers, besides contradicted
 ROUNDING = 0.005        # percentage points: half of the last digit that the paper prints
@@ -196,6 +197,17 @@ def rows(records: list[Record]) -> list[dict]:
     the front page's grid shows."""
     return [_sentence(c, judge(c, records)) for c in load_claims().values()] + [
         _number(c, records) for c in studies.load_cells().values() if c.paper]
+
+
+def tally(found: list[dict]) -> str:
+    """How many of these `rows` have which verdict, in a sentence that ends with what is undecided.
+
+    >>> tally([{"verdict": "not run"}, {"verdict": "reproduced"}, {"verdict": "not run"}])
+    '3 claims: 1 reproduced; 2 not run.'
+    """
+    counts = Counter(row["verdict"] for row in found)
+    order = sorted(counts, key=lambda status: (UNDECIDED.index(status) if status in UNDECIDED else -1, -counts[status]))
+    return f"{len(found)} claims: " + "; ".join(f"{counts[status]} {status}" for status in order) + "."
 
 
 def detail(one: Claim | Cell, records: list[Record]) -> dict:

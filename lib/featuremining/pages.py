@@ -7,10 +7,11 @@ from html import escape
 from importlib import import_module
 from importlib.metadata import metadata
 from statistics import fmean
+from textwrap import shorten
 
 import pandas as pd
 
-from . import claims, durations, findings, judging, paths, planning, studies, tables
+from . import claims, durations, findings, judging, paths, planning, studies, tables, verdicts
 from .datasets import DATASETS
 from .durations import words
 from .records import Record, by_key, read_records
@@ -74,6 +75,13 @@ def grid_rows(records: list[Record]) -> list[dict]:
              "95 % interval": "{:+.2f} to {:+.2f}".format(*row["interval"]) if row["interval"] else None,
              "verdict": row["verdict"]}
             for row in judging.rows(records) if row["kind"] != "number"]
+
+
+def decided(records: list[Record]) -> pd.DataFrame:
+    """The claims that have been decided, for the README."""
+    return pd.DataFrame([{"claim": f"`{row['claim']}`", "what it says": shorten(row["says"], 90, placeholder=" …"),
+                          "verdict": row["verdict"], "paper": row["paper"] or tables.DASH, "ours": row["ours"]}
+                         for row in judging.rows(records) if row["verdict"] not in verdicts.UNDECIDED])
 
 
 def status(records: list[Record]) -> str:

@@ -239,10 +239,8 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def headline(records: list[Record]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The front page: the paper's ResNet-56 row with full-tier verdicts, and our own short-tier runs on record."""
-    cells = studies.load_cells()
-    first = claims([cells[f"T1.resnet56.{m}"] for m in ("baseline", "fm1", "fm2")], records)
+def preview(records: list[Record]) -> pd.DataFrame:
+    """Our own short-tier runs of ResNet-20 on record."""
     kept = {r.key for r in records if r.tier == "short"}
-    short = own_runs([c for c in cells.values() if c.table == "X1" and c.run("short", 0).key in kept], records, "short")
-    return first, short
+    cells = [c for c in studies.load_cells().values() if c.table == "X1" and c.run("short", 0).key in kept]
+    return own_runs(cells, records, "short")
