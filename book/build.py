@@ -123,15 +123,14 @@ def headline() -> str:
     printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: int(c.table[1:]))
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed if c.seconds is None))
-    return "\n\n".join([
-        judging.tally(judging.rows(records)),
-        tables.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say",
-                    style="fm-grid"),
-        f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {len(load_claims())} "
-        "[sentences](claims.md) are listed; "
-        f"{len(read_records('full'))} full-tier runs are on record.",
-        tables.html(tables.preview(records),
-                    "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test of the paper", "short")]) + "\n"
+    parts = (judging.tally(judging.rows(records)),
+             tables.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say",
+                         style="fm-grid"),
+             f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {len(load_claims())} "
+             f"[sentences](claims.md) are listed; {len(read_records('full'))} full-tier runs are on record.",
+             tables.html(tables.preview(records), "Our own ResNet-20 cells after 30 epochs; a preview of the trainer, not a test "
+                         "of the paper", "short"))
+    return "\n\n".join(parts) + "\n"
 
 
 def method_parts(name: str) -> None:
