@@ -55,11 +55,18 @@ def test_a_pre_activation_network_learns(scratch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["resnet56", "resnet164", "preresnet164", "densenet_bc_100_12", "wrn_16_4",
+@pytest.mark.parametrize("network", ["resnet56", "resnet110", "resnet164", "preresnet164", "densenet_bc_100_12", "wrn_16_4",
                                      "pyramidnet_110_84"])
-def test_larger_networks_learn(network, scratch):
-    """3 to 15 minutes each on one thread."""
-    assert learned(network, {"name": "fm", "layers": 2}).metrics["best"] > 1.8 * CHANCE
+def test_larger_networks_learn(network, scratch, monkeypatch):
+    """64 images by heart, in one to five minutes on one thread. The rate is one at which the deepest begin without the warm-up
+    that He et al. (2016, section 4.2) give a ResNet-110: at 0.1 they stay at chance for the few steps there are."""
+    few = load("parts")
+    x, y = few.train_x[:64], few.train_y[:64]
+    monkeypatch.setattr("featuremining.training.load", lambda name, **changes: few._replace(
+        train_x=x, train_y=y, test_x=x, test_y=y))
+    r = replace(recipe("resnet20", "smoke"), epochs=40, batch=32, lr=0.002, pad=0, flip=False)
+    record = T.train(Run("parts", network, ({"name": "fm", "layers": 2},), r, "smoke", 0), "cpu")
+    assert record.metrics["best"] > 2.5 * CHANCE
 
 
 def distinct_cells():

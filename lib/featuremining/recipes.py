@@ -34,6 +34,7 @@ class Recipe:
     flip: bool = True                   # horizontal, half of the images
     precision: str = "fp32"
     steps: int | None = None            # at most so many steps an epoch, where an epoch would take a CPU an hour
+    warmup: int | None = None           # epochs at a tenth of the rate before all others, as He et al. (2016) give a ResNet-110
     test_every: int | None = None       # epochs between two tests; None: test each, as the paper's rule of the best epoch wants
 
     def tests(self, epoch: int) -> bool:
@@ -43,9 +44,11 @@ class Recipe:
     def rate(self, epoch: int) -> float:
         """Learning rate of the epoch (from 0).
 
-        >>> [Recipe().rate(e) for e in (0, 149, 150, 225)]
-        [0.1, 0.1, 0.01, 0.001]
+        >>> [Recipe().rate(e) for e in (0, 149, 150, 225)], [Recipe(warmup=1).rate(e) for e in (0, 1)]
+        ([0.1, 0.1, 0.01, 0.001], [0.01, 0.1])
         """
+        if epoch < (self.warmup or 0):
+            return self.lr / 10
         return round(self.lr * self.gamma ** sum(epoch >= m * self.epochs for m in self.milestones), 12)
 
 
