@@ -67,9 +67,10 @@ FAST = {"epochs": 6}                    # the smoke tier: about a minute on a CP
 SLOW = {"epochs": 3, "steps": 10}       # steps of an epoch; at most so many
 HEAVY = {"epochs": 2, "steps": 2}
 SMOKE = {
-    **dict.fromkeys(("resnet110", "resnet164", "preresnet110", "preresnet164", "densenet_bc_100_12", "wrn_16_4", "wrn_40_2"), SLOW),
+    **dict.fromkeys(("resnet110", "resnet164", "preresnet110", "preresnet164", "densenet_bc_100_12", "wrn_16_4", "wrn_40_2"),
+                    SLOW),
     **dict.fromkeys(("wrn_28_10", "densenet_100_12", "resnet50"), HEAVY),
-    "pyramidnet_110_84": {**SLOW, "warmup": 2},             # 0.5 is too much for the first steps with Feature Mining's five losses
+    "pyramidnet_110_84": {**SLOW, "warmup": 2},             # its rate of 0.5 is too much for first steps with five losses
     "pyramidnet_110_270": {**HEAVY, "warmup": 2},
 }
 
