@@ -59,8 +59,9 @@ def test_a_pre_activation_network_learns(scratch):
     ("resnet56", 0.002), ("resnet110", 0.002), ("resnet164", 0.002), ("preresnet164", 0.02), ("densenet_bc_100_12", 0.02),
     ("wrn_16_4", 0.02), ("pyramidnet_110_84", 0.02)])
 def test_larger_networks_learn(network, lr, scratch, monkeypatch):
-    """64 images by heart, in one to five minutes on one thread. The rates are such that a network begins in the few steps there
-    are: those that normalise after their sums have large features at first, and He et al. (2016) warm a ResNet-110 up."""
+    """64 images by heart, in half a minute to eight minutes on one thread, beside other work. The rates are such that a network
+    begins in the few steps there are: those that normalise after their sums have large features at first, and He et al. (2016)
+    warm a ResNet-110 up."""
     few = load("parts")
     x, y = few.train_x[:64], few.train_y[:64]
     monkeypatch.setattr("featuremining.training.load", lambda name, **changes: few._replace(

@@ -63,7 +63,7 @@ FAMILIES = {                            # by the beginning of a network's name; 
 }
 
 
-FAST = {"epochs": 6}                    # the smoke tier: about a minute on a CPU, whatever the network
+FAST = {"epochs": 6}                    # the smoke tier: a minute on a CPU, a few for the widest networks
 SLOW = {"epochs": 3, "steps": 10}       # steps of an epoch; at most so many
 HEAVY = {"epochs": 2, "steps": 2}
 SMOKE = {
