@@ -162,6 +162,19 @@ def test_activations(scratch, ratios, status):
     assert judge(claim("F4.more_activations"), []).status == status
 
 
+def test_what_is_decided_here_has_a_reading(scratch):
+    """Claims of cost and of parameters: one paragraph for the verdict that they have, with our numbers in it."""
+    unread = [c.id for c in load_claims().values() if c.kind in ("cost", "parameters") and not c.reading]
+    assert not unread
+    found = judging.detail(claim("P.little_cost"), [])
+    assert (found["verdict"], found["reading"]) == (verdicts.NOT_RUN, "")
+    for method, ratio in (("fm1", 1.01), ("fm2", 1.17)):
+        cost(f"T10.resnet56.{method}", ratio, ratio - 0.01, ratio + 0.01, 1.0)
+    found = judging.detail(claim("P.little_cost"), [])
+    assert found["verdict"] == verdicts.REPRODUCED and "Measured on a CPU, 2 threads" in found["reading"]
+    assert "1.170 (1.160 to 1.180)" in found["reading"]
+
+
 def test_words_say_why():
     found = judge(claim("T7.capture"), [])
     assert found.status == verdicts.UNTESTABLE and "mAP" in found.note
@@ -184,6 +197,7 @@ def test_every_claim_and_number_has_a_row():
 @pytest.mark.parametrize(("entry", "says"), [
     ('kind = "order"\ntables = ["T1"]\nhigher = ["fm9"]\nlower = ["fm1"]', "it names no cell"),
     ('kind = "gain"\ncells = ["T1.resnet5.fm1", "T1.resnet56.fm1"]', "There is no cell"),
+    ('kind = "words"\nwhy = "x"\nreading.decided = "x"', "decided"), ('kind = "words"\nreading.reproduced = "{hours}"', "hours"),
     ('kind = "ordr"', "ordr"), ('kind = "words"\nwhi = "x"', "whi means nothing"), ("", "kind")])
 def test_a_bad_claim_is_named(tmp_path, monkeypatch, entry, says):
     for path in studies.files():

@@ -2,12 +2,12 @@
 by `judging`. No torch here."""
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
 from itertools import product
 
-from . import paths, studies
+from . import paths, studies, verdicts
 from .errors import FMError, UsageError, choose
 from .studies import Cell
 
@@ -33,6 +33,7 @@ class Claim:
     at_most: float | None = None    # of a cost: the ratio that its word is read as
     expects: str = ""
     why: str = ""
+    reading: dict[str, str] = field(default_factory=dict)      # by verdict, what is to be made of it; {ours}, {paper}, {device}
 
     @property
     def needs(self) -> tuple[Cell, ...]:
@@ -67,6 +68,9 @@ def load_claims() -> dict[str, Claim]:
             if extra := entry.keys() - known:
                 raise ValueError(f"{', '.join(sorted(extra))} means nothing")
             claim = Claim(id_, **{k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in entry.items()})
+            for status, text in claim.reading.items():
+                choose("reading", status, verdicts.DECIDED)
+                text.format(ours="", paper="", device="")
             if not claim.needs and claim.kind not in ("parameters", "words"):
                 raise ValueError("it names no cell")
         except (KeyError, TypeError, ValueError, UsageError) as error:

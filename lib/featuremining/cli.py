@@ -115,7 +115,7 @@ def _show_verdicts(rows: list[dict]) -> None:
 def _show_verdict(found: dict) -> None:
     print(f"{found['claim']} (section {found['section']}): {found['says']}\n\nverdict             {found['verdict']}")
     for name, text in (("by its own numbers", found["own_numbers"]), ("paper", found["paper"]), ("ours", found["ours"]),
-                       ("note", found["note"])):
+                       ("note", found["note"]), ("reading", found.get("reading"))):
         if text:
             print(f"{name:19} {text}")
     if found["pairs"]:

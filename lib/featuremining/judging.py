@@ -16,6 +16,7 @@ from statistics import fmean
 
 from . import studies, table10, verdicts
 from .claims import Claim, load_claims
+from .durations import device_of
 from .findings import read as findings_of
 from .recipes import TIERS
 from .records import Record
@@ -51,6 +52,7 @@ class Judgement:
     tier: str = ""
     n: int | None = None        # of our runs, the fewest of any side
     note: str = ""
+    device: str = ""            # of a cost
 
 
 def compared(claim_: Claim, records: list[Record]) -> tuple[Pair, ...]:
@@ -136,7 +138,8 @@ def _cost(claim_: Claim, _) -> Judgement:
     printed = [(c.labels[1], *table10.printed_ratio(c), c.mib / studies.baseline(c).mib) for c in cells]
     paper = "; ".join(f"{label}: time × {time:.2f}, memory × {memory:.2f}" for label, time, *_, memory in printed)
     dear = any(low > claim_.at_most or memory > claim_.at_most for *_, low, _, memory in printed)      # whatever was rounded off
-    known = [(c, f.values) for c in cells for f in table10.found([c], "full")]
+    measured = [(c, f) for c in cells for f in table10.found([c], "full")]
+    known = [(c, f.values) for c, f in measured]
     ours = "; ".join(f"{c.labels[1]}: time × {v['time_ratio']:.3f} ({v['low']:.3f} to {v['high']:.3f}), memory × "
                      f"{v['memory_ratio']:.3f}" for c, v in known)
     if dear:
@@ -148,6 +151,7 @@ def _cost(claim_: Claim, _) -> Judgement:
     else:
         status = NOT_REPRODUCED if any(v["low"] > claim_.at_most for _, v in known) else INCONCLUSIVE
     return Judgement(status, CONTRADICTED if dear else SUPPORTED, ours, paper, tier="full" if known else "",
+                     device="; ".join(sorted({device_of(f.provenance) for _, f in measured})),
                      note=f"Read as at most {claim_.at_most:.2f} times the baseline's; the paper gives no limit.")
 
 
@@ -232,15 +236,17 @@ def _p(p: float | None) -> str:
 
 def _sentence(c: Claim, found: Judgement) -> dict:
     gained = found.pairs[0].ours if c.kind == "gain" else None
+    reading = c.reading.get(found.status, "").format(ours=found.ours, paper=found.paper, device=found.device)
     return {"claim": c.id, "kind": c.kind, "section": c.section, "says": c.quote, "paper": found.paper, "ours": found.ours,
             "interval": [gained.low, gained.high] if gained and gained.half < float("inf") else None,
-            "tier": found.tier, "n": found.n, "verdict": found.status, "own_numbers": found.own_numbers, "note": found.note}
+            "tier": found.tier, "n": found.n, "device": found.device, "verdict": found.status, "own_numbers": found.own_numbers,
+            "note": found.note, "reading": reading}
 
 
 def _number(c: Cell, records: list[Record]) -> dict:
     """A printed number, or the pair of Table 10's."""
     base = {"claim": c.id, "kind": "number", "section": studies.sections()[c.study], "says": ", ".join(c.labels),
-            "paper": c.paper, "own_numbers": "", "note": ""}
+            "paper": c.paper, "own_numbers": "", "note": "", "reading": ""}
     if c.seconds is not None:
         known = table10.found([c], "full")
         return base | {"ours": "; ".join(map(table10.words, known)), "interval": None, "tier": "full" if known else "", "n": None,

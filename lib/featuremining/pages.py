@@ -33,15 +33,17 @@ def sentences(records: list[Record]) -> str:
         facts = {"by its own numbers": found["own_numbers"], "the paper": found["paper"], "ours": _ours(found),
                  "note": found["note"], "to decide it": planning.cost(open_[one.id], records) if one.id in open_ else ""}
         said = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
-        parts += [f"({anchor(one.id)})=\n### {one.id}",
-                  f'<blockquote class="fm-quote">{escape(one.quote)}</blockquote>\n<p>{tables.badge(found["verdict"])} '
-                  f'<code>fm verdict {one.id}</code></p>\n' + (f'<dl class="fm-facts">{said}</dl>' if said else ""),
-                  _pairs(found)]
+        lines = [f'<blockquote class="fm-quote">{escape(one.quote)}</blockquote>',
+                 f'<p>{tables.badge(found["verdict"])} <code>fm verdict {one.id}</code></p>',
+                 f"<p>{escape(found['reading'])}</p>" if found["reading"] else "",
+                 f'<dl class="fm-facts">{said}</dl>' if said else ""]
+        parts += [f"({anchor(one.id)})=\n### {one.id}", "\n".join(filter(None, lines)), _pairs(found)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _ours(found: dict) -> str:
-    return found["ours"] + (f" ({found['tier']} tier, n = {found['n']})" if found["tier"] and found["n"] else "")
+    behind = [f"{found['tier']} tier", found["device"], f"n = {found['n']}" if found["n"] else ""] if found["tier"] else []
+    return found["ours"] + (f" ({'; '.join(filter(None, behind))})" if behind else "")
 
 
 def _pairs(found: dict) -> str:

@@ -19,6 +19,7 @@ from .studies import Cell
 REPRODUCED, DIRECTION, NOT_REPRODUCED = "reproduced", "direction only", "not reproduced"
 INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
 CONTRADICTED, UNTESTABLE = "contradicted by the paper's own numbers", "not testable"
+DECIDED = (REPRODUCED, DIRECTION, NOT_REPRODUCED, INCONCLUSIVE, CONTRADICTED)
 UNDECIDED = (UNTESTABLE, NOT_RUN)       # where lists of claims end
 LEVEL, POWER, MOST_SEEDS = 0.95, 0.80, 64
 
