@@ -1,6 +1,6 @@
 """Networks by name. ``MODELS`` maps a name to (module, builder, options), so that names are known without torch.
 
-Beside them ``timm/<name>`` is any of timm's convolutional classifiers; whether timm has it is known once it is built.
+Beside them ``timm/<name>`` is one of timm's classifiers that end in pooling and a linear layer; any other is refused when built.
 """
 
 from importlib import import_module

@@ -1,5 +1,5 @@
 """Networks of torchvision and timm, never with weights: ResNet-50 (He et al., CVPR 2016, arXiv:1512.03385) for images of
-224 x 224, whose maps are (B, 256, 56, 56) to (B, 2048, 7, 7), and any of timm's convolutional classifiers by its name.
+224 x 224, whose maps are (B, 256, 56, 56) to (B, 2048, 7, 7), and timm's classifiers that end in pooling and a linear layer.
 
 The network is the library's own, with its initialisation and its state dict. Stages are those at a quarter of the image's
 resolution and below; the last map is the one that is pooled (after an EfficientNet's closing 1x1 convolution, for example).
