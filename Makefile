@@ -2,7 +2,7 @@
 PY   := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: book test notebooks bench mutants check readme launch setup lock clean
+.PHONY: book test notebooks nbval bench mutants check readme launch setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
@@ -21,6 +21,11 @@ notebook-%: $(STAMP)
 
 notebook-detection: notebook-class_activation       # these share trainings: one makes them, the other finds them
 notebook-activations: notebook-cifar
+
+nbval: $(STAMP)                    ## the smoke tier's notebooks once more, from nothing: the same tables and figures? (10 minutes)
+	test -d build/notebooks/smoke || $(MAKE) notebooks TIER=smoke
+	rm -rf build/again
+	FM_RUNS_DIR=$(CURDIR)/build/again/runs FM_BUILD_DIR=$(CURDIR)/build/again OMP_NUM_THREADS=1 $(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 build/notebooks/smoke
 
 bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (20 minutes or more)
 	$(PY) benchmarks
