@@ -43,7 +43,7 @@ def pairs(cell: str, *methods: str, condition: str = "") -> list[str]:
 
 
 SHOWN = {"cifar": shown("short", OWN),
-         "tiny_imagenet": shown("short", pairs("T4s.resnet20")),
+         "tiny_imagenet": shown("short", pairs("T4s.resnet20", "baseline", "fm2", "mean_loss")),
          "imagenet": shown("full", pairs("T5.resnet50"), 4),
          "cub": shown("short", pairs("T6s.resnet20")),
          "detection": shown("full", pairs("T7s.resnet20"), 4),

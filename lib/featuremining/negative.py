@@ -89,7 +89,7 @@ def _ours(records: list[Record]) -> list[str]:
     if any(min(n) < 2 for *_, n in below):
         parts.append("A single seed gives no interval: such a difference may be the seed's.")
     if any(tier == "short" for tier, *_ in below):
-        parts.append("A short schedule favours the baseline: a method that holds a network back early may pay late.")
+        parts.append(tables.SHORT)
     frame = pd.DataFrame([_row(*pair) for pair in below])
     return [*parts, tables.html(frame, "Methods below their baseline, best epoch, in percentage points")]
 

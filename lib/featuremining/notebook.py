@@ -18,6 +18,9 @@ CAPTIONS = {
 }
 
 
+SHORT = f"<p>{tables.SHORT} So these runs show how a method learns, not what it gains, and decide no claim of the paper.</p>"
+
+
 @dataclass(frozen=True)
 class Page:
     """One run of a family notebook: its checked parameters and the trainings they stand for."""
@@ -135,8 +138,8 @@ class Page:
     def runs(self) -> Html:
         """What the page's cells reached in its tier, under three selection rules."""
         frame = tables.own_runs([cell for cell, _ in self.found], self._records, self.tier)
-        caption = CAPTIONS[self.tier]
-        return tables.html(frame, caption.replace("Test top-1", "mAP at 0.5") if self._detects else caption, self.tier)
+        caption = CAPTIONS[self.tier].replace("Test top-1", "mAP at 0.5" if self._detects else "Test top-1")
+        return Html(tables.html(frame, caption, self.tier) + (SHORT if self.tier == "short" else ""))
 
     def curves(self) -> Html:
         """Test accuracy, or mAP, and loss over epochs."""

@@ -13,6 +13,7 @@ from .records import Record, by_key
 from .studies import Cell
 
 DASH = "–"
+SHORT = "A short schedule favours the baseline: a method that holds a network back early may pay late."
 
 
 class Html(str):
