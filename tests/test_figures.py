@@ -53,7 +53,7 @@ SEEDS = "X1.resnet20.fm2 seed"
 EXPECTED = {    # figure -> what its description says, and its CSV
     curves: ("at the end, by seed: X1.resnet20.fm2 30.25, 31.00", f"""
 epoch,{SEEDS} 0: test top-1 (%),{SEEDS} 1: test top-1 (%),\
-"{SEEDS} 0: training cross-entropy, main head","{SEEDS} 1: training cross-entropy, main head"
+"{SEEDS} 0: training loss, term of the main head","{SEEDS} 1: training loss, term of the main head"
 1,10.0,11.0,2.0,3.0
 2,,12.0,1.5,2.0
 3,30.25,31.0,1.0,1.0"""),

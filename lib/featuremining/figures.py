@@ -49,7 +49,7 @@ def nothing(tier: str, what: str = "record") -> Html:
     return Html(f'<p class="empty">No {tier}-tier {what} of these cells yet: nothing to draw.</p>')
 
 
-LEARNING = (("test_acc", "test top-1 (%)"), ("ce", "training cross-entropy, main head"))      # curve, axis
+LEARNING = (("test_acc", "test top-1 (%)"), ("ce", "training loss, term of the main head"))      # curve, axis
 MEMORISATION = (("memorised", "wrong labels memorised (%)"), ("recovered", "recognised in spite of them (%)"),
                 ("test_acc", "test top-1 (%)"))
 SHARES = ("memorised", "recovered")         # recorded in percent of all images, shown in percent of those with a wrong label
