@@ -7,7 +7,7 @@ import pytest
 
 from featuremining import FMError, UsageError, diagnostics, figures, findings, load, notebook, paths, studies, tables, training
 from featuremining.recipes import recipe
-from featuremining.verdicts import paired
+from featuremining.verdicts import Summary, paired, welch
 
 T = importlib.import_module("featuremining.train")
 CELLS = ["F2s.resnet20.baseline", "F2s.resnet20.fm2"]
@@ -49,6 +49,19 @@ def test_class_activation_is_measured_once_and_shown_without_weights(trained, ca
     assert frame["to baseline"][2] == tables.difference(paired(fm["each"]["pointing"], base["each"]["pointing"]))
     assert abs(paired(fm["each"]["pointing"], base["each"]["pointing"])["mean"] - (fm["pointing"] - base["pointing"])) < 1e-3
     assert shown.maps().count("<image") == 6 * (1 + 2 * 2)                  # image, CAM and Grad-CAM of two networks
+
+
+def test_networks_with_several_seeds_are_compared_over_seeds():
+    def found(id_, *energies):
+        values = [{how: {"pointing": 2 * e, "energy": e, "top1": 90.0} for how, _ in tables.MAPS} for e in energies]
+        return [(studies.cell(id_), findings.Finding(1, "localise", "a seed", "key", "full", v, {})) for v in values]
+
+    alone = tables._over_seeds([*found("F2s.resnet20.baseline", 40), *found("F2s.resnet20.fm2", 20, 25)])
+    assert not alone            # one seed of the baseline has no spread
+    base, _, mined, _ = tables._over_seeds([*found("F2s.resnet20.baseline", 40, 44), *found("F2s.resnet20.fm2", 20, 25, 21)])
+    i = welch(Summary.of([20, 25, 21]), Summary.of([40, 44]))
+    assert base["energy inside (%)"] == "42.0 ± 2.8" and "energy, to baseline" not in base and mined["seed"] == "all 3"
+    assert mined["energy, to baseline"] == tables.difference({"mean": i.value, "low": i.low, "high": i.high})
 
 
 def test_activations_are_counted_on_the_same_images(trained, monkeypatch):

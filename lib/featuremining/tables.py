@@ -2,6 +2,7 @@
 
 import re
 from html import escape, unescape
+from itertools import product
 from urllib.parse import quote
 
 import pandas as pd
@@ -13,6 +14,7 @@ from .records import Record, by_key
 from .studies import Cell
 
 DASH = "–"
+MAPS = (("cam", "CAM"), ("grad_cam", "Grad-CAM"))
 SHORT = "A short schedule favours the baseline: a method that holds a network back early may pay late."
 
 
@@ -127,12 +129,12 @@ def costs(records: list[Record]) -> pd.DataFrame:
 
 def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
     """One row per network and kind of map: how often it points at the true part, how much of it lies inside, and the paired
-    difference to the baseline of the same table and seed, image by image."""
+    difference to the baseline of the same table and seed, image by image. Then, where there are several seeds, all of them."""
     by_id, rows = {(cell.id, f.name): f for cell, f in found}, []
     for cell, f in found:
         base = studies.baseline(cell)
         other = by_id.get((base.id, f.name)) if base else None
-        for how, title in (("cam", "CAM"), ("grad_cam", "Grad-CAM")):
+        for how, title in MAPS:
             v, gains = f.values[how], {"pointing": DASH, "energy": DASH}
             for name in gains if other else ():
                 gains[name] = difference(verdicts.paired(v["each"][name], other.values[how]["each"][name]))
@@ -141,7 +143,30 @@ def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
                          "pointing (%)": f"{v['pointing']:.1f}", "to baseline": gains["pointing"],
                          "energy inside (%)": f"{v['energy']:.1f}", "energy, to baseline": gains["energy"],
                          "top-1 (%)": f"{v['top1']:.1f}"})
-    return pd.DataFrame(rows)
+    return pd.DataFrame([*rows, *_over_seeds(found)]).fillna(DASH)
+
+
+def _over_seeds(found: list[tuple[Cell, Finding]]) -> list[dict]:
+    """Mean and spread over the seeds of a network that has several, and Welch's interval for the difference to its baseline."""
+    groups: dict[str, list[Finding]] = {}
+    for cell, f in found:
+        groups.setdefault(cell.id, []).append(f)
+    rows = []
+    for (id_, own), (how, title) in product(groups.items(), MAPS):
+        base = studies.baseline(studies.cell(id_))
+        sides = [own, groups.get(base.id, [])] if base else [own]
+        if min(map(len, sides)) < 2:
+            continue
+        row = {"cell": id_, "seed": f"all {len(own)}", "map": title}
+        for name, value, gain in (("pointing", "pointing (%)", "to baseline"),
+                                  ("energy", "energy inside (%)", "energy, to baseline"), ("top1", "top-1 (%)", "")):
+            of_seeds = [verdicts.Summary.of([f.values[how][name] for f in side]) for side in sides]
+            row[value] = f"{of_seeds[0].mean:.1f} ± {of_seeds[0].sd:.1f}"
+            if gain and base:
+                i = verdicts.welch(*of_seeds)
+                row[gain] = difference({"mean": i.value, "low": i.low, "high": i.high})
+        rows.append(row)
+    return rows
 
 
 def difference(d: dict) -> str:
