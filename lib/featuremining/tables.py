@@ -129,7 +129,7 @@ def costs(records: list[Record]) -> pd.DataFrame:
 
 def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
     """One row per network and kind of map: how often it points at the true part, how much of it lies inside, and the paired
-    difference to the baseline of the same table and seed, image by image. Then, where there are several seeds, all of them."""
+    difference to the baseline of the same table and seed, image by image. Before them, all seeds where there are several."""
     by_id, rows = {(cell.id, f.name): f for cell, f in found}, []
     for cell, f in found:
         base = studies.baseline(cell)
@@ -138,12 +138,12 @@ def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
             v, gains = f.values[how], {"pointing": DASH, "energy": DASH}
             for name in gains if other else ():
                 gains[name] = difference(verdicts.paired(v["each"][name], other.values[how]["each"][name]))
-            rows.append({"cell": cell.id, "seed": f.name.removeprefix("seed"), "map": title, "n": v["n"],
+            rows.append({"cell": cell.id, "seed": f.name.removeprefix("seed"), "map": title, "n": str(v["n"]),
                          "chance": f"{v['chance']:.1f}", "centre (%)": f"{v['centre']:.1f}",
                          "pointing (%)": f"{v['pointing']:.1f}", "to baseline": gains["pointing"],
                          "energy inside (%)": f"{v['energy']:.1f}", "energy, to baseline": gains["energy"],
                          "top-1 (%)": f"{v['top1']:.1f}"})
-    return pd.DataFrame([*rows, *_over_seeds(found)]).fillna(DASH)
+    return pd.DataFrame([*_over_seeds(found), *rows]).fillna(DASH)
 
 
 def _over_seeds(found: list[tuple[Cell, Finding]]) -> list[dict]:
@@ -162,9 +162,9 @@ def _over_seeds(found: list[tuple[Cell, Finding]]) -> list[dict]:
                                   ("energy", "energy inside (%)", "energy, to baseline"), ("top1", "top-1 (%)", "")):
             of_seeds = [verdicts.Summary.of([f.values[how][name] for f in side]) for side in sides]
             row[value] = f"{of_seeds[0].mean:.1f} ± {of_seeds[0].sd:.1f}"
-            if gain and base:
-                i = verdicts.welch(*of_seeds)
-                row[gain] = difference({"mean": i.value, "low": i.low, "high": i.high})
+            if gain:
+                i = verdicts.welch(*of_seeds) if base else None
+                row[gain] = difference({"mean": i.value, "low": i.low, "high": i.high}) if i else DASH
         rows.append(row)
     return rows
 
