@@ -15,7 +15,7 @@ from .studies import Cell
 
 DASH = "–"
 MAPS = (("cam", "CAM"), ("grad_cam", "Grad-CAM"))
-SHORT = "A short schedule favours the baseline: a method that holds a network back early may pay late."
+SHORT = "A short schedule may favour the baseline: a method that holds a network back early may pay late."
 
 
 class Html(str):
