@@ -422,12 +422,14 @@ def test_accuracy_over_shows_means_intervals_and_seeds(drawn):
     assert "never (n" not in text
     (axes,) = drawn[0].axes
     line = next(line for line in axes.lines if line.get_label().startswith("baseline"))
-    assert line.get_ydata().tolist() == [41, 50]
+    assert line.get_ydata().tolist() == [41, 50] and line.get_marker() == "D"       # a lone mean is seen without a line
     bar = axes.containers[0].lines[2][0].get_segments()     # one segment: a single seed has no interval
     half = verdicts.mean_interval(verdicts.Summary(3, 41.0, 1.0)).half
     assert len(bar) == 1 and bar[0][:, 1] == pytest.approx([41 - half, 41 + half])
     dots = [line.get_ydata().tolist() for line in axes.lines if line.get_marker() == "o"]
     assert dots == [[40, 42, 41, 50], [43, 44, 52, 51, 60, 61]]
+    marks, frame = np.concatenate([line.get_xdata() for line in axes.lines]), axes.get_xlim()
+    assert frame[0] < marks.min() and marks.max() < frame[1]
 
 
 def test_no_data_no_figure():
