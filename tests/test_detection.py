@@ -273,8 +273,8 @@ def test_it_learns_to_find(few, monkeypatch):
     four = few._replace(train_x=x.repeat(20, 1, 1, 1), train_y=y * 20, test_x=x, test_y=y)
     monkeypatch.setattr(detection, "scenes", lambda _: four)
     free = {"norm": "batch", "frozen_stages": 0}
-    (record,) = detection.train_all([run(options=free, batch=4, flip=False)], "cpu")
-    assert record.metrics["last"] > 90 and record.curves["loss"][2] < record.curves["loss"][0] / 3
+    (record,) = detection.train_all([run(6, options=free, batch=4, flip=False, lr=0.005)], "cpu")   # 0.01 hangs on rounding
+    assert record.metrics["last"] > 90 and record.curves["loss"][-1] < record.curves["loss"][0] / 4
 
 
 def test_divergence_is_said_and_nothing_is_recorded(few):
