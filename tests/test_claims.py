@@ -70,7 +70,7 @@ def test_an_order_of_one_pair(high, low, status):
 def test_an_order_wants_all_its_pairs():
     some = {"T9.resnet56.fm2": UP, "T9.resnet56.fm1": DOWN}
     found = judge(claim("T9.two_layers"), records(some))
-    assert (found.status, found.ours) == (verdicts.INCONCLUSIVE, "1 so of 1 run, 1 settled")
+    assert (found.status, found.ours) == (verdicts.INCONCLUSIVE, "1 of 2 pairs run: 1 so, 1 settled")
     assert judge(claim("T9.two_layers"), records(some | {"T9.resnet56.fm3": DOWN})).status == verdicts.REPRODUCED
     assert judge(claim("T9.two_layers"), runs("T9.resnet56.fm2", *UP, tier="short")).status == verdicts.NOT_RUN
 

@@ -14,6 +14,7 @@ import typer
 
 import featuremining
 from featuremining import METHODS, api, cli, durations, make, methods, negative, pages, paths, read_records, studies, tables
+from featuremining.claims import about
 from featuremining.datasets import DATASETS
 from featuremining.findings import write as write_finding
 from featuremining.records import dumps, metrics
@@ -164,6 +165,25 @@ def record_in(folder, cell, tier, seed, best, seconds=3600.0):
 
 def rows_of(html):
     return [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr[^>]*><td.*?</tr>", html, re.S)]
+
+
+def test_a_notebook_says_what_the_sentences_on_its_experiment_come_to(tmp_path):
+    """What was run is open to read, with its pairs; the rest is folded. A short run decides nothing."""
+    pair = [studies.cell(f"F6.resnet56.{method}.50") for method in ("baseline", "fm2")]
+    short = [record_in(tmp_path, cell, "short", 0, 40.0) for cell in pair]
+    assert "<details><summary>Not run: 1 sentence</summary>" in pages.sentences_on("small_data", short)
+    full = [record_in(tmp_path, cell, "full", 0, 40.0 + i) for i, cell in enumerate(pair)]
+    shown = pages.sentences_on("small_data", short + full)
+    assert "Not run" not in shown and ">inconclusive<" in shown and "1 of 6 pairs run: 1 so, 0 settled. The sentence" in shown
+    (run, *others) = rows_of(shown)
+    assert "F6.resnet56.fm2.50" in run[0] and "+1.00" in run and len(others) == 5
+    assert pages.sentences_on("noisy_labels", []).index("T8.tolerance") < pages.sentences_on("noisy_labels", []).index("T8.huge")
+
+
+@pytest.mark.parametrize("path", sorted((paths.ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_every_experiments_notebook_shows_its_sentences(path):
+    cells = [c.source for c in nbformat.read(path, 4).cells]
+    assert path.stem == "audit" or (cells.count("page.sentences()") == 1 and about(path.stem))
 
 
 def test_status_counts_cells_and_runs(tmp_path):

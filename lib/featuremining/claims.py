@@ -83,6 +83,12 @@ def _frozen(value):
     return tuple(value) if isinstance(value, list) else value
 
 
+def about(study: str) -> list[Claim]:
+    """The sentences on an experiment: those that rest on cells of it, or are named after one of its tables."""
+    named = {c.table for c in studies.load_cells().values() if c.study == study}
+    return [c for c in load_claims().values() if c.id.split(".")[0] in named or study in {cell.study for cell in c.needs}]
+
+
 def claim(id_: str) -> Claim | Cell:
     """The sentence or the printed number with this id; `UsageError` with the nearest ids if there is none."""
     known = {**load_claims(), **{c.id: c for c in studies.load_cells().values() if c.paper}}

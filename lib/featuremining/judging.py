@@ -92,7 +92,8 @@ def _order(claim_: Claim, records: list[Record]) -> Judgement:
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
     firm = sum(p.printed_p < 1 - verdicts.LEVEL for p in pairs if p.printed)
     paper = f"{above} of {len(pairs)} pairs printed so, {firm} beyond their spread" if own else f"{len(pairs)} pairs, not printed"
-    ours = f"{sum(p.ours.value > 0 for p in run)} so of {len(run)} run, {len(settled)} settled" if run else ""
+    so = sum(p.ours.value > 0 for p in run)
+    ours = f"{len(run)} of {len(pairs)} pairs run: {so} so, {len(settled)} settled" if run else ""
     return Judgement(status, own, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
                      _borrowed(claim_))
 

@@ -168,6 +168,10 @@ class Page:
         cells = [c for c in studies.load_cells().values() if c.study == self.study and c.published is not None]
         return tables.html(tables.tally(cells, records.read_records("full")), "Verdicts on the printed numbers", "full")
 
+    def sentences(self) -> Html:
+        """What the paper's sentences on this experiment come to, whatever the page's own tier."""
+        return pages.sentences_on(self.study, records.read_records())
+
     @property
     def _records(self) -> list[records.Record]:
         return [record for _, found in self.found for record in found]

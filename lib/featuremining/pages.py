@@ -30,15 +30,31 @@ def sentences(records: list[Record]) -> str:
             section = one.section
             parts.append(f"## {f'Section {section}' if section[0].isdigit() else section}")
         found = judging.detail(one, records)
-        facts = {"by its own numbers": found["own_numbers"], "the paper": found["paper"], "ours": _ours(found),
-                 "note": found["note"], "to decide it": planning.cost(open_[one.id], records) if one.id in open_ else ""}
-        said = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
-        lines = [f'<blockquote class="fm-quote">{escape(one.quote)}</blockquote>',
-                 f'<p>{tables.badge(found["verdict"])} <code>fm verdict {one.id}</code></p>',
-                 f"<p>{escape(found['reading'])}</p>" if found["reading"] else "",
-                 f'<dl class="fm-facts">{said}</dl>' if said else ""]
-        parts += [f"({anchor(one.id)})=\n### {one.id}", "\n".join(filter(None, lines)), _pairs(found)]
+        cost = planning.cost(open_[one.id], records) if one.id in open_ else ""
+        parts += [f"({anchor(one.id)})=\n### {one.id}", _judged(found, cost), _pairs(found)]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def sentences_on(study: str, records: list[Record]) -> Html:
+    """The sentences on one experiment, as `sentences` shows them; those that nobody has run yet come last and are folded."""
+    found = [judging.detail(one, records) for one in claims.about(study)]
+    waiting = [_judged(d) for d in found if d["verdict"] == verdicts.NOT_RUN]
+    parts = [text for d in found if d["verdict"] != verdicts.NOT_RUN for text in (_judged(d), _pairs(d))]
+    if waiting:
+        parts += [f"<details><summary>Not run: {_counted(len(waiting), 'sentence')}</summary>", *waiting, "</details>"]
+    return Html("\n".join(filter(None, parts)))
+
+
+def _judged(found: dict, cost: str = "") -> str:
+    """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
+    facts = {"by its own numbers": found["own_numbers"], "the paper": found["paper"], "ours": _ours(found),
+             "note": found["note"], "to decide it": cost}
+    said = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
+    lines = [f'<blockquote class="fm-quote">{escape(found["says"])}</blockquote>',
+             f'<p>{tables.badge(found["verdict"])} <code>fm verdict {found["claim"]}</code></p>',
+             f"<p>{escape(found['reading'])}</p>" if found["reading"] else "",
+             f'<dl class="fm-facts">{said}</dl>' if said else ""]
+    return "\n".join(filter(None, lines))
 
 
 def _ours(found: dict) -> str:
@@ -55,7 +71,7 @@ def _pairs(found: dict) -> str:
              "n": p["n"] or tables.DASH} for p in found["pairs"]]
     n = len(rows)
     table = tables.html(pd.DataFrame(rows), f"{found['claim']}: differences in percentage points, 95 % intervals")
-    return f"<details{' open' * (n <= 4)}><summary>{_counted(n, 'comparison')}</summary>\n{table}\n</details>"
+    return f"<details{' open' * (n <= 6)}><summary>{_counted(n, 'comparison')}</summary>\n{table}\n</details>"
 
 
 def anchor(id_: str) -> str:
