@@ -7,7 +7,7 @@ import pytest
 from test_cli import fm
 from test_records import example
 
-from featuremining import UsageError, durations, load, paths, planning, records
+from featuremining import UsageError, durations, load, paths, planning, records, tables
 from featuremining.datasets import SIZES, cub, imagenet, size, tiny_imagenet
 from featuremining.durations import device_of, hours, words
 from featuremining.planning import Question, plan, to_decide
@@ -102,6 +102,10 @@ def test_devices(measured):
     known = [record("T1.resnet56.fm2", threads=1)]
     assert durations.devices(known) == [measured, "Other, 8 threads", "Test CPU, 1 thread"]
     assert durations.device("test cpu, 1", known) == device_of(known[0].provenance) and durations.device("", known) == measured
+    moved = record("T1.resnet56.fm2", threads=1, resumed_elsewhere=[{**known[0].provenance, "threads": 4}])
+    assert durations.devices([moved]) == [measured, "Other, 8 threads"]             # its time is that of no device
+    assert hours(cell("T1.resnet56.fm2"), records=[moved], on="Test CPU, 1 thread") is None
+    assert tables.costs([moved]).threads[0] == "1, 4" and tables.costs([moved]).device[0] == "Test CPU"
     with pytest.raises(UsageError, match=r"Nothing was measured on H200.*Other, 8 threads"):
         durations.device("H200", known)
 

@@ -40,6 +40,11 @@ def device_of(measured_in: dict) -> str:
     return f"{measured_in['device']}, {measured_in['threads']} thread{'s' * (measured_in['threads'] != 1)}"
 
 
+def devices_of(record: Record) -> set[str]:
+    """Those that a run was on: one, unless it went on elsewhere. Its time is then that of neither."""
+    return set(map(device_of, record.environments))
+
+
 @cache
 def _steps(path: Path) -> tuple[str, dict[str, float]]:
     """Device, and seconds of steps and tests, of one file of benchmarks."""
@@ -55,7 +60,8 @@ def benchmarks() -> dict[str, dict[str, float]]:
 
 def devices(records: Iterable[Record] = ()) -> list[str]:
     """Those that something was measured on, the one to plan for by default first."""
-    return list(dict.fromkeys([*benchmarks(), *sorted(device_of(r.provenance) for r in records)]))
+    single = [found for r in records if len(found := devices_of(r)) == 1]
+    return list(dict.fromkeys([*benchmarks(), *sorted(set().union(*single))]))
 
 
 def device(name: str, records: Iterable[Record] = ()) -> str:
@@ -70,7 +76,7 @@ def device(name: str, records: Iterable[Record] = ()) -> str:
 def hours(cell: Cell, tier: str = "full", records: Sequence[Record] = (), on: str = "") -> Cost | None:
     """What one run of the cell takes on the device ``on``, else on the first of `devices`; None where that was not measured."""
     run, on = cell.run(tier, 0), on or next(iter(devices(records)), "")
-    here = [r for r in records if device_of(r.provenance) == on]
+    here = [r for r in records if devices_of(r) == {on}]
     if own := [r for r in here if r.key == run.key]:
         return Cost(median(map(_took, own)), "runs of it")
     if cell.task == "detection":

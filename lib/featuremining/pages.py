@@ -138,7 +138,7 @@ def _training(key: str, found: list[Record]) -> dict:
     return {"run": f"<code>{key}</code>", "seeds": ", ".join(str(r.seed) for r in found),
             "minutes": f"{fmean(r.provenance['seconds'] for r in found) / 60:.1f}",
             "peak MiB": max(r.provenance["peak_memory_mib"] for r in found),
-            "device": "; ".join(sorted({durations.device_of(r.provenance) for r in found}))}
+            "device": "; ".join(sorted(set().union(*map(durations.devices_of, found))))}
 
 
 def took(found: list[tuple[Cell, list[Record]]], tier: str) -> Html:

@@ -38,6 +38,11 @@ class Record:
     def tier(self) -> str:
         return self.spec["tier"]
 
+    @property
+    def environments(self) -> list[dict]:
+        """Commit, versions, device, threads and engine that it began with, and those that it went on with."""
+        return [self.provenance, *self.provenance.get("resumed_elsewhere", [])]
+
 
 def metrics(test_accuracy: list[float | None], n_test: int) -> dict:
     """Three selection rules from one log of test accuracies in percent, None where an epoch was not tested.

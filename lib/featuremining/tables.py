@@ -119,12 +119,16 @@ def tally(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
 
 
 def costs(records: list[Record]) -> pd.DataFrame:
-    """What the records took: minutes, device, threads, peak memory, commit."""
+    """What the records took: minutes, device, threads, peak memory, commit; of a run that went on elsewhere, all it was on."""
     return pd.DataFrame([{
-        "run": r.id, "minutes": f"{r.provenance['seconds'] / 60:.1f}", "device": r.provenance["device"],
-        "threads": r.provenance["threads"], "peak MiB": r.provenance["peak_memory_mib"],
-        "torch": r.provenance["versions"]["torch"], "commit": (r.provenance["commit"] or DASH)[:10]
-        + (" (changed)" if r.provenance["dirty"] else "")} for r in records])
+        "run": r.id, "minutes": f"{r.provenance['seconds'] / 60:.1f}", "device": _in_turn(r, lambda e: e["device"]),
+        "threads": _in_turn(r, lambda e: e["threads"]), "peak MiB": r.provenance["peak_memory_mib"],
+        "torch": _in_turn(r, lambda e: e["versions"]["torch"]),
+        "commit": _in_turn(r, lambda e: (e["commit"] or DASH)[:10] + (" (changed)" if e["dirty"] else ""))} for r in records])
+
+
+def _in_turn(record: Record, what) -> str:
+    return ", ".join(dict.fromkeys(str(what(e)) for e in record.environments))
 
 
 def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
