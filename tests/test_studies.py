@@ -37,7 +37,8 @@ def test_smoke_uses_embedded_data_only():
 def test_a_condition_changes_data_recipe_and_network():
     noisy, small, stem = cell("T8.resnet110.fm2.pair20"), cell("F6.resnet56.fm2.50"), cell("T4.resnet110.fm2.stride2")
     assert noisy.run("full", 0).data == {"noise": "pair", "rate": 0.2} and noisy.condition == "pair20"
-    assert studies.baseline(noisy).id == "T8.resnet110.baseline.pair20"
+    base = studies.baseline(noisy)
+    assert base.id == "T8.resnet110.baseline.pair20" and studies.baseline(replace(base)) is None    # read anew, too
     assert len({c.run("full", 0).key for c in (noisy, cell("T8.resnet110.fm2.pair50"), cell("T1.resnet110.fm2"))}) == 3
     assert small.run("full", 0).data == {"per_class": 50} and small.run("smoke", 0).data == {"per_class": 20}
     assert small.run("full", 0).recipe.test_every == 10 and stem.run("full", 0).options == {"stem_stride": 2}

@@ -185,7 +185,7 @@ def cell(id_: str) -> Cell:
 def baseline(cell_: Cell) -> Cell | None:
     """The baseline of the cell's table and network; None where there is none or the cell is it."""
     found = load_cells().get(".".join(filter(None, (cell_.table, cell_.network, "baseline", cell_.condition))))
-    return None if found is cell_ else found
+    return None if found == cell_ else found
 
 
 @cache
