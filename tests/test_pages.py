@@ -287,7 +287,7 @@ def test_a_method_below_its_baseline_is_listed(tmp_path):
     shown = negative.markdown(made)
     assert "1 lies below it" in shown and "A single seed gives no interval" in shown and "A short schedule" in shown
     (row,) = [row for row in rows_of(shown) if "X1.resnet20.fm1" in row[0]]
-    assert "−0.50" in row and "needs 2 seeds" in row and "1, 1" in row
+    assert "−0.50" in row and "needs 2 seeds each" in row and "1, 1" in row
     above = [made[0], replace(made[1], metrics=metrics([60.5], 100))]
     assert "X1.resnet20.fm1" not in negative.markdown(above)
 

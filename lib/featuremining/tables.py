@@ -37,13 +37,14 @@ def percent(s: verdicts.Summary | None) -> str:
 
 def bounds(i: verdicts.Interval | None, signed: bool = False) -> str:
     """
-    >>> bounds(verdicts.Interval(0, -1, 1), signed=True), bounds(verdicts.Interval(50, float("-inf"), float("inf")))
-    ('−1.00 to +1.00', 'needs 2 seeds')
+    >>> none = verdicts.Interval(50, float("-inf"), float("inf"))
+    >>> bounds(verdicts.Interval(0, -1, 1), signed=True), bounds(none, signed=True), bounds(none)
+    ('−1.00 to +1.00', 'needs 2 seeds each', 'needs 2 seeds')
     """
     if i is None:
         return DASH
     if i.half == float("inf"):
-        return "needs 2 seeds"
+        return "needs 2 seeds" + " each" * signed
     return " to ".join((f"{v:+.2f}" if signed else f"{v:.2f}").replace("-", "−") for v in (i.low, i.high))
 
 
