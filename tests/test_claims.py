@@ -222,7 +222,7 @@ def test_fm_verdict(capsys):
     assert "T1.consistently" in out and "T10.resnet56.fm2" in out and f"{len(load_claims()) + 83} claims: " in out
     cli.verdict("T9.two_layers")
     out = capsys.readouterr().out
-    assert "+0.06 (-0.12 to +0.24)" in out and "not established" in out and "last two layers" in out
+    assert "+0.06 (−0.12 to +0.24)" in out and "not established" in out and "last two layers" in out
     cli.verdict("T1.resnet56.fm2", True)
     assert json.loads(capsys.readouterr().out)["paper"] == "75.35 ± 0.07"
     with pytest.raises(UsageError, match=r"no claim 'T9.two'.*T9\.two_layers.*fm verdict"):

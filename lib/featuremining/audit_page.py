@@ -10,7 +10,7 @@ from . import audit, figures_audit, judging, notebook, records, studies
 from .errors import choose
 from .recipes import TIERS
 from .tables import DASH, Html, badge, bounds, html, tier_badge
-from .verdicts import CONTRADICTED, Interval
+from .verdicts import CONTRADICTED, Interval, signed
 
 PARAMETERS = ("tier",)
 OWN = {judging.SUPPORTED: "supported", judging.NOT_ESTABLISHED: "not established", CONTRADICTED: "contradicted"}
@@ -90,7 +90,7 @@ class Audit:
             "alone. Had each of those tables runs of its own, all their means would round alike with a chance of "
             f"{_chance(prod(odd.chance))}; of {_chance(prod(odd.at_most))} if all spreads were as small as the smallest. So the "
             "means were probably taken over, and a spread was computed or typed anew. It matters where a lead is small: that "
-            f"over BYOT in Table 2, {_signed(close.difference[0])}, has an interval that includes zero under "
+            f"over BYOT in Table 2, {signed(close.difference[0])}, has an interval that includes zero under "
             f"{_all_of((close.low < 0) & (close.high > 0))} spreads ({intervals})."))
 
     def cost(self) -> Html:
@@ -120,7 +120,7 @@ class Audit:
         shown = pd.DataFrame([{
             "cell": row.cell, "method": row.method, "tier": tier_badge(row.tier), "n": row.n,
             "best − last": _spread(row.last, row.last_sd),
-            "that − baseline's": DASH if pd.isna(row.method_only) else _signed(row.method_only),
+            "that − baseline's": DASH if pd.isna(row.method_only) else signed(row.method_only),
             "best − median": _spread(row.median, row.median_sd)} for row in found.itertuples()])
         return _join(html(shown, "What choosing the best epoch on the test images adds, in points"), _says(
             f"In the {found.n.sum()} runs of {len(found)} trainings, the best epoch lies {found['last'].mean():.2f} points "
@@ -138,7 +138,7 @@ class Audit:
         weak = once[once.difference < once.table.map(dict(zip(found.table, found.least, strict=True)))].sort_values("power")
         named = pd.DataFrame([{
             "comparison": _named(row.higher, row.lower), "power": f"{row.power:.0%}",
-            "difference (95 %)": f"{_signed(row.difference)} ({bounds(Interval(0, row.low, row.high), signed=True)})"}
+            "difference (95 %)": f"{signed(row.difference)} ({bounds(Interval(0, row.low, row.high), signed=True)})"}
             for row in weak.itertuples()])
         return _join(html(shown, "What n runs against n runs can find, by the spreads of each table, in points"), html(
             named, "Printed differences below that, and the power at each"), _says(
@@ -183,11 +183,11 @@ class Audit:
         known, best = above.label[above.plain].unique(), plain.loc[plain.groupby("network", sort=False).accuracy.idxmax()]
         shown = pd.DataFrame([{
             "network": row.label + ("" if pd.isna(row.variant) else f", {row.variant}"), "top-1": f"{row.accuracy:.2f}",
-            "to its baseline": _signed(row.accuracy - row.baseline), "to its FM (2 layers)": _signed(row.accuracy - row.fm2),
+            "to its baseline": signed(row.accuracy - row.baseline), "to its FM (2 layers)": signed(row.accuracy - row.fm2),
             "note": f"<code>{row.source}</code>: {escape(row.recipe)}. Runs: {_or_not_said(row.runs)}; epoch: "
                     f"{_or_not_said(row.epoch)}."}
             for row in found.itertuples()])
-        share = "; ".join(f"{row.label}: {_signed(row.accuracy - row.baseline)} ({_signed(row.fm2 - row.baseline)})"
+        share = "; ".join(f"{row.label}: {signed(row.accuracy - row.baseline)} ({signed(row.fm2 - row.baseline)})"
                           for row in best.itertuples())
         return _join(figures_audit.baselines(found), html(
             shown, "CIFAR-100 accuracies of these networks as their sources print them, and beside the paper's"), _says(
@@ -241,10 +241,6 @@ def _chance(probability: float) -> str:
 
 def _percent(ratio: float) -> str:
     return f"{100 * (ratio - 1):.0f} %"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def _spread(mean: float, sd: float) -> str:

@@ -129,8 +129,8 @@ def _gain(claim_: Claim, records: list[Record]) -> Judgement:
     agree = claim_.values in ((), (a.published, b.published)) and abs(said - printed) < 3 * ROUNDING     # of three numbers
     own = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else CONTRADICTED
     return Judgement(CONTRADICTED if own == CONTRADICTED else found.status, own,
-                     f"{pair.ours.value:+.2f}" if pair.ours else "", f"{printed:+.2f}", (pair,), "full" if pair.ours else "",
-                     min(pair.n) if pair.ours else None, _borrowed(claim_))
+                     verdicts.signed(pair.ours.value) if pair.ours else "", verdicts.signed(printed), (pair,),
+                     "full" if pair.ours else "", min(pair.n) if pair.ours else None, _borrowed(claim_))
 
 
 def _cost(claim_: Claim, _) -> Judgement:
@@ -221,14 +221,15 @@ def detail(one: Claim | Cell, records: list[Record]) -> dict:
         return _number(one, records) | {"pairs": []}
     found = judge(one, records)
     return _sentence(one, found) | {"pairs": [
-        {"higher": p.higher, "lower": p.lower, "printed": _signed(p.printed), "printed_p": _p(p.printed_p),
-         "ours": _signed(p.ours), "p": _p(p.p), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""} for p in found.pairs]}
+        {"higher": p.higher, "lower": p.lower, "printed": _difference(p.printed), "printed_p": _p(p.printed_p),
+         "ours": _difference(p.ours), "p": _p(p.p), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""} for p in found.pairs]}
 
 
-def _signed(i: Interval | None) -> str:
+def _difference(i: Interval | None) -> str:
     if i is None:
         return ""
-    return f"{i.value:+.2f}" + ("" if i.half == float("inf") else f" ({i.low:+.2f} to {i.high:+.2f})")
+    value, low, high = map(verdicts.signed, (i.value, i.low, i.high))
+    return value + ("" if i.half == float("inf") else f" ({low} to {high})")
 
 
 def _p(p: float | None) -> str:

@@ -97,7 +97,7 @@ def _ours(records: list[Record]) -> list[str]:
 def _row(tier: str, cell: Cell, difference: Interval, n: tuple[int, int]) -> dict:
     return {"cell": cell.id, "method": cell.labels[1], "network": cell.labels[0], "tier": tables.tier_badge(tier),
             "of": "mAP" if cell.task == "detection" else "top-1", "n": f"{n[0]}, {n[1]}",
-            "difference": f"{difference.value:+.2f}".replace("-", "−"), "95 % interval": tables.bounds(difference, signed=True)}
+            "difference": verdicts.signed(difference.value), "95 % interval": tables.bounds(difference, signed=True)}
 
 
 def _elsewhere() -> list[str]:

@@ -90,7 +90,7 @@ def grid_rows(records: list[Record]) -> list[dict]:
     return [{"cell": row["claim"],
              "claim": f'<a class="fm-clamp" href="claims.html#{anchor(row["claim"])}">{escape(row["says"])}</a>',
              "paper": begun(row["paper"]), "ours": begun(row["ours"]), "tier": row["tier"] or None, "n": row["n"],
-             "95 % interval": "{:+.2f} to {:+.2f}".format(*row["interval"]) if row["interval"] else None,
+             "95 % interval": " to ".join(map(verdicts.signed, row["interval"])) if row["interval"] else None,
              "verdict": row["verdict"]}
             for row in judging.rows(records) if row["kind"] != "number"]
 

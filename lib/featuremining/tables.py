@@ -45,7 +45,7 @@ def bounds(i: verdicts.Interval | None, signed: bool = False) -> str:
         return DASH
     if i.half == float("inf"):
         return "needs 2 seeds" + " each" * signed
-    return " to ".join((f"{v:+.2f}" if signed else f"{v:.2f}").replace("-", "−") for v in (i.low, i.high))
+    return " to ".join(verdicts.signed(v) if signed else f"{v:.2f}" for v in (i.low, i.high))
 
 
 def badge(status: str) -> str:
@@ -88,7 +88,7 @@ def own_runs(cells: list[Cell], records: list[Record], tier: str) -> pd.DataFram
         base = studies.baseline(cell)
         pair = [verdicts.ours(c, records, tier) for c in (cell, base) if base]
         gained = verdicts.welch(*pair) if pair and None not in pair else None
-        row["gain (best)"] = f"{gained.value:+.2f}".replace("-", "−") if gained else DASH
+        row["gain (best)"] = verdicts.signed(gained.value) if gained else DASH
         row["95 % interval"] = bounds(gained, signed=True)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -179,7 +179,7 @@ def difference(d: dict) -> str:
     >>> difference({"mean": -1.5, "low": -3.25, "high": 0.25})
     '−1.5 (−3.2 to +0.2)'
     """
-    return f"{d['mean']:+.1f} ({d['low']:+.1f} to {d['high']:+.1f})".replace("-", "−")
+    return "{} ({} to {})".format(*(verdicts.signed(d[name], 1) for name in ("mean", "low", "high")))
 
 
 def activations(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:

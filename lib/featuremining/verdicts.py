@@ -50,6 +50,15 @@ class Interval:
         return (self.high - self.low) / 2
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """A difference as it is shown.
+
+    >>> signed(0.8), signed(-0.534), signed(-1.54, 1)
+    ('+0.80', '−0.53', '−1.5')
+    """
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def t_quantile(probability: float, df: float) -> float:
     """Quantile of Student's t.
 
