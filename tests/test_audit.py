@@ -67,7 +67,7 @@ def test_what_a_table_can_find():
         assert verdicts.power(*[verdicts.Summary(row.n, 0, row.spread)] * 2, row.least) == pytest.approx(0.8, abs=0.01)
         own = ONCE[ONCE.table == table]
         assert row.below == sum(d < row.least for d in own.difference) and row.pairs == len(own)
-    assert found.loc["T2"].below == 1 and found.loc["T9"].below == 1 and found.loc["T8"].borrowed and not found.loc["T1"].borrowed
+    assert found.loc["T2"].below == 1 and found.loc["T9"].below == 2 and found.loc["T8"].borrowed and not found.loc["T1"].borrowed
 
 
 @pytest.mark.parametrize("errors", [[0.01, 0.02], [0.02, 0.01, 0.015], [0.005, 0.05]], ids=str)
@@ -98,7 +98,7 @@ def test_the_lead_over_byot_under_each_spread():
 
 def test_costs_as_table_10_prints_them():
     found = audit.costs().set_index(["claim", "cell"])
-    row = found.loc["T2.negligible_time", "T10.resnet56.fm2"]
+    row = found.loc["T10.negligible", "T10.resnet56.fm2"]
     assert row.time == pytest.approx(0.113 / 0.094) and row.low < row.time < row.high and row.memory == pytest.approx(1959 / 1740)
     assert row.status == verdicts.CONTRADICTED and found.loc["P.little_cost", "T10.resnet56.fm1"].status == judging.SUPPORTED
 

@@ -174,7 +174,8 @@ def test_a_notebook_says_what_the_sentences_on_its_experiment_come_to(tmp_path):
     assert "<details><summary>Not run: 1 sentence</summary>" in pages.sentences_on("small_data", short)
     full = [record_in(tmp_path, cell, "full", 0, 40.0 + i) for i, cell in enumerate(pair)]
     shown = pages.sentences_on("small_data", short + full)
-    assert "Not run" not in shown and ">inconclusive<" in shown and "1 of 6 pairs run: 1 so, 0 settled. The sentence" in shown
+    assert "1 of 6 pairs run: 1 in this order, 0 settled. The sentence" in shown and ">inconclusive<" in shown
+    assert "Not run" not in shown
     (run, *others) = rows_of(shown)
     assert "F6.resnet56.fm2.50" in run[0] and "+1.00" in run and len(others) == 5
     assert pages.sentences_on("noisy_labels", []).index("T8.tolerance") < pages.sentences_on("noisy_labels", []).index("T8.huge")
@@ -184,6 +185,16 @@ def test_a_notebook_says_what_the_sentences_on_its_experiment_come_to(tmp_path):
 def test_every_experiments_notebook_shows_its_sentences(path):
     cells = [c.source for c in nbformat.read(path, 4).cells]
     assert path.stem == "audit" or (cells.count("page.sentences()") == 1 and about(path.stem))
+
+
+def test_whose_the_full_runs_are(tmp_path):
+    """Figure 6 prints no number, Table 1 does, and A9s is ours."""
+    made = [record_in(tmp_path, studies.cell(id_), "full", 0, 60.0) for id_ in ("F6.resnet56.fm2.50", "A9s.resnet20.fm2")]
+    assert "none has runs under the paper's protocol yet" in pages.on_record(made)
+    assert "1 run of the paper's cells and 1 of our own" in pages.on_record(made)
+    more = [*made, record_in(tmp_path, studies.cell("T1.resnet110.fm2"), "full", 0, 60.0)]
+    twice = sum(c.run("full", 0).key == more[-1].key for c in studies.load_cells().values() if c.published)
+    assert f"{twice} have runs" in pages.on_record(more) and twice > 1      # a training of several tables
 
 
 def test_status_counts_cells_and_runs(tmp_path):
@@ -277,7 +288,7 @@ def test_every_experiment_says_what_it_took():
 def test_without_records_nothing_has_failed_but_what_the_paper_contradicts(tmp_path, monkeypatch):
     monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))        # findings are read from there
     shown = negative.markdown([])
-    assert "none has runs under the paper's full protocol yet" in shown and "none lies below it" in shown
+    assert "Of 80 printed accuracies, none has runs under the paper's protocol yet" in shown and "none lies below it" in shown
     assert shown.count("verdict-not-reproduced") == 0
 
 
@@ -316,8 +327,23 @@ def test_what_stands_on_the_page_today_comes_from_the_records():
     shown = negative.markdown(records)
     for tier, cell, difference, _ in negative.against_baseline(records):
         assert (f"<code>{cell.id}</code>" in shown.partition("Where networks look")[0]) == (difference.value < 0), (tier, cell.id)
-    for cell, _, _, _, d in negative.elsewhere():
+    for cell, _, _, _, d, *_ in [*negative.elsewhere(), *negative.over_seeds()]:
         assert d["high"] < 0 and tables.difference(d) in shown and cell.id in shown
+
+
+def test_means_over_seeds_are_set_against_the_baselines(tmp_path, monkeypatch):
+    """Of two seeds a side, what lies below by Welch's interval; with a seed less there is none."""
+    monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))
+    for method, energy in (("baseline", 43.0), ("fm2", 21.0)):
+        for seed in (0, 1):
+            values = {how: {"pointing": 50.0 + seed, "energy": energy + seed / 10} for how in ("cam", "grad_cam")}
+            write_finding("localise", studies.cell(f"F2s.resnet20.{method}").run("full", 0), f"seed{seed}", values, {})
+    found = negative.over_seeds()
+    assert [(cell.id, how, what, n) for cell, _, how, what, _, n in found] == [
+        ("F2s.resnet20.fm2", how, "energy", (2, 2)) for how in ("cam", "grad_cam")]
+    assert found[0][4]["mean"] == pytest.approx(-22)
+    next(tmp_path.rglob("*.seed1.json")).unlink()
+    assert negative.over_seeds() == []
 
 
 # --- the interface --------------------------------------------------------------------------------------------------

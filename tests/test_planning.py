@@ -84,10 +84,11 @@ def test_hours_from_records_come_first(measured):
     """Of the same training as they are; of the same network and data by images; and only of this device with these threads."""
     wanted = cell("T1.resnet56.fm2")
     own = [record("T1.resnet56.fm2", seed=s, seconds=3600 * h) for s, h in enumerate((20, 30, 70))]
-    assert hours(wanted, records=own) == (30, "runs of it")
+    assert hours(wanted, records=own) == (30, "runs of it", False)
     assert hours(wanted, records=[record("T1.resnet56.fm2", seconds=3600 * 80, beside=3)]).hours == 20      # four at once
     short = record("T1.resnet56.baseline", "short", seconds=3600.0)
-    assert hours(wanted, records=[short]) == (pytest.approx(10), "runs of resnet56 on cifar100")
+    assert hours(wanted, records=[short]) == (pytest.approx(10), "runs of resnet56 on cifar100", False)
+    assert hours(cell("T2.resnet56.byot"), records=[short]).least
     small = record("F6.resnet56.fm2.50", seconds=3600.0)
     images = (300 * (3 * 391 * 128 + 10_000)) / (300 * 3 * 40 * 128 + 39 * 10_000)
     assert hours(wanted, records=[small]).hours == pytest.approx(images)

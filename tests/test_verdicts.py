@@ -91,6 +91,13 @@ def test_the_papers_own_numbers_never_fail_to_reproduce_themselves(n):
             assert found.status != "not reproduced", cell.id
 
 
+def test_a_gain_of_the_other_sign_is_not_reproduced_however_small():
+    small = (Summary(4, 75.00, 0.1), Summary(4, 74.75, 0.1))
+    low, high = made_of(74.65, 74.66, 74.64, 74.65), made_of(74.9, 74.91, 74.89, 74.9)
+    assert judge_gain((low, high), small, DELTA).status == "not reproduced"
+    assert judge_gain((high, low), small, DELTA).status == "reproduced"
+
+
 def test_a_loss_that_the_paper_prints_is_judged_with_its_sign():
     lost = (Summary(4, 81.31, 0.24), Summary(4, 81.54, 0.31))
     better = (made_of(82.5, 82.4, 82.6, 82.5), made_of(81.5, 81.6, 81.4, 81.5))

@@ -149,7 +149,7 @@ def costs() -> pd.DataFrame:
     ``high`` by what was rounded off, the ratio its word is read as, and ours on every device on record."""
     rows = []
     for claim in (c for c in claims.load_claims().values() if c.kind == "cost"):
-        for cell in map(studies.cell, claim.cells):
+        for cell in (c for c in map(studies.cell, claim.cells) if c.seconds):
             time, low, high = table10.printed_ratio(cell)
             ours = [{"device": f.provenance["device"], **f.values} for f in table10.found([cell], "full")]
             rows.append({"claim": claim.id, "section": claim.section, "quote": claim.quote, "cell": cell.id,

@@ -6,7 +6,7 @@ from math import prod
 
 import pandas as pd
 
-from . import audit, figures_audit, judging, notebook, records, studies
+from . import audit, figures_audit, judging, notebook, records, studies, table10
 from .errors import choose
 from .recipes import TIERS
 from .tables import DASH, Html, badge, bounds, html, tier_badge
@@ -215,8 +215,7 @@ def _named(higher: str, lower: str) -> str:
 
 
 def _ours(found: list[dict]) -> str:
-    return "; ".join(f"{o['device']}: time × {o['time_ratio']:.3f} ({o['low']:.3f} to {o['high']:.3f}), memory × "
-                     f"{o['memory_ratio']:.3f}" for o in found) or DASH
+    return "; ".join(f"{o['device']}: {table10.ratios(o)}" for o in found) or DASH
 
 
 def _all_of(flags: pd.Series) -> str:

@@ -1,5 +1,5 @@
-"""What paper 004 claims: its sentences, in ``data/studies/claims.toml``, and its numbers, the cells. Whether they hold is said
-by `judging`. No torch here."""
+"""What the Feature Mining paper claims: its sentences, in ``data/studies/claims.toml``, and its numbers, the cells. Whether
+they hold is said by `judging`. No torch here."""
 
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -48,7 +48,7 @@ class Claim:
             return [tuple(self.cells)]
         if self.kind == "activations" or self.pairs:
             return [tuple(pair) for pair in self.pairs]
-        known = {c.id: c for c in studies.load_cells().values() if c.published is not None or c.table[0] == "F"}
+        known = {c.id: c for c in studies.load_cells().values() if not c.own}
         places = {(c.table, c.network, c.condition): c for c in known.values() if c.table in self.tables}
         found = {}
         for (table, network, condition), a, b in product(places, self.higher, self.lower):

@@ -1,4 +1,5 @@
-"""Detectors: a RetinaNet on a pre-trained network, fine-tuned and measured in mAP. Section 4.3 with table 7 of paper 004.
+"""Detectors: a RetinaNet on a pre-trained network, fine-tuned and measured in mAP, as in section 4.3 and table 7 of the Feature
+Mining paper.
 
 A detection run names the methods of its *pre-training* (`pretraining`); the fine-tuning itself uses none. The loop, its resuming
 and its records are those of `train`: equal runs on equal machines give equal bits. Nothing in a step lacks a deterministic form

@@ -4,8 +4,8 @@ Hours are those of one training on one *device*, which is a processor with a num
 training on one core says little of two. In this order, what was measured on that device: runs of the same training on record;
 runs of the same network on the same data set, scaled by the images that are trained on and tested; the steps and tests that
 ``make bench`` measures, scaled by the area of the image where it is another than CIFAR's, which the source then says. What a
-method adds to a step is left out: a few percent of most (the page of cost has them), more of BYOT and CS-KD. Networks that were
-not measured have no hours: multiply-adds do not say how fast a wider or deeper network is.
+method adds to a step is left out: a few percent of most (the page of cost has them); of those that add more, the hours are called
+a lower bound. Networks that were not measured have no hours: multiply-adds do not say how fast a wider or deeper network is.
 """
 
 import json
@@ -23,13 +23,15 @@ from .records import Record
 from .studies import Cell, Run
 
 CIFAR = 32              # pixels of the images that `make bench` takes its steps with
+SLOWS = {"byot", "cs_kd", "kd", "fitnet", "attention"}      # a second pass, or more convolutions: well more than a network's step
 
 
 class Cost(NamedTuple):
-    """Hours of one training, and what they were measured on, in words."""
+    """Hours of one training, and what they were measured on, in words; ``least``: a method that `SLOWS` is not counted."""
 
     hours: float
     source: str
+    least: bool = False
 
 
 def device_of(measured_in: dict) -> str:
@@ -81,9 +83,11 @@ def hours(cell: Cell, tier: str = "full", records: Sequence[Record] = (), on: st
         return Cost(median(map(_took, own)), "runs of it")
     if cell.task == "detection":
         return None
+    least = any(m["name"] in SLOWS for m in run.methods)
     if cell.task == "classification" and (like := [r for r in here if _alike(r, run)]):
-        return Cost(_work(run) * median(_took(r) / _work_of(r) for r in like), f"runs of {run.network} on {run.dataset}")
-    return _from_steps(cell, run, benchmarks().get(on, {}))
+        return Cost(_work(run) * median(_took(r) / _work_of(r) for r in like), f"runs of {run.network} on {run.dataset}", least)
+    cost = _from_steps(cell, run, benchmarks().get(on, {}))
+    return cost and cost._replace(least=least)
 
 
 def _took(r: Record) -> float:
@@ -124,11 +128,24 @@ def _from_steps(cell: Cell, run: Run, seconds: dict[str, float]) -> Cost | None:
     return Cost(recipes.hours(run.recipe, step, test, found.train), source)
 
 
+def about(costs: Iterable[Cost]) -> str:
+    """All these together, in words; a lower bound where one of them is.
+
+    >>> about([Cost(2, "steps"), Cost(1, "runs of it")]), about([Cost(2, "steps", least=True)]), about([Cost(0.001, "steps")])
+    ('about 3.0 h', 'at least about 2.0 h', 'less than a minute')
+    """
+    costs = list(costs)
+    said = words(sum(cost.hours for cost in costs))
+    least = "at least " if any(cost.least for cost in costs) else ""
+    return least + (said if said.startswith("less") else f"about {said}")
+
+
 def words(hours_: float) -> str:
     """
-    >>> [words(h) for h in (0.004, 0.5, 7.25, 31.4, 240)]
-    ['less than a minute', '30 minutes', '7.2 h', '31 h', '10 days']
+    >>> [words(h) for h in (0.004, 0.02, 0.5, 7.25, 31.4, 240)]
+    ['less than a minute', '1 minute', '30 minutes', '7.2 h', '31 h', '10 days']
     """
     if hours_ < 1.5:
-        return f"{60 * hours_:.0f} minutes" if hours_ >= 1.5 / 60 else "less than a minute"
+        minutes = round(60 * hours_)
+        return f"{minutes} minute{'s' * (minutes > 1)}" if minutes else "less than a minute"
     return f"{hours_:.1f} h" if hours_ < 10 else f"{hours_:.0f} h" if hours_ < 100 else f"{hours_ / 24:.0f} days"

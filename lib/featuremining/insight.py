@@ -1,5 +1,5 @@
 """What a trained network looks at, as maps and as numbers: class activation maps, whether they point at the true part, and how
-large activations are. Section 3.1 with figure 2 and section 3.4 with figure 4 of paper 004 (Xie et al., arXiv:2107.08421).
+large activations are. Section 2 with figure 2 and section 3.4 with figure 4 of Xie et al., arXiv:2107.08421.
 
 - CAM. Zhou, Khosla, Lapedriza, Oliva, Torralba, CVPR 2016, arXiv:1512.04150.
 - Grad-CAM. Selvaraju, Cogswell, Das, Vedantam, Parikh, Batra, ICCV 2017, arXiv:1610.02391.

@@ -2,8 +2,9 @@
 
 An *order* (every one of these above every one of those) is a family of pairs, as many as it names; each pair is tested by
 Welch's two-sided test, and Holm's correction keeps the chance of one false pair in the family below 5 %. Pairs that were not
-run stay in the family. The order is *reproduced* when every pair is settled in its favour; *not reproduced* when one is settled
-against it, or lies within the margin around no difference; until then *inconclusive*.
+run stay in the family. The order is reproduced when every pair is settled in its favour; not reproduced when one is settled
+against it, or is no difference by its interval, which lies within the margin around zero and short of what is printed; until
+then inconclusive.
 
 A *gain* is judged as the gains of the tables are (`verdicts.judge_gain`), a *cost* by the ratio of iterations taken in turns,
 with a limit that is our reading of a word, since the paper gives none. Where the printed numbers themselves say the contrary,
@@ -80,7 +81,7 @@ def _order(claim_: Claim, records: list[Record]) -> Judgement:
     own = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed])
     run = [p for p in pairs if p.ours]
     settled = [p for p in run if p.p < 1 - verdicts.LEVEL]
-    nil = [p for p in run if _within_margin(p)]
+    nil = [p for p in run if _none(p) and not (p in settled and p.ours.value > 0)]
     if own == CONTRADICTED:
         status = CONTRADICTED
     elif not run:
@@ -91,16 +92,16 @@ def _order(claim_: Claim, records: list[Record]) -> Judgement:
         status = REPRODUCED if len(settled) == len(pairs) else INCONCLUSIVE
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
     firm = sum(p.printed_p < 1 - verdicts.LEVEL for p in pairs if p.printed)
-    paper = f"{above} of {len(pairs)} pairs printed so, {firm} beyond their spread" if own else f"{len(pairs)} pairs, not printed"
+    paper = f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own else f"{len(pairs)} pairs, not printed"
     so = sum(p.ours.value > 0 for p in run)
-    ours = f"{len(run)} of {len(pairs)} pairs run: {so} so, {len(settled)} settled" if run else ""
+    ours = f"{len(run)} of {len(pairs)} pairs run: {so} in this order, {len(settled)} settled" if run else ""
     return Judgement(status, own, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
                      _borrowed(claim_))
 
 
 def _borrowed(claim_: Claim) -> str:
-    """What is said where the printed numbers come without spreads."""
-    bare = any(c.published is not None and c.spread is None for c in claim_.needs)
+    """What is said where no spreads are printed."""
+    bare = any(c.spread is None for c in claim_.needs)
     return "No spreads are printed here; those of the same network in other tables stand in." if bare else ""
 
 
@@ -113,10 +114,12 @@ def _by_own_numbers(found: list[tuple[Interval, float]]) -> str:
     return SUPPORTED if all(p < 1 - verdicts.LEVEL for _, p in found) else NOT_ESTABLISHED
 
 
-def _within_margin(pair: Pair) -> bool:
+def _none(pair: Pair) -> bool:
+    """Whether our interval shows that there is no difference that would matter, nor the printed one."""
     cell = studies.cell(pair.lower)
     margin = verdicts.margin(verdicts.pooled_spread(cell), cell.n or studies.wanted(cell, "full"))
-    return -margin <= pair.ours.low and pair.ours.high <= margin
+    short = pair.printed is None or pair.ours.high < pair.printed.value
+    return -margin <= pair.ours.low and pair.ours.high <= margin and short
 
 
 def _gain(claim_: Claim, records: list[Record]) -> Judgement:
@@ -134,26 +137,29 @@ def _gain(claim_: Claim, records: list[Record]) -> Judgement:
 
 
 def _cost(claim_: Claim, _) -> Judgement:
-    """The printed ratio of times decides first; ours are those of every device in the full tier."""
+    """Printed ratios decide first, where the network's are printed; then ours of time, on every device in the full tier, and of
+    memory where a GPU's allocator counted it."""
     cells = [studies.cell(id_) for id_ in claim_.cells]
-    printed = [(c.labels[1], *table10.printed_ratio(c), c.mib / studies.baseline(c).mib) for c in cells]
+    printed = [(c.labels[1], *table10.printed_ratio(c), c.mib / studies.baseline(c).mib) for c in cells if c.seconds]
     paper = "; ".join(f"{label}: time × {time:.2f}, memory × {memory:.2f}" for label, time, *_, memory in printed)
     dear = any(low > claim_.at_most or memory > claim_.at_most for *_, low, _, memory in printed)      # whatever was rounded off
     measured = [(c, f) for c in cells for f in table10.found([c], "full")]
     known = [(c, f.values) for c, f in measured]
-    ours = "; ".join(f"{c.labels[1]}: time × {v['time_ratio']:.3f} ({v['low']:.3f} to {v['high']:.3f}), memory × "
-                     f"{v['memory_ratio']:.3f}" for c, v in known)
+    ours = "; ".join(f"{c.labels[1]}: {table10.ratios(v)}" for c, v in known)
+    memory = [v["memory_ratio"] for _, v in known if "allocated_mib" in v]
     if dear:
         status = CONTRADICTED
     elif {c.id for c, _ in known} != set(claim_.cells):
         status = NOT_RUN
-    elif all(v["high"] <= claim_.at_most and v["memory_ratio"] <= claim_.at_most for _, v in known):
+    elif max(memory + [v["high"] for _, v in known]) <= claim_.at_most:
         status = REPRODUCED
     else:
-        status = NOT_REPRODUCED if any(v["low"] > claim_.at_most for _, v in known) else INCONCLUSIVE
-    return Judgement(status, CONTRADICTED if dear else SUPPORTED, ours, paper, tier="full" if known else "",
+        status = NOT_REPRODUCED if max(memory + [v["low"] for _, v in known]) > claim_.at_most else INCONCLUSIVE
+    own = CONTRADICTED if dear else SUPPORTED if printed else ""
+    return Judgement(status, own, ours, paper, tier="full" if known else "",
                      device="; ".join(sorted({device_of(f.provenance) for _, f in measured})),
-                     note=f"Read as at most {claim_.at_most:.2f} times the baseline's; the paper gives no limit.")
+                     note=f"Read as at most {claim_.at_most:.2f} times the baseline's; the paper gives no limit."
+                          + f" {claim_.why}" * bool(claim_.why))
 
 
 def _parameters(claim_: Claim, records: list[Record]) -> Judgement:
@@ -190,10 +196,12 @@ def _activations(claim_: Claim, _) -> Judgement:
         first, *_, last = (list(map(sum, stages)) for stages in f.values["raw"]["counts"].values())
         ratios.append([x / y for x, y in zip(last, first, strict=True)])
     means = [fmean(column) for column in zip(*ratios, strict=True)]
-    if len(found) > 1 and all(r > 1 for row in ratios for r in row):
-        status = REPRODUCED if means[0] == max(means) else NOT_REPRODUCED
+    if len(found) < 2:
+        status = INCONCLUSIVE
+    elif means[0] < max(means) or any(all(r <= 1 for r in stage) for stage in zip(*ratios, strict=True)):
+        status = NOT_REPRODUCED
     else:
-        status = INCONCLUSIVE if len(found) < 2 or any(r > 1 for r in means) else NOT_REPRODUCED
+        status = REPRODUCED if all(r > 1 for row in ratios for r in row) else INCONCLUSIVE
     return Judgement(status, ours="ratio by stage: " + ", ".join(f"{m:.2f}" for m in means), tier="full", n=len(found))
 
 
@@ -222,7 +230,8 @@ def detail(one: Claim | Cell, records: list[Record]) -> dict:
     found = judge(one, records)
     return _sentence(one, found) | {"pairs": [
         {"higher": p.higher, "lower": p.lower, "printed": _difference(p.printed), "printed_p": _p(p.printed_p),
-         "ours": _difference(p.ours), "p": _p(p.p), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""} for p in found.pairs]}
+         "ours": _difference(p.ours), "p": _p(p.p if min(p.n) > 1 else None), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""}
+        for p in found.pairs]}
 
 
 def _difference(i: Interval | None) -> str:

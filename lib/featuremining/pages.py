@@ -95,6 +95,20 @@ def grid_rows(records: list[Record]) -> list[dict]:
             for row in judging.rows(records) if row["kind"] != "number"]
 
 
+def on_record(records: list[Record]) -> str:
+    """How many printed accuracies have runs under the paper's protocol, and whose the runs of the full tier are."""
+    cells = studies.load_cells().values()
+    printed = [c for c in cells if c.published is not None]
+    run = sum(verdicts.ours(c, records) is not None for c in printed)
+    keys = {c.run("full", 0).key for c in cells if not c.own}
+    full = [r for r in records if r.tier == "full"]
+    theirs = sum(r.key in keys for r in full)
+    return (f"Of the {len(printed)} printed accuracies {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's "
+            f"protocol{'' if run else ' yet'}; what else is decided concerns cost, numbers of parameters and the paper's own "
+            f"numbers. On record in the full tier: {_counted(theirs, 'run')} of the paper's cells and {len(full) - theirs} of "
+            "our own small ones.")
+
+
 def decided(records: list[Record]) -> pd.DataFrame:
     """The claims that have been decided, for the README."""
     return pd.DataFrame([{"claim": f"`{row['claim']}`", "what it says": shorten(row["says"], 90, placeholder=" …"),
@@ -160,13 +174,13 @@ def took(found: list[tuple[Cell, list[Record]]], tier: str) -> Html:
 def _again(cells: list[Cell]) -> str:
     """One seed of each training in the full tier, on the device on which most of them can be told."""
     records, trainings = read_records(), {cell.run("full", 0).key: cell for cell in cells}
-    on = {device: [cost.hours for cell in trainings.values() if (cost := durations.hours(cell, "full", records, device))]
+    on = {device: [cost for cell in trainings.values() if (cost := durations.hours(cell, "full", records, device))]
           for device in durations.devices(records)}
     device, known = max(on.items(), key=lambda item: len(item[1]), default=("", []))
     if not known:
         return "What their full tier takes was not measured."
     rest = len(trainings) - len(known)
-    return (f"One seed of each in the full tier: about {words(sum(known))} ({device})"
+    return (f"One seed of each in the full tier: {durations.about(known)} ({device})"
             + (f"; not measured: {rest}." if rest else "."))
 
 

@@ -13,7 +13,7 @@ from statistics import fmean
 
 from . import findings, studies, verdicts
 from .datasets import where
-from .durations import Cost, devices, hours, words
+from .durations import Cost, about, devices, hours
 from .errors import UsageError
 from .records import Record
 from .studies import Cell
@@ -65,8 +65,7 @@ def cost(q: Question, records: Sequence[Record] = (), on: str = "") -> str:
     took = {key: hours(c, "full", records, on) for (key, _), c in missing.items()}
     if unknown := sorted({c.network for (key, _), c in missing.items() if took[key] is None}):
         return f"{len(missing)} runs; {UNMEASURED} of {', '.join(unknown)}"
-    total = sum(took[key].hours for key, _ in missing)
-    return f"about {words(total)} ({len(missing)} run{'s' * (len(missing) > 1)}; {on})" if missing else ""
+    return f"{about(took[key] for key, _ in missing)} ({len(missing)} run{'s' * (len(missing) > 1)}; {on})" if missing else ""
 
 
 def to_decide(cell: Cell, records: Sequence[Record] = (), on: str = "") -> str:
@@ -84,7 +83,7 @@ def to_decide(cell: Cell, records: Sequence[Record] = (), on: str = "") -> str:
         return ""
     on = on or next(iter(devices(records)), "")
     cost = hours(cell, "full", records, on)
-    return f"about {words(missing * cost.hours)} ({missing} seed{'s' * (missing > 1)}; {on})" if cost else UNMEASURED
+    return f"{about([cost] * missing)} ({missing} seed{'s' * (missing > 1)}; {on})" if cost else UNMEASURED
 
 
 def budget(text: str) -> float:

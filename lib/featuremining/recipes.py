@@ -1,8 +1,9 @@
 """Recipes: how long and how fast a network is trained, per data set, network and tier. No torch here.
 
-``full`` is paper 004, section 4.1.1: 300 epochs, SGD at 0.1 (PyramidNet 0.5), a tenth at epochs 150 and 225, batch 128
-(DenseNet 64). Weight decay, Nesterov momentum and augmentation are not printed there; the values here are those of the
-public code the paper's schedule comes from, per family. ``short`` is the same schedule in a tenth of the epochs.
+``full`` is, for its networks, section 4.1.1 of the Feature Mining paper: 300 epochs, SGD at 0.1 (PyramidNet 0.5), a tenth at
+epochs 150 and 225, batch 128 (DenseNet 64). Weight decay, Nesterov momentum and augmentation are not printed there; the values
+here are those of the public code the paper's schedule comes from, per family. ``short`` is the same schedule in a tenth of the
+epochs.
 ``smoke`` uses the embedded ``parts`` data, and of deep and wide networks a few steps; its numbers mean nothing but "it runs".
 What a tier costs follows from measured steps, see `hours`; it is shown on the book's page of speed and cost.
 """

@@ -1,9 +1,9 @@
 """Cells: the numbers the papers printed, each with a stable id, and the training that would answer it. No torch here.
 
 An id reads ``table.network.method``, ``T1.resnet56.fm2``, or ``table.network.method.condition``, ``T8.resnet110.fm2.pair20``.
-Tables of paper 004 are T1 to T10, its figures F2, F4, F6; our own additions are X1, X2, ..., and T4s, T6s, F2s, ...: the same
-question on what a CPU can carry, a smaller network or a subset of the data; A9s asks about open choices of the method. No printed
-number is compared with those.
+Tables of the Feature Mining paper are T1 to T10, its figures F2, F4, F6; our own additions are X1, X2, ..., and T4s, T6s, F2s,
+...: the same question on what a CPU can carry, a smaller network or a subset of the data; A9s asks about open choices of the
+method. No printed number is compared with those.
 """
 
 import json
@@ -94,6 +94,15 @@ class Cell:
     def condition(self) -> str:
         """The last of four parts, such as the noise of Table 8; empty where an id has three."""
         return ".".join(self.id.split(".")[3:])
+
+    @property
+    def own(self) -> bool:
+        """Whether it is ours alone: it has no printed value and stands in no figure of the paper.
+
+        >>> [cell(id_).own for id_ in ("T1.resnet56.fm2", "F6.resnet56.fm2.50", "X1.resnet20.fm2", "F2s.resnet20.fm2")]
+        [False, False, True, True]
+        """
+        return not self.paper and (self.table[0] != "F" or self.table.endswith("s"))
 
     @property
     def paper(self) -> str:

@@ -1,4 +1,4 @@
-"""Table 10 of paper 004 (section 4.5 B): seconds of a training iteration and memory, without and with Feature Mining.
+"""Table 10 of the paper (section 4.5 B): seconds of a training iteration and memory, without and with Feature Mining.
 
 The paper prints means of the first 300 iterations at batch 128 on a Tesla M40. Here the trainings of a network take turns, an
 iteration each and every round in another order, so that what else a machine does meets all alike; ratios are those of rounds.
@@ -104,6 +104,17 @@ def words(finding: Finding) -> str:
     """Mean seconds of an iteration, and their ratio to the baseline's where it was measured."""
     v = finding.values
     return f"{v['seconds']:.3g} s" + (f", {v['time_ratio']:.3f} of the baseline's" if "time_ratio" in v else "")
+
+
+def ratios(v: dict) -> str:
+    """A finding's ratios to the baseline in words: of time with its interval; of the allocator's peak on a GPU, elsewhere of what
+    autograd saves, which is not all of the memory.
+
+    >>> ratios({"time_ratio": 1.02, "low": 1.01, "high": 1.03, "memory_ratio": 1.001})
+    'time × 1.020 (1.010 to 1.030), saved for backward × 1.001'
+    """
+    what = "memory" if "allocated_mib" in v else "saved for backward"
+    return f"time × {v['time_ratio']:.3f} ({v['low']:.3f} to {v['high']:.3f}), {what} × {v['memory_ratio']:.3f}"
 
 
 def cost_table(cells: list[Cell], known: list[Finding]) -> pd.DataFrame:

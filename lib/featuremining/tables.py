@@ -215,7 +215,7 @@ def tier_hours(rows: list[dict]) -> pd.DataFrame:
         for row in rows if ", " not in row["what"]])
 
 
-WORDS = {"what", "map", "activations", "cell", "claim", "network", "method", "verdict", "gain", "run", "device", "commit",
+WORDS = {"what", "data", "map", "activations", "cell", "claim", "network", "method", "verdict", "gain", "run", "device", "commit",
          "table"}                                                                                        # read as words
 
 
@@ -223,6 +223,9 @@ def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str 
     """A table for the book, in a region that scrolls by itself on a narrow screen. Statuses become badges; ``style`` is a
     class of the book's style sheet. A table of cells names them (``data-cell``), so that a page can open their `cards`, and
     has its plain values beside its caption as CSV."""
+    if frame.empty:
+        return Html(f'<p class="fm-caption">{escape(caption)}</p>\n<p class="empty">Nothing on record yet'
+                    + (f", {tier} tier" if tier else "") + ".</p>")
     shown = frame.astype(str)
     for column in ("verdict", "gain"):
         if column in shown:

@@ -3,7 +3,7 @@
 A cell's number is compared by Welch's interval for the difference of two means: ours over seeds against the printed mean,
 spread and n. The margin within which two results count as equal comes from the variance: it is the smallest difference
 that the paper's own design (n runs against n runs, at the table's pooled spread) detects with 80 % power. Of the
-interval for ours - paper: inside the margin, *reproduced*; wholly beyond it, *not reproduced*; else *inconclusive*.
+interval for ours - paper: inside the margin, reproduced; wholly beyond it, not reproduced; else inconclusive.
 """
 
 from collections.abc import Sequence
@@ -222,9 +222,9 @@ def judge(ours: Summary | None, paper: Summary, within: float, pooled: float) ->
 def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary, Summary], within: float) -> Verdict:
     """The verdict on a printed gain, (method, baseline) each: the same size, only the same sign, or not there.
 
-    *Reproduced*: our gain's interval, less the printed gain, lies inside the margin of a difference of differences
-    (sqrt 2 times that of a number). *Direction only*: our interval lies on the printed side of zero. *Not reproduced*:
-    it lies on the other side, or it excludes the printed gain and lies inside the margin around zero.
+    Reproduced: our gain's interval, less the printed gain, lies inside the margin of a difference of differences
+    (sqrt 2 times that of a number). Direction only: our interval lies on the printed side of zero. Not reproduced:
+    it lies on the other side, whatever the margin, or it excludes the printed gain and lies inside the margin around zero.
     """
     method, baseline = ours
     if method is None or baseline is None:
@@ -232,12 +232,12 @@ def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary
     gain, printed, wide = welch(method, baseline), paper[0].mean - paper[1].mean, sqrt(2) * within
     able, sign = power(method, baseline, within), 1 if printed >= 0 else -1
     low, high = sorted((sign * gain.low, sign * gain.high))
+    if high < 0 < abs(printed) or (-within <= low and high <= within and high < abs(printed)):
+        return Verdict(NOT_REPRODUCED, method, gain, within, power=able)
     if -wide <= low - abs(printed) and high - abs(printed) <= wide:
         return Verdict(REPRODUCED, method, gain, within, power=able)
     if low > 0:
         return Verdict(DIRECTION, method, gain, within, power=able)
-    if high < 0 or (-within <= low and high <= within and high < abs(printed)):
-        return Verdict(NOT_REPRODUCED, method, gain, within, power=able)
     return Verdict(INCONCLUSIVE, method, gain, within, seeds_for_gain(method, baseline, printed, wide), able)
 
 

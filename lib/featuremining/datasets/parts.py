@@ -4,7 +4,8 @@ Every image shows one class part among two or three distractor parts on a smooth
 a texture and a pair of opponent colours. The classes form a Latin square over these three attributes; the distractors
 are a second, disjoint Latin square and plain parts. Every pair of attributes of a class thus occurs in a distractor
 too, and only all three within one part tell the class. Each part swaps its two colours at random: all classes have the
-same mean image, and a linear classifier on pixels stays near chance.
+same mean image, and a linear classifier on pixels stays near chance, one in nine. 1,800 images of 32 pixels to train on and
+450 to test on, unless a study says otherwise.
 """
 
 from itertools import product

@@ -1,4 +1,4 @@
-"""Random boxes on a grid: CutMix's in the image, Feature Mining's in a feature map (paper 004, equation (2))."""
+"""Random boxes on a grid: CutMix's in the image, Feature Mining's in a feature map (its equation (2))."""
 
 import torch
 from torch import Tensor

@@ -4,7 +4,7 @@
 
 Every stage but the last gets an adaptation to the deepest map's width and resolution, a pooling and a classifier; the
 deepest classifier and its features teach them and receive no gradient from it. At test time the network is unchanged;
-the mean of all classifiers' logits, which paper 004 reports, is evaluated beside it.
+the mean of all classifiers' logits, which the Feature Mining paper reports, is evaluated beside it.
 
 The paper prints neither alpha, lambda and T nor how the terms are averaged. "Journal code" below is that of the authors'
 later version (ArchipLab-LinfengZhang/pytorch-self-distillation-final), "third-party code" is

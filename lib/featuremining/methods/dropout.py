@@ -1,4 +1,4 @@
-"""Noise on a stage's map, the regularisers that paper 004 compares with (its Tables 1 and 4):
+"""Noise on a stage's map, the regularisers that the Feature Mining paper compares with (its Tables 1 and 4):
 
 - Dropout. Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, JMLR 15 (2014) 1929-1958: elements.
 - SpatialDropout. Tompson, Goroshin, Jain, LeCun, Bregler, CVPR 2015, arXiv:1411.4280: whole channels of an image.
@@ -137,7 +137,7 @@ class Dropout(Drops):
 
     name = "dropout"
     p: float = 0.1                          # not printed; WRN uses 0.3, DenseNet 0.2, both inside blocks
-    stages: tuple[int, ...] = (-2,)         # paper 004: "the penultimate group"; negative: from the deepest
+    stages: tuple[int, ...] = (-2,)         # the Feature Mining paper: "the penultimate group"; negative: from the deepest
 
     def __post_init__(self):
         super().__post_init__()
@@ -174,7 +174,7 @@ class DropBlock(Drops):
     name = "dropblock"
     drop: float = 0.1                       # 1 - keep_prob
     block: int = 5                          # cells; the authors' 7 is for ImageNet
-    stages: tuple[int, ...] = (0, 1)        # paper 004: "the output of the first two groups"
+    stages: tuple[int, ...] = (0, 1)        # the Feature Mining paper: "the output of the first two groups"
     per_channel: bool = True                # Algorithm 1; otherwise an image's channels share their squares
     schedule: Literal["linear", "constant"] = "linear"  # the authors' code: the rate rises over training
 

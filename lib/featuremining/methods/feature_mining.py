@@ -1,4 +1,4 @@
-"""Feature Mining. Xie, Cheng, Wang, Liu, Deng, Liu, arXiv:2107.08421 (paper 004), section 3, equations (2) to (4).
+"""Feature Mining. Xie, Cheng, Wang, Liu, Deng, Liu, arXiv:2107.08421, section 3, equations (2) to (4).
 
 A random box splits a stage's feature map X into X1 = X * M and X2 = X * (1 - M); each part has its own global average
 pooling and linear head; the cross-entropies of whole, inside and outside add up. At test time the network is unchanged.

@@ -1,4 +1,4 @@
-"""A fixed mask on a stage's map: the observation study of paper 004 (Xie et al., arXiv:2107.08421, section 3.1, figure 2).
+"""A fixed mask on a stage's map: the observation study of Xie et al., arXiv:2107.08421, section 2, figure 2.
 
 The paper multiplies "the features of the last layer of the network by different fixed binary masks, so that only part of
 the features ... can participate in the network training", and looks at class activation maps of what came out. It prints
@@ -62,8 +62,8 @@ class FixedMask(Method):
     """While training, one stage's map is multiplied by one binary mask, the same for all images and steps. The average is
     still taken over all H * W places. The evaluated network sees the whole map."""
 
-    mask: Shape = "top"     # ours; paper 004 shows its masks only as a picture (figure 2, first column)
-    stage: int = -1         # paper 004: "the last layer"; negative: from the deepest
+    mask: Shape = "top"     # ours; the Feature Mining paper shows its masks only as a picture (figure 2, first column)
+    stage: int = -1         # the Feature Mining paper: "the last layer"; negative: from the deepest
 
     def prepare(self, model) -> "FixedMask":
         count = len(model.channels)

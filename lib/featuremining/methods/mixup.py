@@ -26,7 +26,7 @@ class Mixup(Method):
     authors' code. Targets are probability rows, so every head of every method around it is scored with the mixed target.
     """
 
-    alpha: float = 1.0      # the authors' CIFAR value; paper 004 does not print its own
+    alpha: float = 1.0      # the authors' CIFAR value; the Feature Mining paper does not print its own
 
     def __post_init__(self):
         super().__post_init__()
