@@ -4,6 +4,7 @@ A row is a measured number with its spread over the rounds and, where there is o
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -116,7 +117,9 @@ def keep(rows: list[Row], device: torch.device) -> None:
     here = {**provenance.environment(device), "measured": datetime.now(UTC).isoformat(timespec="seconds")}
     for group in dict.fromkeys(row.group for row in rows):
         old[group] = {"rows": [{**asdict(r), "met": r.met} for r in rows if r.group == group], "provenance": here}
-    path.write_text(json.dumps({"device": name, "type": device.type, "groups": old}, indent=1, ensure_ascii=False) + "\n")
+    whole = path.with_suffix(f".{os.getpid()}.tmp")      # a kill leaves what was measured before
+    whole.write_text(json.dumps({"device": name, "type": device.type, "groups": old}, indent=1, ensure_ascii=False) + "\n")
+    os.replace(whole, path)
 
 
 def main(group) -> None:

@@ -23,6 +23,8 @@ def fm(*words, folder, **more):
     (("run", "T1.resnet56.fm", "--tier", "smoke"), 2, "Did you mean T1.resnet56.fm2"),
     (("run", "T1.resnet56.fm2", "--tier", "medium"), 2, "smoke, short, full"),
     (("run", "X1.resnet20.fm2", "--tier", "smoke", "--seed", "-1"), 2, "0 or more"),
+    (("run", "X1.resnet20.fm2", "--tier", "smoke", "--seed", "20240101120000"), 2, "below 2^32"),
+    (("run", "X1.resnet20.fm2", "--tier", "smoke", "--device", "meta"), 2, "no device 'meta'"),
     (("run", "X1.resnet20.fm2", "--tier", "smoke", "--device", "cuda:7"), 2, "no device 'cuda:7'"),
     (("run", "X1.resnet20.fm2"), 2, "tier"), (("status", "T99"), 2, "begins with 'T99'"), (("walk",), 2, "walk")], ids=str)
 def test_wrong_words_exit_with_two_and_one_sentence(tmp_path, words, code, says):

@@ -1,6 +1,7 @@
 """`fm compare`: intervals by scipy's t, tiers kept apart, a sentence for everything that is no record."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -89,7 +90,9 @@ def damaged(**changes):
 @pytest.mark.parametrize("text", [
     "", "not JSON", "[]", "{}", "\xff", damaged(schema=2), damaged(metrics={}), damaged(metrics={"best": 1, "last": 2}),
     damaged(metrics=[]), damaged(spec={"tier": "full"}), damaged(spec={}), damaged(kind="cost"),
-    damaged(metrics={"best": "75", "last": 75.0, "median10": 75.0})], ids=range(13))
+    damaged(metrics={"best": "75", "last": 75.0, "median10": 75.0}),
+    damaged(metrics={"best": math.nan, "last": 75.0, "median10": 75.0}), json.dumps(vars(record("T2.resnet110.byot", 70.0)))],
+    ids=range(15))
 def test_what_is_no_record_is_one_sentence(tmp_path, text):
     path = tmp_path / "mine.json"
     path.write_text(text, encoding="latin-1")

@@ -131,6 +131,12 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
+def end_early(path, words):
+    """The last line holds so many words."""
+    *lines, last = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, " ".join(last.split()[:words])]))
+
+
 WRONG = [
     ("tiny_imagenet", lambda f: (f / "val/val_annotations.txt").unlink(), r"val_annotations\.txt is missing, the labels of"),
     ("tiny_imagenet", lambda f: shutil.rmtree(f / "val/images"), r"holds neither images/ nor a folder per class"),
@@ -138,6 +144,7 @@ WRONG = [
     ("tiny_imagenet", lambda f: [p.unlink() for p in (f / "train" / WNIDS[4] / "images").iterdir()],
      rf"train/{WNIDS[4]}/images holds no images, as every class must"),
     ("tiny_imagenet", lambda f: edit(f / "val/val_annotations.txt", WNIDS[3], "n99999999"), r"of class n99999999, which is not"),
+    ("tiny_imagenet", lambda f: end_early(f / "val/val_annotations.txt", 1), r"a line has no class"),
     ("tiny_imagenet", lambda f: (f / "val/images/val_7.JPEG").unlink(), r"names val_7\.JPEG, which is not in"),
     ("tiny_imagenet", lambda f: cut(first_image(f / "train")), r"n00000000_\d+\.JPEG can't be read as an image \(.*[Tt]runcated"),
     ("tiny_imagenet", lambda f: Image.new("RGB", (70, 64)).save(first_image(f / "val")), r"is 70 x 64 pixels instead of 64 x 64"),
@@ -150,6 +157,8 @@ WRONG = [
     ("cub", lambda f: first_image(f / "images").unlink(), r"images/001\..*jpg is missing"),
     ("cub", lambda f: (f / "bounding_boxes.txt").unlink(), r"bounding_boxes\.txt is missing or damaged"),
     ("cub", lambda f: edit(f / "images.txt", "7 ", "seven "), r"images\.txt is missing or damaged"),
+    ("cub", lambda f: edit(f / "image_class_labels.txt", "7 ", "7 x"), r"labels or boxes .* damaged"),
+    ("cub", lambda f: end_early(f / "bounding_boxes.txt", 2), r"labels or boxes .* damaged"),
     ("cub", lambda f: edit(f / "train_test_split.txt", "3 1\n", ""), r"do not speak of the same photos"),
 ]
 

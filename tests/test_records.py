@@ -1,6 +1,7 @@
 """Records: written once, read whole, named when damaged; every committed one is valid, clean and still meant."""
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import jsonschema
 import pytest
 
 from featuremining import FMError, findings, paths, records
-from featuremining.studies import load_cells
+from featuremining.studies import cell, load_cells
 from featuremining.train import outdated
 
 SCHEMA = json.loads(Path(__file__).with_name("record.schema.json").read_text())
@@ -45,6 +46,20 @@ def test_a_damaged_record_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(FMError, match=r"seed0\.json is not a valid record"):
         records.read(path)
+
+
+def test_what_was_set_aside_counts_no_more(scratch):
+    """A record or a finding under another name is not a second seed, nor a second device."""
+    run = cell("F6.resnet56.fm2.50").run("full", 0)
+    path = paths.record("full", run.key, 0)
+    records.write(example(key=run.key, spec=run.spec()), path)
+    findings.write("cost", run, "here.2t", {}, {})
+    for name in ("seed0.old.json", "seed0 (copy).json", "seed0.1.json"):
+        shutil.copy(path, path.with_name(name))
+    aside = findings.path("cost", run, "here.2t")
+    shutil.copy(aside, aside.with_name("cost.here.2t.old.json"))
+    assert len(records.read_records("full")) == 1 and records.seeds() == {("full", run.key): [0]}
+    assert len(findings.read("cost", run)) == 1
 
 
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):

@@ -304,6 +304,15 @@ def test_verdicts(cell, interval, device, says):
     assert table10.verdict(cell, finding(cell, device=device, **times(1.0, *interval))) == says
 
 
+def test_the_device_nearest_to_the_papers_is_judged():
+    """The paper's own, else a GPU, whatever the files' names."""
+    cpu = finding(FM1, **times(1.0, 0.99, 1.01))
+    gpu = finding(FM1, device="NVIDIA H200", allocated_mib=9.0, **times(1.1, 1.09, 1.11))
+    m40 = finding(FM1, device="Tesla M40 24GB", allocated_mib=9.0, **times(1.04, 1.03, 1.05))
+    assert table10.nearest([cpu, gpu, m40]) == m40 and table10.nearest([cpu, gpu]) == gpu
+    assert table10.nearest([cpu]) == cpu and table10.nearest([]) is None
+
+
 def test_what_is_not_judged():
     assert table10.verdict(BASE, finding(BASE)) == "not testable" and table10.verdict(BASE, None) == "not run"
     assert table10.verdict(FM2, None) == "not run" and table10.verdict(SMALL[1], None) == "–"

@@ -10,15 +10,15 @@ from torch import Tensor
 from .errors import FMError
 
 
-def random_state() -> dict:
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+def random_state(device: torch.device) -> dict:
+    """Of the CPU and, where the training is on a GPU, of that one: another machine may have more of them, or fewer."""
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else []}
 
 
-def set_random_state(state: dict) -> None:
+def set_random_state(state: dict, device: torch.device) -> None:
     torch.set_rng_state(state["cpu"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if device.type == "cuda" and len(state["cuda"]):
+        torch.cuda.set_rng_state(state["cuda"], device)
 
 
 def save(path: Path, content: dict) -> None:

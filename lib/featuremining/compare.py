@@ -5,6 +5,7 @@ Where one more run lies, with 95 % probability, is the prediction interval of n 
 side.
 """
 
+from math import isfinite
 from pathlib import Path
 
 from . import studies, verdicts
@@ -24,7 +25,7 @@ def compare(path: Path, known: list[Record]) -> dict:
     same = [r for r in known if r.key == mine.key]
     twins = [r.seed for r in same if r.weights == mine.weights]
     others = [r for r in same if r.weights != mine.weights]
-    cells = [c for c in studies.load_cells().values() if c.run(mine.tier, 0).key == mine.key]
+    cells = _cells(mine)
     return {"file": str(path), "key": mine.key, "seed": mine.seed, "tier": mine.tier, "trained": _trained(mine),
             "equal_to_seeds": twins, "cells": [_cell(c, mine, others) for c in cells]}
 
@@ -34,8 +35,10 @@ def read(path: Path) -> Record:
     try:
         found = parse(path, Record, SCHEMA, "record", LIKE)
         numbers = [metrics[rule] for metrics in (found.metrics, *found.metrics.get("others", {}).values()) for rule in RULES]
-        if found.tier not in TIERS or not _trained(found) or not all(isinstance(v, int | float) for v in numbers):
+        if found.tier not in TIERS or not _trained(found) or not all(isfinite(v) for v in numbers):
             raise UsageError(f"{path} has no tier or no numbers: {LIKE}.")
+        for cell in _cells(found):
+            found.value("best", cell.reported)
     except FMError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
@@ -43,6 +46,10 @@ def read(path: Path) -> Record:
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is not a whole record ({error!r}): {LIKE}.") from None
     return found
+
+
+def _cells(r: Record) -> list[studies.Cell]:
+    return [c for c in studies.load_cells().values() if c.run(r.tier, 0).key == r.key]
 
 
 def _trained(r: Record) -> str:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from . import paths, recipes
 from .datasets import size
-from .errors import UsageError
+from .errors import FMError, UsageError
 from .recipes import ITERATIONS, Recipe, recipe
 from .records import Record
 from .studies import Cell, Run
@@ -50,7 +50,10 @@ def devices_of(record: Record) -> set[str]:
 @cache
 def _steps(path: Path) -> tuple[str, dict[str, float]]:
     """Device, and seconds of steps and tests, of one file of benchmarks."""
-    group = json.loads(path.read_text())["groups"].get("tiers")
+    try:
+        group = json.loads(path.read_text())["groups"].get("tiers")
+    except (ValueError, KeyError):
+        raise FMError(f"{path} is damaged: move it away and give `make bench` again.") from None
     return (device_of(group["provenance"]), {row["what"]: row["value"] for row in group["rows"]}) if group else ("", {})
 
 
@@ -80,17 +83,17 @@ def hours(cell: Cell, tier: str = "full", records: Sequence[Record] = (), on: st
     run, on = cell.run(tier, 0), on or next(iter(devices(records)), "")
     here = [r for r in records if devices_of(r) == {on}]
     if own := [r for r in here if r.key == run.key]:
-        return Cost(median(map(_took, own)), "runs of it")
+        return Cost(median(map(took, own)), "runs of it")
     if cell.task == "detection":
         return None
     least = any(m["name"] in SLOWS for m in run.methods)
     if cell.task == "classification" and (like := [r for r in here if _alike(r, run)]):
-        return Cost(_work(run) * median(_took(r) / _work_of(r) for r in like), f"runs of {run.network} on {run.dataset}", least)
+        return Cost(_work(run) * median(took(r) / _work_of(r) for r in like), f"runs of {run.network} on {run.dataset}", least)
     cost = _from_steps(cell, run, benchmarks().get(on, {}))
     return cost and cost._replace(least=least)
 
 
-def _took(r: Record) -> float:
+def took(r: Record) -> float:
     """Hours of a recorded run; those that were trained at once share their time."""
     return r.provenance["seconds"] / 3600 / (1 + r.provenance.get("beside", 0))
 

@@ -9,12 +9,13 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
-from .errors import UsageError, choose
+from .errors import FMError, UsageError, choose
 from .recipes import PRECISIONS
 from .replicas import join, own_gpu
 
@@ -25,13 +26,18 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4        # glibc's malloc.h
 
 def pick_device(name: str = "auto") -> torch.device:
     """``auto`` takes a GPU if there is one; a device that is not there is an error, never a silent CPU."""
-    if name in ("auto", "cuda") and torch.cuda.is_available():
-        return torch.device(own_gpu() if join().world > 1 else "cuda")
+    shared = join().world > 1
+    if shared and torch.cuda.is_available() and name not in ("auto", "cuda"):
+        raise UsageError("Under torchrun each process takes a GPU of its own: leave the device out.")
     if name == "auto":
-        return torch.device("cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = torch.device(own_gpu() if shared and name == "cuda" else name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError
         torch.empty(1, device=device)
+        if shared and device.type == "cuda":
+            torch.cuda.set_device(device)
     except (RuntimeError, AssertionError):
         here = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu (there is no GPU)"
         raise UsageError(f"There is no device {name!r} here; use {here}.") from None
@@ -45,6 +51,16 @@ def deterministic() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False     # a debugging aid that writes every new tensor once more
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+
+@contextmanager
+def enough_memory():
+    """A GPU whose memory does not suffice is one sentence."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise FMError("The GPU's memory is full: train fewer seeds at once, or give --engine eager; what is checkpointed goes on "
+                      f"with the same command. ({str(error).partition('. ')[0]}.)") from None
 
 
 def arithmetic(device: torch.device, precision: str) -> torch.autocast:

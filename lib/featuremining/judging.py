@@ -261,7 +261,7 @@ def _number(c: Cell, records: list[Record]) -> dict:
     if c.seconds is not None:
         known = table10.found([c], "full")
         return base | {"ours": "; ".join(map(table10.words, known)), "interval": None, "tier": "full" if known else "", "n": None,
-                       "verdict": table10.verdict(c, known[0] if known else None)}
+                       "verdict": table10.verdict(c, table10.nearest(known))}
     found, v = verdicts.ours(c, records), verdicts.verdict(c, records)
     i = verdicts.mean_interval(found) if found else None
     return base | {"ours": f"{found.mean:.2f}" + (f" ± {found.sd:.2f}" if found.n > 1 else "") if found else "",

@@ -138,7 +138,7 @@ def _experiment(study: str, title: str, records: list[Record]) -> dict:
         found = [r for r in records if r.tier == tier and r.key in keys]
         wanted = sum(studies.wanted(c, tier) for c in {c.run(tier, 0).key: c for c in cells}.values())
         row[f"{tier}: runs of those wanted"] = f"{len(found) + _measured(cells, tier)} of {wanted}"
-        row[f"{tier}: time"] = words(sum(r.provenance["seconds"] for r in found) / 3600) if found else tables.DASH
+        row[f"{tier}: time"] = words(sum(map(durations.took, found))) if found else tables.DASH
     return row
 
 
@@ -150,8 +150,7 @@ def _measured(cells: list[Cell], tier: str) -> int:
 def _training(key: str, found: list[Record]) -> dict:
     """Runs of one training: how many, minutes of each on average, and the most memory."""
     return {"run": f"<code>{key}</code>", "seeds": ", ".join(str(r.seed) for r in found),
-            "minutes": f"{fmean(r.provenance['seconds'] for r in found) / 60:.1f}",
-            "peak MiB": max(r.provenance["peak_memory_mib"] for r in found),
+            "minutes": f"{60 * fmean(map(durations.took, found)):.1f}", "peak MiB": tables.peak(found),
             "device": "; ".join(sorted(set().union(*map(durations.devices_of, found))))}
 
 
@@ -164,8 +163,8 @@ def took(found: list[tuple[Cell, list[Record]]], tier: str) -> Html:
     if costs:
         said = f"{_counted(len(costs), 'measurement')}, {words(sum(costs))} of iterations"
     elif kept:
-        said = (f"{_counted(len(kept), 'run')}, {words(sum(r.provenance['seconds'] for r in kept) / 3600)} in all, "
-                f"{max(r.provenance['peak_memory_mib'] for r in kept):,} MiB of memory at most")
+        said = (f"{_counted(len(kept), 'run')}, {words(sum(map(durations.took, kept)))} in all, "
+                f"{tables.peak(list(kept))} MiB of memory at most")
     else:
         said = "no run of these cells"
     return Html(f'<p class="fm-took">On record in the {tier} tier: {said}. {_again([cell for cell, _ in found])}</p>')

@@ -26,14 +26,17 @@ def commit() -> dict:
 
 
 def versions() -> dict:
-    """Versions of what computes."""
+    """Versions of what computes; torch's own word names its CUDA too."""
+    import torch
+
     found = {"python": platform.python_version()}
     for name in ("featuremining", "torch", "torchvision", "timm", "numpy"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = None
-    return found
+    found["torch"] = torch.__version__
+    return found | ({"cudnn": str(torch.backends.cudnn.version())} if torch.cuda.is_available() else {})
 
 
 def processor() -> str:

@@ -115,14 +115,19 @@ def parse(path: Path, make: type, schema: int, what: str, then: str):
 
 def read_records(tier: str | None = None, keys: Collection[str] | None = None) -> list[Record]:
     """All records, or those of one tier, or of these trainings, in the order of their paths."""
-    found = sorted(paths.runs().glob(f"{tier or '*'}/*/seed*.json"))
+    found = sorted(_files(tier or "*"))
     return [read(path) for path in found if keys is None or path.parent.name in keys]
+
+
+def _files(tier: str) -> list[Path]:
+    """Those of records; what was set aside under another name is none."""
+    return [path for path in paths.runs().glob(f"{tier}/*/seed*.json") if path.stem.removeprefix("seed").isdecimal()]
 
 
 def seeds() -> dict[tuple[str, str], list[int]]:
     """(tier, key) -> the seeds on record, from the names of the files alone."""
     found: dict[tuple[str, str], list[int]] = {}
-    for path in paths.runs().glob("*/*/seed*.json"):
+    for path in _files("*"):
         found.setdefault((path.parent.parent.name, path.parent.name), []).append(int(path.stem.removeprefix("seed")))
     return {key: sorted(numbers) for key, numbers in found.items()}
 

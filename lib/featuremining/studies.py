@@ -123,8 +123,8 @@ class Cell:
     def run(self, tier: str, seed: int) -> Run:
         """The training of this cell in a tier. The smoke tier always uses the embedded data."""
         choose("tier", tier, TIERS)
-        if seed < 0:
-            raise UsageError(f"A seed is 0 or more, got {seed}.")
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"A seed is 0 or more and below 2^32, got {seed}.")
         dataset, data = self.smoke if tier == "smoke" else (self.dataset, self.data)
         return Run(dataset, self.network, self.methods, recipe(self.network, tier, **self.changes), tier, seed, self.options,
                    data, self.task)

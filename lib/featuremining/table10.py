@@ -12,6 +12,7 @@ import re
 import pandas as pd
 
 from . import findings, studies, verdicts
+from .errors import UsageError
 from .findings import Finding
 from .studies import Cell, Run
 from .tables import DASH, Html
@@ -32,7 +33,10 @@ def measure(runs: list[Run], device: str = "auto", engine_name: str = "auto") ->
     ``high`` over ``rounds``, ``memory_ratio``, ``operations_ratio``; ``each``, the seconds of every iteration.
     """
     from . import engine, metering
+    from .replicas import join
 
+    if join().world > 1:
+        raise UsageError("A cost is measured by one process: start it without torchrun.")
     target = engine.pick_device(device)
     name = finding_name(target, engine.resolve(engine_name, target))
     runs = list({run.key: run for run in reversed(runs)}.values())[::-1]
@@ -43,7 +47,8 @@ def measure(runs: list[Run], device: str = "auto", engine_name: str = "auto") ->
         else:
             missing.setdefault(metering.baseline(run).key, []).append(run)
     for wanted in missing.values():
-        values, here = metering.network_costs(wanted, target, engine_name)
+        with engine.enough_memory():
+            values, here = metering.network_costs(wanted, target, engine_name)
         for run in wanted:
             findings.write(KIND, run, name, values[run.key], here)
     return [next(f for f in findings.read(KIND, run) if f.name == name) for run in runs]
@@ -76,6 +81,11 @@ def printed_ratio(cell: Cell) -> tuple[float, float, float] | None:
         return None
     a, b = cell.seconds, base.seconds
     return a / b, (a - ROUNDING) / (b + ROUNDING), (a + ROUNDING) / (b - ROUNDING)
+
+
+def nearest(known: list[Finding]) -> Finding | None:
+    """The finding that speaks most to the printed number: of the paper's device, else of a GPU, else the first."""
+    return max(known, key=lambda f: (PAPERS_DEVICE in f.provenance["device"], "allocated_mib" in f.values), default=None)
 
 
 def verdict(cell: Cell, finding: Finding | None) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from . import studies, verdicts
+from . import durations, studies, verdicts
 from .findings import Finding
 from .recipes import hours, recipe
 from .records import Record, by_key
@@ -122,10 +122,17 @@ def tally(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
 def costs(records: list[Record]) -> pd.DataFrame:
     """What the records took: minutes, device, threads, peak memory, commit; of a run that went on elsewhere, all it was on."""
     return pd.DataFrame([{
-        "run": r.id, "minutes": f"{r.provenance['seconds'] / 60:.1f}", "device": _in_turn(r, lambda e: e["device"]),
-        "threads": _in_turn(r, lambda e: e["threads"]), "peak MiB": r.provenance["peak_memory_mib"],
+        "run": r.id, "minutes": f"{60 * durations.took(r):.1f}", "device": _in_turn(r, lambda e: e["device"]),
+        "threads": _in_turn(r, lambda e: e["threads"]), "peak MiB": peak([r]),
         "torch": _in_turn(r, lambda e: e["versions"]["torch"]),
         "commit": _in_turn(r, lambda e: (e["commit"] or DASH)[:10] + (" (changed)" if e["dirty"] else ""))} for r in records])
+
+
+def peak(found: list[Record]) -> str:
+    """MiB at most; of runs that were trained at once, of all of them together."""
+    most = max(found, key=lambda r: r.provenance["peak_memory_mib"]).provenance
+    together = most.get("beside", 0) + 1
+    return f"{most['peak_memory_mib']:,}" + (f" ({together} at once)" if together > 1 else "")
 
 
 def _in_turn(record: Record, what) -> str:

@@ -9,7 +9,6 @@ from itertools import islice
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
 
 from . import checkpoint, engine, paths, records
 from .checkpoint import digest
@@ -41,14 +40,15 @@ def repeats(device: torch.device) -> bool:
     """Whether two equal trainings (ResNet-20 with Feature Mining, a few steps on embedded data) give equal bits here."""
     engine.deterministic()
     run = Run("parts", "resnet20", ({"name": "fm"},), recipe("resnet20", "smoke"), "smoke", 0)
-    return len({digest(_few_steps(Training(run, device), 5)) for _ in range(2)}) == 1
+    return len({_few_steps(Training(run, device), 5) for _ in range(2)}) == 1
 
 
-def _few_steps(training: "Training", n: int) -> dict[str, Tensor]:
+def _few_steps(training: "Training", n: int) -> str:
+    """The digest of the weights after ``n`` steps, taken on the training's own stream, where they are complete."""
     with training.active():
         for inputs, _ in zip(training.inputs(), range(n), strict=False):
             training.advance(inputs)
-    return training.model.state_dict()
+        return digest(training.model.state_dict())
 
 
 def recorded(run: Run) -> records.Record | None:
@@ -86,7 +86,8 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
             for run in group if replicas.first else ():
                 held.enter_context(alone(run))
             replicas.wait()
-            _train([run for run in group if not recorded(run)], target, engine_name)
+            with engine.enough_memory():
+                _train([run for run in group if not recorded(run)], target, engine_name)
         replicas.wait()                 # until the first process has written the record
     return [recorded(run) for run in runs]
 
@@ -121,7 +122,7 @@ def carry_out(training: Training, alone: bool) -> Iterator[None]:
     """The whole training; pauses after every step."""
     run = training.run
     training.resume()
-    checkpoint.set_random_state(training.random)
+    checkpoint.set_random_state(training.random, training.device)
     first = training.replicas.first
     report = Report(run.id, run.recipe.epochs, len(training.loader), training.loader.epoch, alone, silent=not first)
     try:
@@ -130,7 +131,7 @@ def carry_out(training: Training, alone: bool) -> Iterator[None]:
             row = yield from training.one_epoch(report)
             append(training.log, row, epoch)
             training.seconds += time.monotonic() - began
-            training.random = checkpoint.random_state()
+            training.random = checkpoint.random_state(training.device)
             if first:
                 checkpoint.save(training.path, training.state())
             report.epoch(epoch, row)

@@ -40,7 +40,7 @@ class Training:
         self.environments = [{"epoch": 0, **self.here}]
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self.data = data or load(run.dataset, **run.data)
-        self.random = checkpoint.random_state()         # for what draws within its step; all else follows from (seed, epoch)
+        self.random = checkpoint.random_state(device)   # for what draws within its step; all else follows from (seed, epoch)
         with self.active():
             self._build()
         self.log: dict[str, list[float]] = {}
@@ -72,10 +72,10 @@ class Training:
     @contextmanager
     def active(self):
         """Work goes on with this training's own random state and, on a GPU, to its own stream, so that several fill it."""
-        checkpoint.set_random_state(self.random)
+        checkpoint.set_random_state(self.random, self.device)
         with nullcontext() if self.stream is None else torch.cuda.stream(self.stream):
             yield
-        self.random = checkpoint.random_state()
+        self.random = checkpoint.random_state(self.device)
 
     @property
     def path(self):
@@ -172,7 +172,7 @@ class Training:
     def test(self) -> dict[str, float]:
         """`evaluate` of this training's network."""
         self.methods.eval()
-        self.replicas.spread(self.model.buffers())
+        self.replicas.spread([*self.model.buffers(), *self.methods.buffers()])
         return evaluate(self.model, self.data, self.device, self.recipe.precision, self.methods, self.replicas)
 
     def metrics(self) -> dict:

@@ -95,11 +95,14 @@ def _read(classes: int, generated: bool) -> _Table:
     if any(column.keys() != columns[0].keys() for column in columns):
         raise FMError(f"The tables in {folder} do not speak of the same photos: unpack CUB-200-2011 again.")
     names, labels, train, boxes = columns
-    ids = [i for i in sorted(names) if int(labels[i]) in species]
+    try:
+        ids = [i for i in sorted(names) if int(labels[i]) in species]
+        sides = np.array([boxes[i].split() for i in ids], np.float64).reshape(len(ids), 4)      # x, y, width, height
+    except ValueError:
+        raise FMError(f"The labels or boxes in {folder} are damaged: unpack CUB-200-2011 again.") from None
     for i in ids:
         if not (folder / "images" / names[i]).is_file():
             raise FMError(f"{folder / 'images' / names[i]} is missing: unpack CUB-200-2011 again.")
-    sides = np.array([boxes[i].split() for i in ids], np.float64)           # x, y, width, height
     table = _Table(folder, tuple(name.partition(".")[2].replace("_", " ") for _, name in sorted(species.items())),
                    np.array([f"images/{names[i]}".encode() for i in ids]), np.array([int(labels[i]) - 1 for i in ids]),
                    np.array([train[i] == "1" for i in ids]), np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], 1))
@@ -123,6 +126,6 @@ def _column(folder: Path, name: str) -> dict[int, str]:
     """One of the official tables: id -> the rest of its line."""
     try:
         rows = (line.split(" ", 1) for line in (folder / f"{name}.txt").read_text().splitlines())
-        return {int(key): rest for key, rest in rows}
+        return {int(key): rest.strip() for key, rest in rows}
     except (OSError, ValueError):
         raise FMError(f"{folder / name}.txt is missing or damaged: unpack CUB-200-2011 again.") from None

@@ -111,7 +111,9 @@ def _validation(folder: Path, wnids: list[str]):
     table = folder / "val/val_annotations.txt"
     if not table.is_file():
         raise FMError(f"{table} is missing, the labels of the validation images: unpack Tiny ImageNet again.")
-    rows, known = sorted(row[:2] for row in _rows(table)), set(_listed(folder))
+    rows, known = sorted(row[:2] for row in _rows(table) if any(row)), set(_listed(folder))
+    if any(len(row) < 2 for row in rows):
+        raise FMError(f"{table} is damaged, a line has no class: unpack Tiny ImageNet again.")
     for name, wnid in rows:
         if wnid not in known:
             raise FMError(f"{table} says that {name} is of class {wnid}, which is not in wnids.txt: unpack Tiny ImageNet again.")

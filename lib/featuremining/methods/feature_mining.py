@@ -133,7 +133,8 @@ class FeatureMining(Method):
         if self.area is not None:
             lam = torch.full_like(lam, 1 - self.area)
         elif self.beta != (1.0, 1.0):
-            lam = torch.distributions.Beta(*self.beta).sample((n, 1)).to(device)
+            a, b = (torch.full((n, 1), value, device=device) for value in self.beta)
+            lam = torch.distributions.Beta(a, b, validate_args=False).sample()      # validation would wait for the device
         return torch.cat([(1 - lam).sqrt(), at], dim=1)
 
     def mask(self, drawn: Tensor, height: int, width: int) -> Tensor:

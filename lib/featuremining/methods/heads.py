@@ -17,5 +17,7 @@ class Heads(nn.Module):
         self.use = None if list(use) == list(range(n)) else list(use)
 
     def forward(self, parts: Tensor) -> Tensor:
-        weight, bias = (self.weight, self.bias) if self.use is None else (self.weight[self.use], self.bias[self.use])
+        weight, bias = self.weight, self.bias
+        if self.use:            # a list as index would be copied to the device, which a CUDA graph can't capture
+            weight, bias = (torch.stack([p[i] for i in self.use]) for p in (weight, bias))
         return torch.baddbmm(bias, parts.transpose(0, 1), weight)
