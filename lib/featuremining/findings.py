@@ -47,8 +47,8 @@ def write(kind: str, run: Run, name: str, values: dict, provenance: dict) -> Fin
 
 def read(kind: str, run: Run) -> list[Finding]:
     """All findings of a kind of this training, in the order of their names; what was set aside under another name is none."""
-    files = sorted(path(kind, run, "*").parent.glob(f"{kind}.*.json"))
-    return [found for file in files if file.name == f"{kind}.{(found := check(file)).name}.json"]
+    known = {file.name: check(file) for file in sorted(path(kind, run, "*").parent.glob(f"{kind}.*.json"))}
+    return [found for name, found in known.items() if name == f"{found.kind}.{found.name}.json"]
 
 
 def check(file: Path) -> Finding:

@@ -35,7 +35,7 @@ def versions() -> dict:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = None
-    found["torch"] = torch.__version__
+    found["torch"] = str(torch.__version__)
     return found | ({"cudnn": str(torch.backends.cudnn.version())} if torch.cuda.is_available() else {})
 
 
