@@ -123,11 +123,11 @@ def headline() -> str:
     printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: int(c.table[1:]))
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed if c.seconds is None))
-    parts = (judging.tally(judging.rows(records)),
+    parts = (f"{judging.tally(judging.rows(records))} {pages.on_record(records)}",
              tables.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say",
                          style="fm-grid"),
              f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {len(load_claims())} "
-             f"[sentences](claims.md) are listed. {pages.on_record(records)}",
+             f"[sentences](claims.md) are listed.",
              tables.html(tables.preview(records), "Our own ResNet-20 on CIFAR-100 after 30 epochs, test top-1 in percent; a "
                          "preview of the trainer, not a test of the paper", "short"))
     return "\n\n".join(parts) + "\n"

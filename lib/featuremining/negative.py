@@ -112,19 +112,19 @@ def _ours(records: list[Record]) -> list[str]:
 
 
 def _row(tier: str, cell: Cell, difference: Interval, n: tuple[int, int]) -> dict:
-    return {"cell": cell.id, "method": cell.labels[1], "network": cell.labels[0], "tier": tables.tier_badge(tier),
-            "of": "mAP" if cell.task == "detection" else "top-1", "n": f"{n[0]}, {n[1]}",
-            "difference": verdicts.signed(difference.value), "95 % interval": tables.bounds(difference, signed=True)}
+    return {"cell": cell.id, "method": cell.labels[1], "difference": verdicts.signed(difference.value),
+            "95 % interval": tables.bounds(difference, signed=True), "n": f"{n[0]}, {n[1]}", "tier": tables.tier_badge(tier),
+            "of": "mAP" if cell.task == "detection" else "top-1", "network": cell.labels[0]}
 
 
 def _elsewhere() -> list[str]:
-    names = {"cam": "CAM", "grad_cam": "Grad-CAM", "pointing": "points at the true part", "energy": "energy inside the true part"}
+    names = {"cam": "CAM", "grad_cam": "Grad-CAM", "pointing": "points at the true part", "energy": "has its energy inside"}
     rows = [(cell, tier, f"all {n[0]}", how, what, "seeds", d) for cell, tier, how, what, d, n in over_seeds()]
     rows += [(cell, f.tier, f.name.removeprefix("seed"), how, what, f"{d['n']} images", d)
              for cell, f, how, what, d in elsewhere()]
     frame = pd.DataFrame([{
-        "cell": cell.id, "method": cell.labels[1], "tier": tables.tier_badge(tier), "seed": seed, "map": names[how],
-        "measured": names[what], "to baseline (95 %)": tables.difference(d), "interval over": over}
+        "cell": cell.id, "seed": seed, "what": f"{names[how]} {names[what]}", "to baseline (95 %)": tables.difference(d),
+        "interval over": over, "tier": tables.tier_badge(tier)}
         for cell, tier, seed, how, what, over, d in rows])
     if frame.empty:
         return []
