@@ -88,6 +88,8 @@ def test_hours_from_records_come_first(measured):
     assert hours(wanted, records=[record("T1.resnet56.fm2", seconds=3600 * 80, beside=3)]).hours == 20      # four at once
     short = record("T1.resnet56.baseline", "short", seconds=3600.0)
     assert hours(wanted, records=[short]) == (pytest.approx(10), "runs of resnet56 on cifar100", False)
+    deep = [record("T2.resnet110.baseline", seconds=3600.0)]
+    assert hours(cell("T2.resnet110.byot"), records=deep).least and not hours(cell("T2.resnet110.fm2"), records=deep).least
     small = record("F6.resnet56.fm2.50", seconds=3600.0)
     images = (300 * (3 * 391 * 128 + 10_000)) / (300 * 3 * 40 * 128 + 39 * 10_000)
     assert hours(wanted, records=[small]).hours == pytest.approx(images)

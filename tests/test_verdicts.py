@@ -96,6 +96,8 @@ def test_a_gain_of_the_other_sign_is_not_reproduced_however_small():
     low, high = made_of(74.65, 74.66, 74.64, 74.65), made_of(74.9, 74.91, 74.89, 74.9)
     assert judge_gain((low, high), small, DELTA).status == "not reproduced"
     assert judge_gain((high, low), small, DELTA).status == "reproduced"
+    less = made_of(74.75, 74.76, 74.74, 74.75)          # a smaller gain than printed, and no other within the margin
+    assert judge_gain((less, low), small, DELTA).status == "reproduced"
 
 
 def test_a_loss_that_the_paper_prints_is_judged_with_its_sign():

@@ -29,13 +29,12 @@ def versions() -> dict:
     """Versions of what computes; torch's own word names its CUDA too."""
     import torch
 
-    found = {"python": platform.python_version()}
-    for name in ("featuremining", "torch", "torchvision", "timm", "numpy"):
+    found = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    for name in ("featuremining", "torchvision", "timm", "numpy"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = None
-    found["torch"] = str(torch.__version__)
     return found | ({"cudnn": str(torch.backends.cudnn.version())} if torch.cuda.is_available() else {})
 
 

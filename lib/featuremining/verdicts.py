@@ -232,12 +232,14 @@ def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary
     gain, printed, wide = welch(method, baseline), paper[0].mean - paper[1].mean, sqrt(2) * within
     able, sign = power(method, baseline, within), 1 if printed >= 0 else -1
     low, high = sorted((sign * gain.low, sign * gain.high))
-    if high < 0 < abs(printed) or (-within <= low and high <= within and high < abs(printed)):
+    if high < 0 < abs(printed):
         return Verdict(NOT_REPRODUCED, method, gain, within, power=able)
     if -wide <= low - abs(printed) and high - abs(printed) <= wide:
         return Verdict(REPRODUCED, method, gain, within, power=able)
     if low > 0:
         return Verdict(DIRECTION, method, gain, within, power=able)
+    if -within <= low and high <= within and high < abs(printed):
+        return Verdict(NOT_REPRODUCED, method, gain, within, power=able)
     return Verdict(INCONCLUSIVE, method, gain, within, seeds_for_gain(method, baseline, printed, wide), able)
 
 
