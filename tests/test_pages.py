@@ -187,6 +187,15 @@ def test_every_experiments_notebook_shows_its_sentences(path):
     assert path.stem == "audit" or (cells.count("page.sentences()") == 1 and about(path.stem))
 
 
+def test_seeds_trained_at_once_share_their_time(tmp_path):
+    made = record_in(tmp_path, studies.cell("T1.resnet56.fm2"), "full", 0, 75.0, 7200)
+    together = replace(made, provenance={**made.provenance, "beside": 3})
+    assert (tables.costs([made]).minutes[0], tables.costs([together]).minutes[0]) == ("120.0", "30.0")
+    assert tables.peak([made]) == "7" and tables.peak([together]) == "7 (4 at once)"
+    assert "4 runs, 2.0 h in all" in pages.took([(studies.cell("T1.resnet56.fm2"), [
+        replace(together, id=f"{together.key}.seed{s}", seed=s) for s in range(4)])], "full")
+
+
 def test_whose_the_full_runs_are(tmp_path):
     """Figure 6 prints no number, Table 1 does, and A9s is ours."""
     made = [record_in(tmp_path, studies.cell(id_), "full", 0, 60.0) for id_ in ("F6.resnet56.fm2.50", "A9s.resnet20.fm2")]

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from ast import literal_eval
+from dataclasses import replace
 from importlib import import_module
 from inspect import signature
 from typing import Literal, get_args, get_origin, get_type_hints
@@ -82,6 +83,15 @@ def test_letters_beside_settings_are_those_of_the_register():
     beside = re.findall(r"^    (\w+):.*# (A\d+):", source, re.M)
     listed = {(register.place(name)[2], c.id) for c in register.choices() for name in c.settings if name.startswith("method.fm.")}
     assert set(beside) == listed and len(beside) > 15
+
+
+def test_what_the_choice_itself_sets_is_not_otherwise():
+    """CS-KD has its authors' weight on the birds, another than the method's default."""
+    (p10,) = (c for c in register.choices() if c.id == "P10")
+    assert load_cells()["T6.resnet50.cs_kd"].methods[0]["weight"] == 3.0
+    assert "T6.resnet50.cs_kd" not in {cell.id for cell in register.differing(p10)}
+    weightless = replace(p10, settings={"method.cs_kd.weight": p10.settings["method.cs_kd.weight"]})
+    assert [cell.id for cell in register.differing(weightless)] == ["T6.resnet50.cs_kd", "T6s.resnet20.cs_kd"]
 
 
 def test_numbers_in_the_evidence_are_the_papers():

@@ -59,9 +59,9 @@ def over_seeds() -> list[tuple[Cell, str, str, str, dict, tuple[int, int]]]:
         base = studies.baseline(cell)
         sides = [findings.read("localise", c.run(tier, 0)) for c in (cell, base)] if base else [[]]
         for how, what in product(("cam", "grad_cam"), ("pointing", "energy")) if min(map(len, sides)) > 1 else ():
-            i = verdicts.welch(*(verdicts.Summary.of([f.values[how][what] for f in side]) for side in sides))
-            if i.high < 0:
-                worse.append((cell, tier, how, what, {"mean": i.value, "low": i.low, "high": i.high}, tuple(map(len, sides))))
+            d = tables.over_seeds(*sides, how, what)
+            if d["high"] < 0:
+                worse.append((cell, tier, how, what, d, tuple(map(len, sides))))
     return worse
 
 

@@ -57,9 +57,11 @@ def place(setting: str) -> tuple[str, str, str]:
 
 
 def differing(choice: Choice) -> list[Cell]:
-    """The cells that are trained with another value than ours of one of the choice's settings."""
-    return [cell for cell in studies.load_cells().values()
-            if any(_differs(cell, *place(name), literal_eval(values[0])) for name, values in choice.settings.items())]
+    """The cells that are trained with another value than ours of one of the choice's settings; not those whose value the
+    choice itself sets by their study."""
+    named = {(owner, name.split(".")[1]) for kind, owner, name in map(place, choice.settings) if kind == "study"}
+    return [cell for cell in studies.load_cells().values() if (cell.study, cell.method) not in named
+            and any(_differs(cell, *place(name), literal_eval(values[0])) for name, values in choice.settings.items())]
 
 
 def _differs(cell: Cell, kind: str, owner: str, name: str, ours) -> bool:

@@ -172,13 +172,22 @@ def _over_seeds(found: list[tuple[Cell, Finding]]) -> list[dict]:
         row = {"cell": id_, "seed": f"all {len(own)}", "map": title}
         for name, value, gain in (("pointing", "pointing (%)", "to baseline"),
                                   ("energy", "energy inside (%)", "energy, to baseline"), ("top1", "top-1 (%)", "")):
-            of_seeds = [verdicts.Summary.of([f.values[how][name] for f in side]) for side in sides]
-            row[value] = f"{of_seeds[0].mean:.1f} ± {of_seeds[0].sd:.1f}"
+            mean = _of_seeds(own, how, name)
+            row[value] = f"{mean.mean:.1f} ± {mean.sd:.1f}"
             if gain:
-                i = verdicts.welch(*of_seeds) if base else None
-                row[gain] = difference({"mean": i.value, "low": i.low, "high": i.high}) if i else DASH
+                row[gain] = difference(over_seeds(*sides, how, name)) if base else DASH
         rows.append(row)
     return rows
+
+
+def _of_seeds(found: list[Finding], how: str, what: str) -> verdicts.Summary:
+    return verdicts.Summary.of([f.values[how][what] for f in found])
+
+
+def over_seeds(own: list[Finding], base: list[Finding], how: str, what: str) -> dict:
+    """Welch's interval for the difference of the means over seeds, of one kind of map and one quantity."""
+    i = verdicts.welch(_of_seeds(own, how, what), _of_seeds(base, how, what))
+    return {"mean": i.value, "low": i.low, "high": i.high}
 
 
 def difference(d: dict) -> str:
