@@ -53,6 +53,7 @@ SHOWN = {"cifar": shown("short", OWN),
          "cost": shown("full", [f"{c}.{m}" for c in ("T10.resnet56", "X10.resnet20") for m in ("baseline", "fm1", "fm2")]),
          "class_activation": shown("full", pairs("F2s.resnet20"), 4),
          "activations": shown("short", pairs("F4s.resnet20")),
+         "cpu_study": shown("full", [*pairs("X3.resnet20", "baseline", "fm2", "mean_loss", "fm1"), *pairs("X3.resnet56")], 4),
          "audit": {"tier": "all"}}
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -17,6 +17,11 @@ COMMITTED = [path for tier in ("short", "full") for path in sorted((paths.ROOT /
 FINDINGS = sorted((paths.ROOT / "data" / "runs").glob("*/*/*.*.json"))
 
 
+RIGHT = [i in (3, 96) for i in range(100)]       # 2 % of the test images of `example`
+NUMBERS = records.metrics([1.0, 2.0], 100)
+BITS, FEWER = records.pack(RIGHT), records.pack([True] + [False] * 99)
+
+
 def example(**changes) -> records.Record:
     """A record as a training would write it."""
     spec = {"dataset": "cifar100", "network": "resnet20", "options": {}, "methods": [], "tier": "full",
@@ -25,9 +30,20 @@ def example(**changes) -> records.Record:
     origin = {"commit": None, "dirty": None, "versions": {"torch": "2"}, "device": "cpu", "threads": 1, "deterministic": True,
               "precision": "fp32", "data_sha256": "0" * 64, "seconds": 1.0, "peak_memory_mib": 1, "resumed": 0, "finished": "now"}
     key = "cifar100.resnet20.baseline.00000000"
-    made = records.Record(1, f"{key}.seed0", key, 0, spec, {"parameters": 1, "methods": []}, records.metrics([1.0, 2.0], 100),
-                          curves, "0" * 64, origin)
-    return replace(made, **changes)
+    made = records.Record(records.SCHEMA, f"{key}.seed0", key, 0, spec, {"parameters": 1, "methods": []},
+                          records.metrics([1.0, 2.0], 100), curves, "0" * 64, origin)
+    made = replace(made, **changes)
+    if "n_test" not in made.metrics:        # a sketch: an older record, which says of no image whether it was right
+        return replace(made, schema=1)
+    without = "right" in changes or "task" in made.spec
+    return made if without else replace(made, right=images_of(made.metrics, made.metrics["n_test"]))
+
+
+def images_of(metrics: dict, n: int) -> dict:
+    """As many of the first test images as the accuracies say."""
+    found = {rule: records.pack([i < round(metrics[rule] * n / 100) for i in range(n)]) for rule in records.IMAGES}
+    others = {name: images_of(those, n) for name, those in metrics.get("others", {}).items()}
+    return {**found, **({"others": others} if others else {})}
 
 
 def test_round_trip_and_schema(tmp_path):
@@ -45,6 +61,33 @@ def test_a_damaged_record_is_named(tmp_path, text):
     path = tmp_path / "seed0.json"
     path.write_text(text)
     with pytest.raises(FMError, match=r"seed0\.json is not a valid record"):
+        records.read(path)
+
+
+def test_which_images_were_right(tmp_path):
+    """The bits come back as they were, in the order of the images; an older record has none and is still read."""
+    path = tmp_path / "seed0.json"
+    records.write(example(right={"best": BITS, "last": BITS}), path)
+    assert records.read(path).images("last").tolist() == RIGHT
+    old = tmp_path / "seed1.json"
+    records.write(example(schema=1, right={}), old)
+    assert "right" not in json.loads(old.read_text()) and records.read(old).images("last") is None
+    jsonschema.validate(json.loads(old.read_text()), SCHEMA)
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"right": {}}, "missing in schema 2"), ({"right": {"best": BITS}}, "'last'"),
+    ({"right": {"best": BITS, "last": FEWER}}, "1 of 100 images are right in its last epoch, but the accuracy is 2.0"),
+    ({"right": {"best": FEWER, "last": BITS}}, "right in its best epoch"),
+    ({"right": {"best": records.pack([*RIGHT, *[False] * 8]), "last": BITS}}, "112 bits are not those of 100 images"),
+    ({"right": {"best": records.pack([*RIGHT, True]), "last": BITS}}, "104 bits are not those of 100 images"),
+    ({"right": {"best": "?", "last": BITS}}, "not a valid record"), ({"schema": 1}, "stated in schema 1"),
+    ({"right": {"best": BITS, "last": BITS}, "metrics": {**NUMBERS, "others": {"ensemble": NUMBERS}}}, "'others'")],
+    ids=["none", "no last", "last off", "best off", "too many", "a bit after the last", "no base64", "schema 1", "no ensemble"])
+def test_images_that_contradict_the_accuracy_are_refused(tmp_path, changes, says):
+    path = tmp_path / "seed0.json"
+    records.write(example(**changes), path)
+    with pytest.raises(FMError, match=says):
         records.read(path)
 
 
@@ -95,7 +138,7 @@ def test_there_are_committed_records():
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda p: f"{p.parent.parent.name}/{p.parent.name}/{p.stem}")
 def test_committed_records(path):
     record = records.read(path)
-    jsonschema.validate(asdict(record), SCHEMA)
+    jsonschema.validate(records.as_dict(record), SCHEMA)
     assert path == paths.ROOT / "data" / "runs" / record.tier / record.key / f"seed{record.seed}.json"
     assert record.provenance["commit"] and record.provenance["dirty"] is False
     assert outdated(record) == ""

@@ -25,7 +25,7 @@ def the_record(folder):
 
 
 def same(a, b):
-    return all(a[k] == b[k] for k in ("id", "spec", "resolved", "metrics", "curves", "weights"))
+    return all(a[k] == b[k] for k in ("id", "spec", "resolved", "metrics", "curves", "weights", "right"))
 
 
 def papermill(folder, *parameters):

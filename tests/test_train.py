@@ -38,6 +38,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(methods, monkeypatch):
     resumed = T.train(run(methods), "cpu")
     assert resumed.provenance["resumed"] == 1 and whole.provenance["resumed"] == 0
     assert resumed.curves == whole.curves and resumed.weights == whole.weights and resumed.metrics == whole.metrics
+    assert resumed.right == whole.right
     assert not paths.checkpoint("smoke", whole.key, 0).exists()
 
 
@@ -63,8 +64,54 @@ def test_the_saved_network_is_the_plain_network(few_images):
     plain = build("resnet20", 9).to(memory_format=torch.channels_last)
     plain.load_state_dict(state, strict=True)
     assert T.digest(plain.state_dict()) == record.weights
-    again = evaluation.evaluate(plain, few_images, torch.device("cpu"))
+    again, right = evaluation.evaluate(plain, few_images, torch.device("cpu"))
     assert all(record.curves[name][-1] == value for name, value in again.items()) and len(again) == 2
+    (x, y), = few_images.tests(torch.device("cpu"))
+    assert torch.equal(right["test_acc"], plain(x).argmax(1) == y)
+    assert record.images("last").tolist() == right["test_acc"].tolist()
+
+
+def test_the_images_of_the_best_epoch_are_those_of_the_first_that_reached_it(monkeypatch):
+    """1, 2, 2 and 0 of 45 images: the second epoch's are kept as best, the fourth's as last; a resumed training has them too."""
+    answers = iter([[0], [1, 2], [3, 4], []])
+
+    def evaluated(*_):
+        right = torch.zeros(45, dtype=torch.bool)
+        right[next(answers)] = True
+        return evaluation.Tested({"test_acc": round(100 * right.sum().item() / 45, 4), "test_loss": 1.0}, {"test_acc": right})
+
+    monkeypatch.setattr("featuremining.training.evaluate", evaluated)
+    saves = []
+    save = T.checkpoint.save
+
+    def dies_after_two(path, content):
+        save(path, content)
+        saves.append(path)
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(T.checkpoint, "save", dies_after_two)
+        T.train(run(epochs=4), "cpu")
+    record = T.train(run(epochs=4), "cpu")
+    assert record.metrics["best_epoch"] == 2 and record.provenance["resumed"] == 1
+    assert record.images("best").nonzero()[0].tolist() == [1, 2] and not record.images("last").any()
+
+
+def test_what_a_method_predicts_with_has_its_images_too():
+    record = T.train(run(({"name": "byot"},), epochs=2), "cpu")
+    for name, metrics in record.metrics["others"].items():
+        assert round(100 * record.images("last", name).mean(), 4) == metrics["last"]
+    assert len(record.right["others"]) == len(record.metrics["others"]) > 0
+
+
+def test_bf16_wants_a_processor_that_has_it(monkeypatch):
+    """In the smoke tier anything runs; a number of bf16 is made where the processor computes in it."""
+    monkeypatch.setattr(engine, "bf16_instructions", lambda: False)
+    emulated = run(precision="bf16")
+    T.Training(emulated, torch.device("cpu"))
+    with pytest.raises(UsageError, match="no instructions"):
+        T.Training(replace(emulated, tier="short"), torch.device("cpu"))
 
 
 def test_divergence_is_said_and_nothing_is_recorded():
@@ -76,7 +123,8 @@ def test_divergence_is_said_and_nothing_is_recorded():
 
 def test_a_network_that_no_longer_evaluates_is_not_recorded(monkeypatch):
     """Running statistics can overflow while the training loss is still finite; NaN must not reach a record."""
-    monkeypatch.setattr("featuremining.training.evaluate", lambda *_: {"test_acc": 11.1, "test_loss": float("nan")})
+    nothing = evaluation.Tested({"test_acc": 11.1, "test_loss": float("nan")}, {})
+    monkeypatch.setattr("featuremining.training.evaluate", lambda *_: nothing)
     with pytest.raises(FMError, match=r"diverged in epoch 1.*test images nan"):
         T.train(run(), "cpu")
     assert not paths.record("smoke", run().key, 0).exists()

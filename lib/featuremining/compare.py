@@ -11,7 +11,7 @@ from pathlib import Path
 from . import studies, verdicts
 from .errors import FMError, UsageError
 from .recipes import TIERS
-from .records import SCHEMA, Record, parse
+from .records import READABLE, Record, check_images, parse
 from .verdicts import Summary, prediction_interval
 
 RULES = {"best": "best epoch", "last": "last epoch", "median10": "median of the last ten"}
@@ -33,7 +33,7 @@ def compare(path: Path, known: list[Record]) -> dict:
 def read(path: Path) -> Record:
     """The record in a file; one sentence for everything that is none."""
     try:
-        found = parse(path, Record, SCHEMA, "record", LIKE)
+        found = parse(path, Record, READABLE, "record", LIKE, check_images)
         numbers = [metrics[rule] for metrics in (found.metrics, *found.metrics.get("others", {}).values()) for rule in RULES]
         if found.tier not in TIERS or not _trained(found) or not all(isfinite(v) for v in numbers):
             raise UsageError(f"{path} has no tier or no numbers: {LIKE}.")

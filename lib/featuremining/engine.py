@@ -68,6 +68,16 @@ def arithmetic(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=choose("precision", precision, PRECISIONS) == "bf16")
 
 
+def bf16_instructions() -> bool:
+    """Whether this processor multiplies in bfloat16 itself, by the flags that Linux lists. Others do it by way of fp32: slower,
+    and rounded otherwise."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(file.read().split()))
+    except OSError:
+        return False
+
+
 def resolve(name: str, device: torch.device) -> str:
     """``auto`` is a graph on a GPU and op by op on a CPU, where launching costs nothing worth saving."""
     on_gpu = device.type == "cuda"

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from .comparisons import Comparison
 from .errors import UsageError
 from .findings import Finding
 from .records import Record
-from .studies import Cell
+from .studies import Cell, Rule
 from .tables import Html, save_link
 from .verdicts import Summary, mean_interval
 
@@ -168,6 +169,32 @@ def multiverse(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
                 for cell, _, values in groups for i, v in enumerate(values)]
         return inline(figure, f"One choice at a time, {tier} tier", f"Test accuracy in percent by choice: {said}",
                       pd.DataFrame(rows))
+
+
+def differences(found: list[Comparison], rule: Rule) -> Html:
+    """Each method minus its baseline with the interval that decides; a comparison that is not finished is hollow."""
+    shown = [c for c in found if c.outcome]
+    if not shown:
+        return nothing("full")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8, 1.4 + 0.45 * len(found)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, lw=1)
+        for y, c in enumerate(found):
+            if c.outcome and c.outcome.half < float("inf"):
+                axes.errorbar(c.outcome.value, y, xerr=c.outcome.half, fmt="none", ecolor=COLOURS[0], capsize=3, elinewidth=1.6)
+            if c.outcome:
+                axes.plot(c.outcome.value, y, "o", color=COLOURS[0], ms=7, mfc="none" if c.p is None else COLOURS[0])
+        axes.set(xlabel=f"method minus baseline, test top-1, {rule.outcome} epoch (percentage points)", yticks=range(len(found)),
+                 ylim=(len(found) - 0.5, -0.5),
+                 yticklabels=[f"{' · '.join(c.cell.labels)} (n = {' and '.join(str(len(s)) for s in c.seeds)})" for c in found])
+        rows = [{"cell": c.cell.id, "difference": c.outcome.value, "low": c.outcome.low, "high": c.outcome.high,
+                 "verdict": c.status} for c in shown]
+        said = "; ".join(f"{row['cell']} {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), {row['verdict']}"
+                         for row in rows)
+        return inline(figure, f"{rule.table}: each method minus its baseline",
+                      f"Differences in percentage points with {100 * rule.level:.0f} % intervals; hollow: not finished. {said}",
+                      pd.DataFrame(rows).round(4))
 
 
 def activations(found: list[tuple[Cell, Finding]], unit: str, tier: str) -> Html:

@@ -53,4 +53,4 @@ def read(kind: str, run: Run) -> list[Finding]:
 
 def check(file: Path) -> Finding:
     """The finding in a file; a damaged or foreign one raises an `FMError` that names it."""
-    return parse(file, Finding, SCHEMA, "finding", "move it away and measure again")
+    return parse(file, Finding, (SCHEMA,), "finding", "move it away and measure again")

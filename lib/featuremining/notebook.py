@@ -4,7 +4,20 @@ import json
 from dataclasses import dataclass
 from types import ModuleType
 
-from . import figures, figures_detection, figures_maps, findings, pages, paths, records, studies, table10, tables, tasks
+from . import (
+    comparisons,
+    figures,
+    figures_detection,
+    figures_maps,
+    findings,
+    pages,
+    paths,
+    records,
+    studies,
+    table10,
+    tables,
+    tasks,
+)
 from .errors import UsageError, choose
 from .recipes import TIERS
 from .tables import Html, tier_badge
@@ -167,6 +180,23 @@ class Page:
         """How many of the study's printed numbers have which verdict."""
         cells = [c for c in studies.load_cells().values() if c.study == self.study and c.published is not None]
         return tables.html(tables.tally(cells, records.read_records("full")), "Verdicts on the printed numbers", "full")
+
+    def rule(self, table: str) -> Html:
+        """The question of a study of our own, how it is judged, and how many of its runs are on record."""
+        return pages.rule(self._rule(table), records.read_records("full"))
+
+    def comparisons(self, table: str) -> Html:
+        """What the study's comparisons come to by their rule, from the full tier."""
+        found = comparisons.compare(self._rule(table), records.read_records("full"))
+        return tables.html(tables.comparisons(found), "Each method minus its baseline, in percentage points", "full")
+
+    def differences(self, table: str) -> Html:
+        """The same as intervals."""
+        return figures.differences(comparisons.compare(self._rule(table), records.read_records("full")), self._rule(table))
+
+    @staticmethod
+    def _rule(table: str) -> studies.Rule:
+        return studies.rules()[choose("table with a rule", table, studies.rules())]
 
     def sentences(self) -> Html:
         """What the paper's sentences on this experiment come to, whatever the page's own tier."""

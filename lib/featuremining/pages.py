@@ -11,7 +11,7 @@ from textwrap import shorten
 
 import pandas as pd
 
-from . import claims, durations, findings, judging, paths, planning, studies, tables, verdicts
+from . import claims, comparisons, durations, findings, judging, paths, planning, studies, tables, verdicts
 from .datasets import DATASETS
 from .durations import words
 from .records import Record, by_key, read_records
@@ -72,6 +72,13 @@ def _pairs(found: dict) -> str:
     n = len(rows)
     table = tables.html(pd.DataFrame(rows), f"{found['claim']}: differences in percentage points, 95 % intervals")
     return f"<details{' open' * (n <= 6)}><summary>{_counted(n, 'comparison')}</summary>\n{table}\n</details>"
+
+
+def rule(rule_: studies.Rule, records: list[Record]) -> Html:
+    """A study of our own: its question, the rule that was fixed before its first run, and how many of its runs are on record."""
+    done, wanted = comparisons.progress(rule_, records)
+    return Html(f'<p><strong>{escape(rule_.question)}</strong></p>\n<p>{escape(rule_.words.strip())}</p>\n'
+                f"<p>On record: {done} of {wanted} runs.</p>")
 
 
 def anchor(id_: str) -> str:

@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Collection
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -12,7 +13,9 @@ from statistics import median
 from . import paths
 from .errors import FMError
 
-SCHEMA = 1
+SCHEMA = 2              # written; 2 added which test images were right
+READABLE = (1, 2)
+IMAGES = ("best", "last")       # the selection rules that pick one epoch
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,18 @@ class Record:
     curves: dict            # one list per quantity, one number per epoch
     weights: str            # sha256 of the trained network's state
     provenance: dict        # commit, versions, device, data hash, seconds, memory
+    right: dict = field(default_factory=dict)       # classifiers, from schema 2 on: best, last: which test images were right
 
     def value(self, rule: str, reported: str = "") -> float:
         """Test top-1 by one selection rule; ``reported`` names an evaluation of a method's, such as an ensemble."""
         return (self.metrics["others"][reported] if reported else self.metrics)[rule]
+
+    def images(self, rule: str, reported: str = ""):
+        """Which test images were right in the epoch of a rule, ``best`` or ``last``: a bool array (n_test,) in the order of the
+        data set; None where the record is older than schema 2."""
+        if not self.right:
+            return None
+        return unpack((self.right["others"][reported] if reported else self.right)[rule], self.metrics["n_test"])
 
     @property
     def tier(self) -> str:
@@ -63,6 +74,56 @@ def all_metrics(log: dict[str, list[float]], n_test: int) -> dict:
     return {**metrics(log["test_acc"], n_test), **({"others": others} if others else {})}
 
 
+def by_evaluation(kept: dict[str, dict[str, str]]) -> dict:
+    """What is kept of each accuracy (``test_acc``, ``test_acc.<name>``) in the form of `all_metrics`."""
+    others = {name.removeprefix("test_acc."): kept[name] for name in kept if name.startswith("test_acc.")}
+    return {**kept.get("test_acc", {}), **({"others": others} if others else {})}
+
+
+def pack(right: Sequence[bool]) -> str:
+    """One bit per image, the first image in the highest bit of the first byte, as base64.
+
+    >>> pack([True, False, False, True, True, False, False, False, True])
+    'mIA='
+    """
+    import numpy as np
+
+    return b64encode(np.packbits(np.asarray(right, bool)).tobytes()).decode()
+
+
+def unpack(text: str, n: int):
+    """The bool array (n,) that `pack` was given; a `ValueError` where the text is not of n images.
+
+    >>> unpack("mIA=", 9).tolist() == [True, False, False, True, True, False, False, False, True]
+    True
+    """
+    import numpy as np
+
+    return np.unpackbits(np.frombuffer(_bytes(text, n), np.uint8))[:n].astype(bool)
+
+
+def _bytes(text: str, n: int) -> bytes:
+    packed = b64decode(text, validate=True)
+    if len(packed) != -(-n // 8) or int.from_bytes(packed) % 2 ** (-n % 8):
+        raise ValueError(f"{8 * len(packed)} bits are not those of {n} images")
+    return packed
+
+
+def check_images(record: Record) -> None:
+    """A `ValueError` unless a classifier's record of schema 2 says of each evaluation which images were right in its last and
+    best epoch, as many as its accuracy says."""
+    if (record.schema >= 2 and record.spec.get("task") != "detection") != bool(record.right):
+        raise ValueError(f"which images were right is {'stated' if record.right else 'missing'} in schema {record.schema}")
+    for name in ["", *record.metrics.get("others", {})] if record.right else ():
+        n = record.metrics["n_test"]
+        where, said = (part["others"][name] if name else part for part in (record.right, record.metrics))
+        for rule in IMAGES:
+            count = int.from_bytes(_bytes(where[rule], n)).bit_count()
+            if round(100 * count / n, 4) != said[rule]:
+                raise ValueError(f"{count} of {n} images are right in its {rule} epoch{f' of {name}' * bool(name)}, "
+                                 f"but the accuracy is {said[rule]}")
+
+
 def write(record: Record, path: Path) -> None:
     """Write under a temporary name and rename into place, so that a record that exists is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,8 +131,13 @@ def write(record: Record, path: Path) -> None:
         raise FMError(f"{path} exists already; records are never overwritten.")
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with written(path, temporary):
-        temporary.write_text(dumps(asdict(record)) + "\n")
+        temporary.write_text(dumps(as_dict(record)) + "\n")
         os.replace(temporary, path)
+
+
+def as_dict(record: Record) -> dict:
+    """What a record's file holds: `right` only where there is something in it."""
+    return {name: value for name, value in asdict(record).items() if name != "right" or value}
 
 
 @contextmanager
@@ -99,17 +165,20 @@ def read(path: Path) -> Record:
 
 @cache
 def _read(path: Path, *_) -> Record:
-    return parse(path, Record, SCHEMA, "record", "move it away and run its cell again")
+    return parse(path, Record, READABLE, "record", "move it away and run its cell again", check_images)
 
 
-def parse(path: Path, make: type, schema: int, what: str, then: str):
-    """The object that a JSON file of this schema holds; an `FMError` that names the file and says what to do otherwise."""
+def parse(path: Path, make: type, schemas: tuple[int, ...], what: str, then: str, check=lambda made: None):
+    """The object that a JSON file of these schemas holds, if it passes ``check``; an `FMError` that names the file and says what
+    to do otherwise."""
     try:
         content = json.loads(path.read_text())
-        if content.get("schema") != schema:
-            raise ValueError(f"schema {content.get('schema')}, expected {schema}")
-        return make(**content)
-    except (ValueError, TypeError, AttributeError) as error:
+        if content.get("schema") not in schemas:
+            raise ValueError(f"schema {content.get('schema')}, expected {' or '.join(map(str, schemas))}")
+        made = make(**content)
+        check(made)
+        return made
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise FMError(f"{path} is not a valid {what} ({error}): {then}.") from None
 
 

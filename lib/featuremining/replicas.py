@@ -46,6 +46,12 @@ class Replicas(NamedTuple):
             dist.all_reduce(value := value.clone())
         return value
 
+    def whole(self, part: Tensor, n: int) -> Tensor:
+        """What each process has of n entries, every ``world``-th from its rank on (`DataSet.tests`), put together: bool (n,)."""
+        entries = torch.zeros(n, dtype=torch.uint8, device=part.device)
+        entries[self.rank::self.world] = part.to(torch.uint8)
+        return self.total(entries).bool()
+
     def spread(self, buffers: Iterable[Tensor]) -> None:
         """The first process's values for all."""
         for buffer in buffers if self.world > 1 else ():

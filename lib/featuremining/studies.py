@@ -136,6 +136,20 @@ class Cell:
         return self.run(tier, seed)
 
 
+@dataclass(frozen=True)
+class Rule:
+    """How a study of our own is judged, written into it before its first run (`comparisons.compare`)."""
+
+    table: str
+    question: str
+    words: str                      # the whole rule, for readers
+    outcome: str                    # the selection rule that decides
+    beside: str                     # the one that is shown beside it
+    level: float
+    seeds: tuple[int, ...]
+    family: tuple[str, ...]         # ids; each is compared with its baseline
+
+
 CLAIMS = "claims.toml"
 PRINTED = (set(), {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
 
@@ -207,6 +221,22 @@ def titles() -> dict[str, str]:
 def sections() -> dict[str, str]:
     """The section of the paper by the name of its study."""
     return {path.stem: tomllib.loads(path.read_text())["section"] for path in files()}
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """The rules fixed beforehand, by the name of their table."""
+    found = {}
+    for path in files():
+        for table, given in tomllib.loads(path.read_text()).get("rules", {}).items():
+            try:
+                found[table] = Rule(table, **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+                for id_ in found[table].family:
+                    if baseline(cell(id_)) is None:
+                        raise ValueError(f"{id_} has no baseline")
+            except (TypeError, ValueError, UsageError) as error:
+                raise FMError(f"{path.name}: the rule of {table} is not valid: {error}.") from None
+    return found
 
 
 def plan(ids, tier: str, seeds) -> list[tuple[Cell, Run]]:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from . import durations, studies, verdicts
+from .comparisons import Comparison
 from .findings import Finding
 from .recipes import hours, recipe
 from .records import Record, by_key
@@ -117,6 +118,19 @@ def tally(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
         found = [verdicts.verdict(c, records).status for c in cells if c.table == table]
         rows.append({"table": table, "numbers": len(found), **{s: found.count(s) for s in statuses}})
     return pd.DataFrame(rows)
+
+
+def comparisons(found: list[Comparison]) -> pd.DataFrame:
+    """One row per comparison of a study of our own: what decides, what stands beside it, and the verdict by the study's rule."""
+    def of(i: verdicts.Interval | None) -> str:
+        spread = f" ({bounds(i, signed=True)})" if i and i.half < float("inf") else ""
+        return verdicts.signed(i.value) + spread if i else DASH
+
+    return pd.DataFrame([{
+        "cell": c.cell.id, "network": c.cell.labels[0], "method": c.cell.labels[1],
+        "n": " and ".join(str(len(s)) for s in c.seeds), "last epoch": of(c.outcome),
+        "p (Holm)": DASH if c.p is None else "< 0.0001" if c.p < 1e-4 else f"{c.p:.4f}",
+        "verdict": c.status, "best epoch, beside": of(c.beside), "paired by seed, beside": of(c.paired)} for c in found])
 
 
 def costs(records: list[Record]) -> pd.DataFrame:

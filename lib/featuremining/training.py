@@ -23,7 +23,7 @@ from .protocol import Batch, Method, compose
 from .replicas import join
 from .studies import Run
 
-FORMAT = 2              # of checkpoints
+FORMAT = 3              # of checkpoints
 METHODS_STREAM = 0x9E3779B9     # so that methods do not draw the very numbers that shuffle and crop the images
 
 
@@ -40,10 +40,14 @@ class Training:
         self.environments = [{"epoch": 0, **self.here}]
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self.data = data or load(run.dataset, **run.data)
+        if run.tier != "smoke" and device.type == "cpu" and self.recipe.precision == "bf16" and not engine.bf16_instructions():
+            raise UsageError(f"{run.id} is computed in bfloat16, for which this processor has no instructions: its number would "
+                             "not be of one kind with the others. Run it on another machine.")
         self.random = checkpoint.random_state(device)   # for what draws within its step; all else follows from (seed, epoch)
         with self.active():
             self._build()
         self.log: dict[str, list[float]] = {}
+        self.right: dict[str, dict[str, str]] = {}      # accuracy -> which test images were right, as `records.pack` writes it
         self.seconds, self.resumed = 0.0, 0
 
     def _build(self) -> None:
@@ -84,7 +88,8 @@ class Training:
     def state(self) -> dict:
         return {"format": FORMAT,
                 "model": self.model.state_dict(), "methods": self.methods.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "loader": self.loader.state_dict(), "random": self.random, "log": self.log, "seconds": self.seconds,
+                "loader": self.loader.state_dict(), "random": self.random, "log": self.log, "right": self.right,
+                "seconds": self.seconds,
                 "resumed": self.resumed, "resolved": self.resolved(), "environments": self.environments}
 
     def resume(self) -> None:
@@ -99,7 +104,8 @@ class Training:
         for name in ("model", "methods", "optimizer", "loader"):
             getattr(self, name).load_state_dict(state[name])
         self.random = state["random"]
-        self.log, self.seconds, self.resumed = state["log"], state["seconds"], state["resumed"] + 1
+        self.log, self.right = state["log"], state["right"]
+        self.seconds, self.resumed = state["seconds"], state["resumed"] + 1
         self.environments = state["environments"]
         if {**self.environments[-1], "epoch": 0} != {**self.here, "epoch": 0}:      # allowed, but then bits may differ: on record
             print(f"{self.run.id}: goes on under another commit, version, device, engine or number of threads; "
@@ -173,7 +179,14 @@ class Training:
         """`evaluate` of this training's network."""
         self.methods.eval()
         self.replicas.spread([*self.model.buffers(), *self.methods.buffers()])
-        return evaluate(self.model, self.data, self.device, self.recipe.precision, self.methods, self.replicas)
+        values, right = evaluate(self.model, self.data, self.device, self.recipe.precision, self.methods, self.replicas)
+        for name, images in right.items():
+            before = [value for value in self.log.get(name, ()) if value is not None]
+            kept, bits = self.right.setdefault(name, {}), records.pack(images.numpy())
+            kept["last"] = bits
+            if not before or values[name] > max(before):        # the first epoch that reaches the best, as `records.metrics`
+                kept["best"] = bits
+        return values
 
     def metrics(self) -> dict:
         found = records.all_metrics(self.log, len(self.data.test_y))
@@ -189,7 +202,7 @@ class Training:
                  "finished": datetime.now(UTC).isoformat(timespec="seconds")}
         return records.Record(records.SCHEMA, self.run.id, self.run.key, self.run.seed, self.run.spec(), self.resolved(),
                               self.metrics(), self.log,
-                              digest(self.model.state_dict()), where)
+                              digest(self.model.state_dict()), where, records.by_evaluation(self.right))
 
 
 def append(log: dict[str, list], row: dict, epoch: int) -> None:
