@@ -33,8 +33,9 @@ bench: $(STAMP)                    ## every benchmark; leave the machine alone m
 mutants: $(STAMP)                  ## change one thing at a time in the methods: does a test notice?
 	$(PY) tests/mutants.py
 
-check: $(STAMP)                    ## style
+check: $(STAMP)                    ## style, and whether imports run one way, from room to room
 	$(PY) -m ruff check .
+	$(dir $(PY))lint-imports --no-cache --no-logo
 
 readme: $(STAMP)                   ## README's table from the records
 	$(PY) book/build.py --readme > README.new && mv README.new README.md

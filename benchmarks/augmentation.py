@@ -5,8 +5,8 @@ from bench import Row, main, random_data
 from PIL import Image
 from torchvision.transforms import functional as T
 
-from featuremining.cost import ratio, side_by_side
 from featuremining.datasets import augment
+from featuremining.measuring.cost import ratio, side_by_side
 
 PAD, BATCH = 4, 128
 

@@ -14,12 +14,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from featuremining import load_cells, paths, provenance
-from featuremining.cost import peak_memory
+from featuremining import load_cells, paths
 from featuremining.datasets import DataSet
+from featuremining.measuring.cost import peak_memory
 from featuremining.recipes import recipe
+from featuremining.records import provenance
 from featuremining.studies import Run
-from featuremining.training import Training
+from featuremining.training.run import Training
 
 
 @dataclass(frozen=True)

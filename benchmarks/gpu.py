@@ -3,8 +3,8 @@
 import torch
 from bench import Row, endless, main, random_data, training
 
-from featuremining.cost import side_by_side
 from featuremining.errors import UsageError
+from featuremining.measuring.cost import side_by_side
 
 STEPS = 100         # per turn
 CASES = [("eager", "fp32", 1), ("graph", "fp32", 1), ("graph", "fp32", 2), ("graph", "fp32", 4), ("compile", "fp32", 1),

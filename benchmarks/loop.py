@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 from torchvision.models.resnet import BasicBlock
 
-from featuremining.cost import ratio, seconds, side_by_side
-from featuremining.engine import deterministic, keep_freed_memory
-from featuremining.evaluation import evaluate
+from featuremining.measuring.cost import ratio, seconds, side_by_side
+from featuremining.training.engine import deterministic, keep_freed_memory
+from featuremining.training.evaluation import evaluate
 
 STEPS = 5           # per turn
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import torch
 from bench import Row, endless, main, random_data, step_memory, training
 
 from featuremining import METHODS, build
-from featuremining.cost import operations, ratio, side_by_side
-from featuremining.engine import deterministic, keep_freed_memory
+from featuremining.measuring.cost import operations, ratio, side_by_side
+from featuremining.training.engine import deterministic, keep_freed_memory
 
 TEACHER = {"teacher": "resnet20"}       # its size is part of what distillation costs
 TAUGHT = ("kd", "fitnet", "attention")

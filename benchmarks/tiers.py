@@ -4,9 +4,9 @@ import torch
 from bench import Row, endless, main, random_data, training
 
 from featuremining import MODELS
-from featuremining.cost import seconds
-from featuremining.engine import deterministic, keep_freed_memory
-from featuremining.evaluation import evaluate
+from featuremining.measuring.cost import seconds
+from featuremining.training.engine import deterministic, keep_freed_memory
+from featuremining.training.evaluation import evaluate
 
 
 def measure() -> list[Row]:

@@ -19,10 +19,12 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from featuremining import api, cards, judging, method_pages, negative, pages, paths, read_records, register, studies, tables
-from featuremining.claims import load_claims
+from featuremining import paths, read_records, studies
 from featuremining.errors import FMError
+from featuremining.judging import listing
 from featuremining.methods import METHODS
+from featuremining.showing import api, cards, choices, markup, methods, negative, pages, tables
+from featuremining.studies.claims import load_claims
 
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
@@ -124,12 +126,12 @@ def headline() -> str:
     printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: int(c.table[1:]))
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed if c.seconds is None))
-    parts = (f"{judging.tally(judging.rows(records))} {pages.on_record(records)}",
-             tables.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say",
+    parts = (f"{listing.tally(listing.rows(records))} {pages.on_record(records)}",
+             markup.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say",
                          style="fm-grid"),
              f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {len(load_claims())} "
              f"[sentences](claims.md) are listed.",
-             tables.html(tables.preview(records), "Our own ResNet-20 on CIFAR-100 after 30 epochs, test top-1 in percent; a "
+             markup.html(tables.preview(records), "Our own ResNet-20 on CIFAR-100 after 30 epochs, test top-1 in percent; a "
                          "preview of the trainer, not a test of the paper", "short"))
     return "\n\n".join(parts) + "\n"
 
@@ -138,14 +140,14 @@ def method_parts(name: str) -> None:
     """What the page of a method includes: its settings, its cost, its results."""
     folder = PAGES / "methods"
     folder.mkdir(parents=True, exist_ok=True)
-    for part, make in (("settings", method_pages.settings), ("cost", method_pages.cost), ("results", method_pages.results)):
+    for part, make in (("settings", methods.settings), ("cost", methods.cost), ("results", methods.results)):
         (folder / f"{name}.{part}.md").write_text(make(name) + "\n")
 
 
 def project_parts() -> dict[str, str]:
     """What the pages about the project itself include, by the name of the file."""
     records = read_records()
-    return {"claims": pages.sentences(records), "register.A": register.markdown("A"), "register.P": register.markdown("P"),
+    return {"claims": pages.sentences(records), "register.A": choices.markdown("A"), "register.P": choices.markdown("P"),
             "negative": negative.markdown(records), "status": pages.status(records), "data": pages.data_sets(),
             "licences": pages.licences(), "api": api.markdown()}
 
@@ -153,9 +155,9 @@ def project_parts() -> dict[str, str]:
 def readme() -> str:
     """README.md with the table between its two marks made anew from the records."""
     records = read_records()
-    tally = f"What stands of the paper, by what is on record: {judging.tally(judging.rows(records))} {pages.on_record(records)}"
+    tally = f"What stands of the paper, by what is on record: {listing.tally(listing.rows(records))} {pages.on_record(records)}"
     between = "Our own ResNet-20 on CIFAR-100 after thirty epochs (short tier), test top-1 in percent; no verdict follows:"
-    parts = tally, tables.markdown(pages.decided(records)), between, tables.markdown(tables.preview(records))
+    parts = tally, markup.markdown(pages.decided(records)), between, markup.markdown(tables.preview(records))
     table = "\n\n".join(parts)
     head, mark, rest = (ROOT / "README.md").read_text().partition("<!-- headline -->\n")
     if not mark or "<!-- end -->" not in rest:
@@ -214,7 +216,7 @@ def build(out: Path) -> list[Path]:
     PAGES.mkdir(parents=True, exist_ok=True)
     execute_all(SHOWN)
     (PAGES / "headline.md").write_text(headline())
-    (PAGES / "benchmarks.md").write_text(method_pages.benchmarks())
+    (PAGES / "benchmarks.md").write_text(methods.benchmarks())
     for name in METHODS:
         method_parts(name)
     for name, text in project_parts().items():

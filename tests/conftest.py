@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 from filelock import FileLock
+from voc_images import voc_counts, voc_folder  # noqa: F401
 
 from featuremining import paths
 from featuremining.datasets import where

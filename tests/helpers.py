@@ -1,9 +1,17 @@
 """What several tests use."""
 
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 
-from featuremining import Batch, build, checkpoint
+from featuremining import METHODS, Batch, UsageError, build, compose, make, paths
+from featuremining.training import checkpoint
 
 
 def die_after_one_epoch(train, run, monkeypatch):
@@ -37,3 +45,54 @@ def settings_for(name, tmp_path_factory, classes=10):
             torch.manual_seed(1)
             torch.save(build("resnet20", classes).state_dict(), path)
     return {"teacher": "resnet20", "weights": str(path)}
+
+
+ALL = sorted(METHODS, key=lambda name: name != "cs_kd")      # it chooses the batches, so it comes first
+
+
+def conforms(names, tmp_path_factory):
+    """Finite losses, gradients to every head, the evaluated network unchanged; an order that lets CS-KD choose batches from
+    within is refused."""
+    torch.manual_seed(0)
+    net = build("resnet20", 10)
+    keys = list(net.state_dict())
+    methods = [make(name, **settings_for(name, tmp_path_factory)).prepare(net) for name in names]
+    if "cs_kd" in names[1:]:
+        with pytest.raises(UsageError, match="CSKD chooses which images share a batch"):
+            compose(methods)
+        return
+    out = compose(methods)(net, batch(8))
+    assert all(loss.shape == () and torch.isfinite(loss) for loss in out.losses.values())
+    assert not any(log.requires_grad for log in out.logs.values())
+    sum(out.losses.values()).backward()
+    assert all(p.grad is not None and p.grad.any() for m in methods for p in m.parameters())
+    assert list(net.state_dict()) == keys
+    plain = build("resnet20", 10)
+    plain.load_state_dict(net.state_dict())
+    assert torch.equal(net.eval()(batch().x), plain.eval()(batch().x))
+
+
+def plain_settings(name):
+    """What goes into a record is what JSON gives back."""
+    assert json.loads(json.dumps(make(name).settings())).keys() == make(name).settings().keys()
+
+
+def numpy_kl(student, teacher, temperature):
+    """Independent of the library: sum over classes, mean over rows."""
+    def softmax(z):
+        e = np.exp(z / temperature - (z / temperature).max(1, keepdims=True))
+        return e / e.sum(1, keepdims=True)
+
+    p, q = softmax(teacher), softmax(student)
+    return (p * np.log(p / q)).sum(1).mean()
+
+
+def fm(*words, folder, **more):
+    environment = {**os.environ, "FM_RUNS_DIR": str(folder / "runs"), "FM_BUILD_DIR": str(folder / "build"), **more}
+    return subprocess.run([sys.executable, "-m", "featuremining", *words], env=environment, capture_output=True, text=True,
+                          timeout=300)      # a command that should end at once must not train for days
+
+
+SPEC = importlib.util.spec_from_file_location("book_build", paths.ROOT / "book/build.py")
+book_build = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(book_build)

@@ -77,7 +77,7 @@ MUTANTS = [     # file, what stands there (once), what is put there, tests that 
 
 def tested(folder: Path, tests: str) -> int:
     """Exit code of pytest on one file of tests, run on the package in ``folder``."""
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", f"tests/{tests}"]
+    words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", f"tests/methods/{tests}"]
     environment = {**os.environ, "PYTHONPATH": str(folder / "lib"), "OMP_NUM_THREADS": "1"}
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True).returncode
 
@@ -104,7 +104,7 @@ def main(words: list[str]) -> int:
         shutil.copy(ROOT / "pyproject.toml", folder)
         for tests in dict.fromkeys(m[3] for m in chosen):           # else every mutant would seem to be caught
             if tested(folder, tests):
-                sys.exit(f"{tests} fails before anything is changed: see `pytest tests/{tests}`.")
+                sys.exit(f"{tests} fails before anything is changed: see `pytest tests/methods/{tests}`.")
         survived = []
         for i, (file, old, new, tests) in enumerate(chosen, 1):
             began = time.monotonic()

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from featuremining import build, load, replicas
-from featuremining.checkpoint import digest
+from featuremining import build, load
+from featuremining.models.weights import digest
 from featuremining.recipes import recipe
 from featuremining.studies import Run
+from featuremining.training import replicas
 
-T = importlib.import_module("featuremining.train")
-training_module = importlib.import_module("featuremining.training")
+T = importlib.import_module("featuremining.training.loop")
+training_module = importlib.import_module("featuremining.training.run")
 
 
 def gradients(net, x, y):

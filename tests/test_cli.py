@@ -7,16 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from test_records import example
+from helpers import fm
+from made_records import example
 
 from featuremining import paths, records
 from featuremining.studies import load_cells
-
-
-def fm(*words, folder, **more):
-    environment = {**os.environ, "FM_RUNS_DIR": str(folder / "runs"), "FM_BUILD_DIR": str(folder / "build"), **more}
-    return subprocess.run([sys.executable, "-m", "featuremining", *words], env=environment, capture_output=True, text=True,
-                          timeout=300)      # a command that should end at once must not train for days
 
 
 @pytest.mark.parametrize(("words", "code", "says"), [

@@ -1,5 +1,6 @@
 """The project's own promises: README from records, an address-free lock, one environment in two faces."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -65,3 +66,23 @@ def test_every_public_name_is_there():
     for name in featuremining.__all__:
         first, second = getattr(featuremining, name), getattr(featuremining, name)
         assert first is second, name        # an import of a submodule must not take a name's place
+
+
+CHEAP = ("studies", "records", "judging", "showing")
+
+
+def test_the_rooms_that_only_compute_and_show_never_wait_for_torch():
+    """Every module of theirs: what they need of a machine they ask for when they are called."""
+    lib = ROOT / "lib"
+    names = [".".join(p.relative_to(lib).with_suffix("").parts) for room in CHEAP
+             for p in sorted((lib / "featuremining" / room).rglob("*.py"))]
+    code = f"import sys; from importlib import import_module; [*map(import_module, {names!r})]; print('torch' in sys.modules)"
+    assert len(names) > 30
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lib/featuremining").rglob("__init__.py")), ids=lambda p: p.parent.name)
+def test_every_room_says_what_it_is_for(path):
+    """In one paragraph, before its first import."""
+    said = ast.get_docstring(ast.parse(path.read_text()))
+    assert said and len(said) > 100

@@ -1,4 +1,4 @@
-/* Open what lies behind a number of a table. All data lie in the page (`script#fm-cards`, made by featuremining.cards); nothing
+/* Open what lies behind a number of a table. All data lie in the page (`script#fm-cards`, made by featuremining.showing.cards); nothing
    is fetched. Without this script the tables still show everything. */
 (() => {
   "use strict";

@@ -21,14 +21,18 @@ _HOME = {
     "plan": "studies", "load_cells": "studies", "read_records": "records",
     "FMError": "errors", "UsageError": "errors",
 }
-_MODULES = ("tables", "figures", "verdicts", "studies", "records", "recipes", "paths", "notebook", "train",
-            "engine", "cost", "insight", "audit_page")
+_MODULES = {        # what notebooks and loops of your own call by these names -> where it lives
+    "tables": "showing.tables", "figures": "showing.figures", "verdicts": "judging.verdicts", "stats": "stats",
+    "studies": "studies", "records": "records", "recipes": "recipes", "paths": "paths", "notebook": "showing.notebook",
+    "train": "training.loop", "engine": "training.engine", "cost": "measuring.cost", "insight": "measuring.insight",
+    "audit_page": "showing.audit",
+}
 __all__ = [*_HOME, *_MODULES]
 
 
 def __getattr__(name):
     if name in _MODULES:
-        return import_module(f"{__name__}.{name}")
+        return import_module(f"{__name__}.{_MODULES[name]}")
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from . import findings, paths, studies, tasks
+from . import measuring, paths, studies, training
 from .errors import FMError, UsageError
 from .recipes import TIERS
+from .records import findings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -29,8 +30,8 @@ def run(cell: CELL, tier: TIER,
     done = [path.exists() for path in files]
     try:
         if wanted.task == "cost":
-            return _measured(tasks.measure(_beside(wanted, tier), device, engine))
-        records = tasks.train_all(runs, device, engine)
+            return _measured(measuring.measure(_beside(wanted, tier), device, engine))
+        records = training.train_all(runs, device, engine)
     except KeyboardInterrupt:
         then = "measures anew" if wanted.task == "cost" else "goes on from the last finished epoch"
         print(f"\nfm: stopped; the same command {then}.", file=sys.stderr)
@@ -56,7 +57,8 @@ def _measured(found: list[findings.Finding]) -> None:
 def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begins so, for example T1.resnet56")] = "",
            as_json: Annotated[bool, typer.Option("--json", help="for programs: one object per cell")] = False) -> None:
     """Per cell and tier: runs done, runs missing, verdict (full tier against the printed number)."""
-    from . import records, verdicts
+    from . import records
+    from .judging import verdicts
 
     cells = [c for c in studies.load_cells().values() if c.id.startswith(prefix)]
     on_record, found = records.seeds(), records.read_records("full", {c.run("full", 0).key for c in cells})
@@ -91,20 +93,21 @@ def _show(rows: list[dict]) -> None:
 def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: T1.one_layer, T1.resnet56.fm2")] = "",
             as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """Does it hold? All claims of the paper, its sentences and its numbers, or one of them with what its verdict rests on."""
-    from . import claims, judging
+    from .judging import listing
     from .records import read_records
+    from .studies import claims
 
     one = claims.claim(claim) if claim else None
     records = read_records()
     if one is None:
-        rows = judging.rows(records)
+        rows = listing.rows(records)
         return print(json.dumps(rows, indent=1)) if as_json else _show_verdicts(rows)
-    found = judging.detail(one, records)
+    found = listing.detail(one, records)
     print(json.dumps(found, indent=1)) if as_json else _show_verdict(found)
 
 
 def _show_verdicts(rows: list[dict]) -> None:
-    from .judging import tally
+    from .judging.listing import tally
 
     _table(("claim", "verdict", "by its own numbers", "paper", "ours"), [
         (row["claim"], row["verdict"], row["own_numbers"], row["paper"],
@@ -130,8 +133,8 @@ def plan(budget: Annotated[str, typer.Option(help="minutes, hours or days: 90m, 
          any_data: Annotated[bool, typer.Option("--any-data", help="also runs on data that are not at hand here")] = False,
          as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """What to run next: the runs that decide the most claims per hour, from measured costs. What is on record is done."""
-    from . import durations, planning
-    from .records import read_records
+    from .judging import planning
+    from .records import durations, read_records
 
     hours, records = planning.budget(budget), read_records()
     on = durations.device(device, records)
@@ -142,7 +145,7 @@ def plan(budget: Annotated[str, typer.Option(help="minutes, hours or days: 90m, 
 def _show_plan(found: dict) -> None:
     from collections import Counter
 
-    from .durations import words
+    from .records.durations import words
 
     rows = []
     for step in found["steps"]:
@@ -164,7 +167,7 @@ def _show_plan(found: dict) -> None:
 def compare(files: Annotated[list[Path], typer.Argument(help="records, as `fm run` writes them")],
             as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """Could these records be further runs of what is printed, or of what we have on record?"""
-    from . import compare
+    from .judging import compare
     from .records import read_records
 
     known = read_records()
@@ -206,9 +209,9 @@ def doctor() -> None:
 
     import torch
 
-    from . import provenance
-    from .engine import pick_device
-    from .train import repeats
+    from .records import provenance
+    from .training.engine import pick_device
+    from .training.loop import repeats
 
     device = pick_device("auto")
     print(" · ".join(f"{name} {found}" for name, found in provenance.versions().items()))

@@ -1,6 +1,5 @@
 """Errors a person can act on: one sentence that says what is wrong and what to do."""
 
-
 class FMError(Exception):
     """Something outside the caller's words went wrong (data, disk, divergence). The command line exits with 1."""
 

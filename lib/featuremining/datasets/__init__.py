@@ -1,4 +1,7 @@
-"""Data sets by name. ``DATASETS`` maps a name to its module and options, so that names are known without torch.
+"""The data sets, one a file, and what their images and boxes are made into: batches, subsets, wrong labels, overlaps. In comes a
+name, out go images with labels as a training asks for them; what is learnt from them does not belong here.
+
+``DATASETS`` maps a name to its module and options, so that names are known without torch.
 
 Small images are held in memory as uint8 (`DataSet`), large ones stay in their files (`photos.Photos`); a training asks both
 for the same: ``loader``, ``tests``, ``digest``, labels and class names.

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import FMError
-from ..mean_precision import Objects
 from ..recipes import Recipe
 from . import parts
 from .decode import decoded, read, workers
 from .loader import Epochs
+from .mean_precision import Objects
 
 Images = Tensor | list[str]         # (N, H, W, 3) uint8, or the names of N files
 

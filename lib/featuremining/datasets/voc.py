@@ -106,7 +106,7 @@ def objects(annotation: Path):
     """The `Objects` of one annotation; parts of persons (heads, hands, feet) are not among them."""
     import numpy as np
 
-    from ..mean_precision import Objects
+    from .mean_precision import Objects
 
     try:
         found = ElementTree.parse(annotation).getroot().findall("object")

@@ -1,4 +1,8 @@
-"""Methods by name. ``METHODS`` maps a name to (module, class), so that names are known without torch."""
+"""What changes training: one published method, one file. In comes the training step that a method wraps, out goes a step with its
+losses; heads that are made here are gone at test time. What stays in the network at test time does not belong here.
+
+``METHODS`` maps a name to (module, class), so that names are known without torch.
+"""
 
 from importlib import import_module
 

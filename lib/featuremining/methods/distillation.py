@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import paths
-from ..checkpoint import digest
 from ..errors import UsageError
 from ..models import build
+from ..models.weights import digest
 from ..protocol import Batch, Method, Outcome, Trace, soft_kl
 
 HOW = ("A teacher is a trained network's name and file: `fm run CELL --tier full` trains one and writes "

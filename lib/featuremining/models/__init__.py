@@ -1,4 +1,7 @@
-"""Networks by name. ``MODELS`` maps a name to (module, builder, options), so that names are known without torch.
+"""The networks, one family a file. In come a name and a number of classes, out goes a classifier whose stages methods can see; it
+knows nothing of methods, recipes or data.
+
+``MODELS`` maps a name to (module, builder, options), so that names are known without torch.
 
 Beside them ``timm/<name>`` is one of timm's classifiers that end in pooling and a linear layer; any other is refused when built.
 """

@@ -1,0 +1,245 @@
+"""Paper 004 held against itself: what its printed means, spreads and n allow it to say. Numbers -> DataFrames, a row each; the
+words are those of `audit_page`. No training, no torch.
+
+The printed ± is read as the standard deviation of a cell's runs (n - 1 in the denominator), as everywhere here; where that
+matters, the other reading, the standard error of their mean, has a column of its own.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from math import sqrt
+from statistics import fmean
+
+import pandas as pd
+
+from .. import paths, stats, studies
+from ..errors import FMError
+from ..records import Record, by_key
+from ..stats import LEVEL, Summary
+from ..studies import Cell, claims
+from . import cost, listing, sentences, verdicts
+
+ALPHA = 1 - LEVEL
+STEP = 0.01         # percentage points: the last digit that the paper prints
+SLIP = {"section", "quote", "note"}
+BASELINE = {"network", "accuracy", "source", "recipe", "plain", "variant", "runs", "epoch"}
+
+
+@cache
+def data() -> dict:
+    """``data/audit.toml``: ``images``, ``slips``, ``baselines``; an `FMError` says what is wrong with it."""
+    path = paths.audit()
+    try:
+        found = tomllib.loads(path.read_text())
+        for name, known, optional in (("slips", SLIP, set()), ("baselines", BASELINE, {"variant", "runs", "epoch"})):
+            for entry in found[name]:
+                if entry.keys() - known or known - optional - entry.keys():
+                    raise ValueError(f"an entry of {name} has {', '.join(entry)}")
+        return {"images": found["images"], "slips": found["slips"], "baselines": found["baselines"]}
+    except (OSError, KeyError, ValueError) as error:
+        raise FMError(f"{path.name} is not valid: {error}.") from None
+
+
+def pairs() -> pd.DataFrame:
+    """Every pair of every order that the paper claims and prints numbers for: ``difference`` from ``low`` to ``high`` (95 %),
+    Welch's ``p``, ``holm`` among the pairs of the claim, ``holm_as_error`` where ± is read as a standard error, ``power``, and
+    whether the spread is ``borrowed``, because the table prints none."""
+    rows = []
+    for claim in claims.load_claims().values():
+        found = [pair for pair in sentences.compared(claim, []) if pair.printed] if claim.kind == "order" else []
+        both = [tuple(map(studies.cell, (pair.higher, pair.lower))) for pair in found]
+        plain = [stats.welch_p(*map(verdicts.printed, cells)) for cells in both]
+        wide = stats.holm([stats.welch_p(*(_as_error(verdicts.printed(c)) for c in cells)) for cells in both])
+        rows += [{"claim": claim.id, "section": claim.section, "higher": a.id, "lower": b.id, "table": b.table,
+                  "difference": pair.printed.value, "low": pair.printed.low, "high": pair.printed.high, "p": p,
+                  "holm": pair.printed_p, "holm_as_error": q, "borrowed": b.spread is None,
+                  "power": stats.power(*[Summary(b.n, 0, _pooled(b))] * 2, pair.printed.value)}
+                 for pair, (a, b), p, q in zip(found, both, plain, wide, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def _as_error(s: Summary) -> Summary:
+    """The same runs where what is printed as ± was the standard error of their mean."""
+    return replace(s, sd=s.sd * sqrt(s.n))
+
+
+def _pooled(cell: Cell) -> float:
+    return sqrt(fmean(s * s for s in verdicts.pooled_spread(cell)))
+
+
+def distinct(found: pd.DataFrame) -> pd.DataFrame:
+    """`pairs`, each comparison of two printed numbers once: under the claim whose correction is the strictest for it. A training
+    that stands in two tables with the same mean and spread is one."""
+    def identity(id_):
+        cell = studies.cell(id_)
+        return cell.run("full", 0).key, cell.published, cell.spread
+
+    keys = [(identity(row.higher), identity(row.lower)) for row in found.itertuples()]
+    return (found.assign(key=keys).sort_values("holm", ascending=False, kind="stable").drop_duplicates("key")
+            .sort_index().drop(columns="key"))
+
+
+def orders(found: pd.DataFrame) -> pd.DataFrame:
+    """One row per claim of an order: how many of its pairs are printed so, how many are settled alone, with Holm's correction,
+    and with it where ± is read as a standard error; and what follows."""
+    rows = []
+    for id_, own in found.groupby("claim", sort=False):
+        rows.append({"claim": id_, "section": own.section.iloc[0], "pairs": len(own), "above": int((own.difference > 0).sum()),
+                     "settled": int((own.p < ALPHA).sum()), "holm": int((own.holm < ALPHA).sum()),
+                     "holm_as_error": int((own.holm_as_error < ALPHA).sum()), "borrowed": bool(own.borrowed.any()),
+                     "status": sentences.judge(claims.claim(id_), []).own_numbers})
+    return pd.DataFrame(rows)
+
+
+def detectable(found: pd.DataFrame) -> pd.DataFrame:
+    """One row per table: its pooled spread, the smallest difference that n against n runs find with 80 % power (the margin of the
+    verdicts), and how many of the compared differences of ``found`` (`distinct`) are smaller."""
+    rows = []
+    for table, own in found.groupby("table", sort=False):
+        cell = studies.cell(own.lower.iloc[0])
+        least = stats.margin(verdicts.pooled_spread(cell), cell.n)
+        rows.append({"table": table, "n": cell.n, "spread": _pooled(cell), "borrowed": bool(own.borrowed.any()), "least": least,
+                     "pairs": len(own), "smallest": own.difference.min(), "below": int((own.difference < least).sum())})
+    return pd.DataFrame(rows).sort_values("table", key=lambda t: t.str[1:].astype(int), ignore_index=True)
+
+
+def repeated() -> pd.DataFrame:
+    """Trainings that stand in several tables, one row each: the cells, their means and spreads. ``chance``: that separate sets of
+    n runs had given means that round alike, by the printed spreads; ``at_most``: by the smallest of them."""
+    groups: dict[tuple, list[Cell]] = {}
+    for cell in studies.load_cells().values():
+        if cell.published is not None:
+            groups.setdefault((cell.run("full", 0).key, cell.reported), []).append(cell)
+    rows = []
+    for own in (sorted(group, key=lambda c: c.table) for group in groups.values() if len(group) > 1):
+        errors = [c.spread / sqrt(c.n) for c in own]
+        rows.append({"cells": [c.id for c in own], "network": own[0].labels[0], "method": own[0].labels[1],
+                     "means": [c.published for c in own], "spreads": [c.spread for c in own],
+                     "same_mean": len({c.published for c in own}) == 1, "same_spread": len({c.spread for c in own}) == 1,
+                     "chance": agreement(errors), "at_most": agreement([min(errors)] * len(errors))})
+    return pd.DataFrame(rows)
+
+
+def agreement(errors: Sequence[float], step: float = STEP) -> float:
+    """Chance that normal means with these standard errors around the same value round to the same multiple of ``step``; averaged
+    over where between two multiples that value lies."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    places = step * (np.arange(20) + 0.5)[:, None] / 20                         # of the true value within one step
+    reach = int(8 * min(errors) / step) + 2                                    # beyond, the narrowest has nothing
+    edges = step * (np.arange(-reach, reach + 2) - 0.5)
+    each = [np.diff(ndtr((edges - places) / error), axis=1) for error in errors]
+    return float(np.prod(each, axis=0).sum(1).mean())
+
+
+def under_each_spread(id_: str, other: str) -> pd.DataFrame:
+    """The difference of two printed numbers with its interval under each spread that some table prints for the first."""
+    cell, base = studies.cell(id_), studies.cell(other)
+    key = cell.run("full", 0).key
+    spreads = {c.spread: c.table for c in studies.load_cells().values() if c.spread is not None and c.run("full", 0).key == key}
+    found = [stats.welch(replace(verdicts.printed(cell), sd=s), verdicts.printed(base)) for s in spreads]
+    return pd.DataFrame([{"table": table, "spread": s, "difference": i.value, "low": i.low, "high": i.high}
+                         for (s, table), i in zip(spreads.items(), found, strict=True)])
+
+
+def costs() -> pd.DataFrame:
+    """Each sentence about cost and each cell it is about: printed ratios to the baseline, that of the times from ``low`` to
+    ``high`` by what was rounded off, the ratio its word is read as, and ours on every device on record."""
+    rows = []
+    for claim in (c for c in claims.load_claims().values() if c.kind == "cost"):
+        for cell in (c for c in map(studies.cell, claim.cells) if c.seconds):
+            time, low, high = cost.printed_ratio(cell)
+            ours = [{"device": f.provenance["device"], **f.values} for f in cost.found([cell], "full")]
+            rows.append({"claim": claim.id, "section": claim.section, "quote": claim.quote, "cell": cell.id,
+                         "method": cell.labels[1], "time": time, "low": low, "high": high,
+                         "memory": cell.mib / studies.baseline(cell).mib, "at_most": claim.at_most, "ours": ours,
+                         "status": sentences.judge(claim, []).own_numbers})
+    return pd.DataFrame(rows)
+
+
+def selection(records: list[Record]) -> pd.DataFrame:
+    """What the best epoch on the test set adds, one row per tier and training: mean over its seeds of best - last and of best -
+    median of the last ten, in points, with its standard deviation (nan for one seed); ``method_only``: best - last less that of
+    the baseline of the same table and tier, which is what a gain inherits."""
+    groups, rows, seen = by_key(records), [], set()
+    for cell in studies.load_cells().values():
+        for tier in dict.fromkeys(r.tier for r in records):
+            own = groups.get(cell.run(tier, 0).key, [])
+            if not own or (tier, own[0].key, cell.reported) in seen:
+                continue
+            seen.add((tier, own[0].key, cell.reported))
+            last, median, base = _lost(own, cell, "last"), _lost(own, cell, "median10"), studies.baseline(cell)
+            other = groups.get(base.run(tier, 0).key) if base else None
+            rows.append({"tier": tier, "cell": cell.id, "method": cell.labels[1], "n": last.n,
+                         "last": last.mean, "last_sd": last.sd, "median": median.mean, "median_sd": median.sd,
+                         "method_only": last.mean - _lost(other, base, "last").mean if other else None})
+    return pd.DataFrame(rows)
+
+
+def _lost(records: list[Record], cell: Cell, rule: str) -> Summary:
+    return Summary.of([r.value("best", cell.reported) - r.value(rule, cell.reported) for r in records])
+
+
+def gains() -> pd.DataFrame:
+    """Printed gains of Feature Mining, as it is defined, over the baseline of the same table, network and condition."""
+    rows = []
+    for cell in studies.load_cells().values():
+        base = studies.baseline(cell)
+        if base and None not in (cell.published, base.published) and cell.method in ("fm1", "fm2", "fm3"):
+            rows.append({"cell": cell.id, "gain": cell.published - base.published})
+    return pd.DataFrame(rows)
+
+
+def images(found: pd.DataFrame) -> pd.DataFrame:
+    """One row per table of accuracies: the test images, the binomial standard error of its lowest and highest accuracy, that of a
+    difference of two accuracies on different images, and how many differences of ``found`` (`distinct`) are below 1.96 of it."""
+    rows = []
+    for table, own in found.groupby("table", sort=False):
+        cells = [c for c in studies.load_cells().values() if c.table == table and c.published is not None]
+        if (count := data()["images"].get(cells[0].dataset)) is None:
+            continue                                                        # mAP is no share of images
+        errors = sorted(100 * sqrt(p * (1 - p) / count) for p in (c.published / 100 for c in cells))
+        limits = [1.96 * sqrt(sum(_image_variance(i, count) for i in (row.higher, row.lower))) for row in own.itertuples()]
+        rows.append({"table": table, "images": count, "least": min(c.published for c in cells),
+                     "most": max(c.published for c in cells), "error_low": errors[0], "error_high": errors[-1], "pairs": len(own),
+                     "below": int((own.difference.to_numpy() < limits).sum())})
+    return pd.DataFrame(rows).sort_values("table", key=lambda t: t.str[1:].astype(int), ignore_index=True)
+
+
+def _image_variance(id_: str, count: int) -> float:
+    """Of an accuracy in percent by the draw of ``count`` test images."""
+    p = studies.cell(id_).published / 100
+    return 1e4 * p * (1 - p) / count
+
+
+def arithmetic() -> pd.DataFrame:
+    """Each sentence with a gain: the values and the difference it prints beside those of the tables."""
+    rows = []
+    for claim in (c for c in claims.load_claims().values() if c.kind == "gain"):
+        a, b = (studies.cell(id_).published for id_ in claim.cells)
+        said = [f"{v:.2f}" for v in claim.values] + ([] if claim.difference is None else [f"{claim.difference:+.2f}"])
+        tables = [f"{a:.2f}", f"{b:.2f}"] * bool(claim.values) + ([] if claim.difference is None else [f"{a - b:+.2f}"])
+        rows.append({"claim": claim.id, "section": claim.section, "said": said, "tables": tables, "agree": said == tables})
+    return pd.DataFrame(rows)
+
+
+def baselines() -> pd.DataFrame:
+    """Accuracies that others reached with the networks of Table 1, beside its baseline and Feature Mining on two layers."""
+    frame = pd.DataFrame(data()["baselines"])
+    printed = {m: [studies.cell(f"T1.{network}.{m}").published for network in frame.network] for m in ("baseline", "fm2")}
+    return frame.assign(label=[studies.cell(f"T1.{network}.fm2").labels[0] for network in frame.network], **printed)
+
+
+def summary() -> pd.DataFrame:
+    """What the paper's own numbers say of each of its sentences; ``own_numbers`` is empty where it prints none that could."""
+    said = [row for row in listing.rows([]) if row["kind"] != "number"]
+    return pd.DataFrame(said)[["claim", "kind", "section", "says", "own_numbers"]]
+
+
+def printed() -> tuple[int, int]:
+    """How many accuracies (or mAP) and how many pairs of time and memory the paper's tables print."""
+    cells = [c for c in studies.load_cells().values() if c.paper]
+    return sum(c.published is not None for c in cells), sum(c.seconds is not None for c in cells)

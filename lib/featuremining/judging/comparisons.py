@@ -1,0 +1,68 @@
+"""Comparisons of our own whose rule was fixed before their first run (``[rules]`` in the studies): each method of a family minus
+its baseline, over the same seeds. No torch here.
+
+Welch's interval and test, corrected by Holm over the whole family, decide once every seed of both sides is on record. What is
+not finished counts with p = 1, so a verdict can only firm up as others finish.
+"""
+
+from dataclasses import dataclass
+
+from .. import studies
+from ..records import Record
+from ..stats import Interval, Summary, holm, mean_interval, welch, welch_p
+from ..studies import Rule
+from ..studies.outcomes import NOT_RUN
+
+ABOVE, BELOW, NOT_SETTLED, UNFINISHED = "above its baseline", "below its baseline", "not settled", "unfinished"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method minus its baseline in percentage points. ``seeds`` are those on record of both; intervals have infinite bounds
+    below two seeds, and are None without any."""
+
+    cell: studies.Cell
+    base: studies.Cell
+    seeds: tuple[tuple[int, ...], tuple[int, ...]]
+    status: str
+    outcome: Interval | None = None
+    paired: Interval | None = None          # over the seeds that both have; stands beside and does not decide
+    beside: Interval | None = None          # of the other epoch, by Welch
+    p: float | None = None                  # by Holm over the family, once all seeds are there
+
+
+def compare(rule: Rule, records: list[Record]) -> list[Comparison]:
+    """Every comparison of the family, in its order, from the full tier. Seeds that the rule does not name are left out."""
+    sides = [[_by_seed(c, rule, records) for c in (cell, studies.baseline(cell))] for cell in map(studies.cell, rule.family)]
+    whole = [all(own.keys() == set(rule.seeds) for own in pair) for pair in sides]
+    p = holm([welch_p(*(_summary(own, rule.outcome) for own in pair)) if done else 1.0
+              for pair, done in zip(sides, whole, strict=True)])
+    return [_comparison(studies.cell(id_), pair, rule, q if done else None)
+            for id_, pair, done, q in zip(rule.family, sides, whole, p, strict=True)]
+
+
+def _by_seed(cell: studies.Cell, rule: Rule, records: list[Record]) -> dict[int, Record]:
+    key = cell.run("full", 0).key
+    return {r.seed: r for r in sorted(records, key=lambda r: r.seed) if r.key == key and r.seed in rule.seeds}
+
+
+def _summary(own: dict[int, Record], which: str) -> Summary:
+    return Summary.of([r.value(which) for r in own.values()])
+
+
+def _comparison(cell: studies.Cell, pair: list[dict[int, Record]], rule: Rule, p: float | None) -> Comparison:
+    method, base = pair
+    seeds = tuple(tuple(own) for own in pair)
+    if not method or not base:
+        return Comparison(cell, studies.baseline(cell), seeds, UNFINISHED if method or base else NOT_RUN)
+    outcome, beside = (welch(_summary(method, which), _summary(base, which), rule.level) for which in (rule.outcome, rule.beside))
+    both = [method[seed].value(rule.outcome) - base[seed].value(rule.outcome) for seed in method if seed in base]
+    paired = mean_interval(Summary.of(both), rule.level) if both else None
+    status = UNFINISHED if p is None else NOT_SETTLED if p >= 1 - rule.level else ABOVE if outcome.value > 0 else BELOW
+    return Comparison(cell, studies.baseline(cell), seeds, status, outcome, paired, beside, p)
+
+
+def progress(rule: Rule, records: list[Record]) -> tuple[int, int]:
+    """Runs of the rule's cells and seeds that are on record, and how many there will be."""
+    cells = {c.id: c for id_ in rule.family for c in (studies.baseline(studies.cell(id_)), studies.cell(id_))}
+    return sum(len(_by_seed(c, rule, records)) for c in cells.values()), len(cells) * len(rule.seeds)

@@ -1,0 +1,74 @@
+"""Table 10 of the paper (section 4.5 B), seconds of a training iteration and memory without and with Feature Mining, beside what
+`measuring.iterations` measured. No torch here.
+
+The paper prints means of the first 300 iterations at batch 128 on a Tesla M40. Ours are of other devices: only ratios compare.
+"""
+
+from .. import studies
+from ..records import findings
+from ..records.findings import COST, Finding
+from ..studies import Cell, outcomes
+
+PAPERS_DEVICE, ROUNDING = "Tesla M40", 0.0005       # seconds: half of the last digit that the paper prints
+
+
+def found(cells: list[Cell], tier: str) -> list[Finding]:
+    """The cells' findings in a tier, of all devices."""
+    return [finding for cell in cells for finding in findings.read(COST, cell.run(tier, 0))]
+
+
+def printed_ratio(cell: Cell) -> tuple[float, float, float] | None:
+    """The paper's time over its baseline's, and the lowest and highest that its rounding allows; None without a pair.
+
+    >>> [round(v, 3) for v in printed_ratio(studies.cell("T10.resnet56.fm1"))]
+    [1.043, 1.032, 1.053]
+    """
+    base = studies.baseline(cell)
+    if base is None or None in (cell.seconds, base.seconds):
+        return None
+    a, b = cell.seconds, base.seconds
+    return a / b, (a - ROUNDING) / (b + ROUNDING), (a + ROUNDING) / (b - ROUNDING)
+
+
+def nearest(known: list[Finding]) -> Finding | None:
+    """The finding that speaks most to the printed number: of the paper's device, else of a GPU, else the first."""
+    return max(known, key=lambda f: (PAPERS_DEVICE in f.provenance["device"], "allocated_mib" in f.values), default=None)
+
+
+def verdict(cell: Cell, finding: Finding | None) -> str:
+    """Our interval of the time ratio against the printed ratio, as wide as its rounding. An interval that holds both the printed
+    ratio and 1, no cost at all, decides nothing; nor do the seconds of the baseline, which are the device's."""
+    if cell.seconds is None:
+        return outcomes.NOT_PRINTED
+    if finding is None:
+        return outcomes.NOT_RUN
+    if finding.tier != "full":
+        return f"not judged: {finding.tier} tier"
+    printed = printed_ratio(cell)
+    if printed is None:
+        return outcomes.UNTESTABLE
+    ours, (_, low, high) = finding.values, printed
+    if ours["high"] < low:
+        status = "cheaper here"
+    elif ours["low"] > high:
+        status = "dearer here"
+    else:
+        status = outcomes.INCONCLUSIVE if ours["low"] <= 1 <= ours["high"] else "as printed"
+    return status if PAPERS_DEVICE in finding.provenance["device"] else f"{status}: another device, ratios only"
+
+
+def words(finding: Finding) -> str:
+    """Mean seconds of an iteration, and their ratio to the baseline's where it was measured."""
+    v = finding.values
+    return f"{v['seconds']:.3g} s" + (f", {v['time_ratio']:.3f} of the baseline's" if "time_ratio" in v else "")
+
+
+def ratios(v: dict) -> str:
+    """A finding's ratios to the baseline in words: of time with its interval; of the allocator's peak on a GPU, elsewhere of what
+    autograd saves, which is not all of the memory.
+
+    >>> ratios({"time_ratio": 1.02, "low": 1.01, "high": 1.03, "memory_ratio": 1.001})
+    'time × 1.020 (1.010 to 1.030), saved for backward × 1.001'
+    """
+    what = "memory" if "allocated_mib" in v else "saved for backward"
+    return f"time × {v['time_ratio']:.3f} ({v['low']:.3f} to {v['high']:.3f}), {what} × {v['memory_ratio']:.3f}"

@@ -1,0 +1,77 @@
+"""Every claim with its verdict: the paper's sentences and its printed numbers, as plain JSON. No torch here."""
+
+from collections import Counter
+
+from .. import stats, studies
+from ..records import Record
+from ..stats import Interval
+from ..studies import Cell
+from ..studies.claims import Claim, load_claims
+from ..studies.outcomes import UNDECIDED
+from . import cost, verdicts
+from .sentences import Judgement, judge
+
+
+def rows(records: list[Record]) -> list[dict]:
+    """One dict per claim, sentences in the order of the paper, then the printed numbers by table: what `fm verdict` prints and
+    the front page's grid shows."""
+    return [_sentence(c, judge(c, records)) for c in load_claims().values()] + [
+        _number(c, records) for c in studies.load_cells().values() if c.paper]
+
+
+def tally(found: list[dict]) -> str:
+    """How many of these `rows` have which verdict, in a sentence that ends with what is undecided.
+
+    >>> tally([{"verdict": "not run"}, {"verdict": "reproduced"}, {"verdict": "not run"}])
+    '3 claims: 1 reproduced; 2 not run.'
+    """
+    counts = Counter(row["verdict"] for row in found)
+    order = sorted(counts, key=lambda status: (UNDECIDED.index(status) if status in UNDECIDED else -1, -counts[status]))
+    return f"{len(found)} claims: " + "; ".join(f"{counts[status]} {status}" for status in order) + "."
+
+
+def detail(one: Claim | Cell, records: list[Record]) -> dict:
+    """The claim's dict of `rows`, and the pairs that it rests on as texts."""
+    if isinstance(one, Cell):
+        return _number(one, records) | {"pairs": []}
+    found = judge(one, records)
+    return _sentence(one, found) | {"pairs": [
+        {"higher": p.higher, "lower": p.lower, "printed": _difference(p.printed), "printed_p": _p(p.printed_p),
+         "ours": _difference(p.ours), "p": _p(p.p if min(p.n) > 1 else None), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""}
+        for p in found.pairs]}
+
+
+def _difference(i: Interval | None) -> str:
+    if i is None:
+        return ""
+    value, low, high = map(stats.signed, (i.value, i.low, i.high))
+    return value + ("" if i.half == float("inf") else f" ({low} to {high})")
+
+
+def _p(p: float | None) -> str:
+    return "" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def _sentence(c: Claim, found: Judgement) -> dict:
+    gained = found.pairs[0].ours if c.kind == "gain" else None
+    reading = c.reading.get(found.status, "").format(ours=found.ours, paper=found.paper, device=found.device)
+    return {"claim": c.id, "kind": c.kind, "section": c.section, "says": c.quote, "paper": found.paper, "ours": found.ours,
+            "interval": [gained.low, gained.high] if gained and gained.half < float("inf") else None,
+            "tier": found.tier, "n": found.n, "device": found.device, "verdict": found.status, "own_numbers": found.own_numbers,
+            "note": found.note, "reading": reading}
+
+
+def _number(c: Cell, records: list[Record]) -> dict:
+    """A printed number, or the pair of Table 10's."""
+    base = {"claim": c.id, "kind": "number", "section": studies.sections()[c.study], "says": ", ".join(c.labels),
+            "paper": c.paper, "own_numbers": "", "note": "", "reading": ""}
+    if c.seconds is not None:
+        known = cost.found([c], "full")
+        return base | {"ours": "; ".join(map(cost.words, known)), "interval": None, "tier": "full" if known else "", "n": None,
+                       "verdict": cost.verdict(c, cost.nearest(known))}
+    found, v = verdicts.ours(c, records), verdicts.verdict(c, records)
+    i = stats.mean_interval(found) if found else None
+    return base | {"ours": f"{found.mean:.2f}" + (f" ± {found.sd:.2f}" if found.n > 1 else "") if found else "",
+                   "interval": [i.low, i.high] if i and found.n > 1 else None, "tier": "full" if found else "",
+                   "n": found.n if found else None, "verdict": v.status,
+                   "note": f"{v.seeds_needed} seeds would decide" if v.seeds_needed else ""}

@@ -1,0 +1,213 @@
+"""Does a claim hold, by the paper's own printed numbers and by our records? Computed, never typed. No torch here.
+
+An *order* (every one of these above every one of those) is a family of pairs, as many as it names; each pair is tested by
+Welch's two-sided test, and Holm's correction keeps the chance of one false pair in the family below 5 %. Pairs that were not
+run stay in the family. The order is reproduced when every pair is settled in its favour; not reproduced when one is settled
+against it, or is no difference by its interval, which lies within the margin around zero and short of what is printed; until
+then inconclusive.
+
+A *gain* is judged as the gains of the tables are (`verdicts.judge_gain`), a *cost* by the ratio of iterations taken in turns,
+with a limit that is our reading of a word, since the paper gives none. Where the printed numbers themselves say the contrary,
+the claim is *contradicted by the paper's own numbers*, whatever we measure.
+"""
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from .. import stats, studies
+from ..recipes import TIERS
+from ..records import Record
+from ..records.durations import device_of
+from ..records.findings import read as findings_of
+from ..stats import Interval, holm
+from ..studies.claims import Claim
+from ..studies.outcomes import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NOT_ESTABLISHED,
+    NOT_REPRODUCED,
+    NOT_RUN,
+    REPRODUCED,
+    SUPPORTED,
+    UNTESTABLE,
+)
+from . import cost, verdicts
+
+ROUNDING = 0.005        # percentage points: half of the last digit that the paper prints
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One comparison of a family: differences in percentage points with 95 % intervals, and Holm's p among its family."""
+
+    higher: str
+    lower: str
+    printed: Interval | None = None
+    printed_p: float | None = None
+    ours: Interval | None = None
+    p: float | None = None
+    n: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``status`` from our records, or what the printed numbers say against the claim; ``own_numbers``: what they say alone."""
+
+    status: str
+    own_numbers: str = ""
+    ours: str = ""              # in words
+    paper: str = ""
+    pairs: tuple[Pair, ...] = ()
+    tier: str = ""
+    n: int | None = None        # of our runs, the fewest of any side
+    note: str = ""
+    device: str = ""            # of a cost
+
+
+def compared(claim_: Claim, records: list[Record]) -> tuple[Pair, ...]:
+    """The pairs of an order or gain, by the printed numbers and by our full-tier records."""
+    rows = []
+    for ids in claim_.named_pairs():
+        a, b = map(studies.cell, ids)
+        printed = [verdicts.printed(c) for c in (a, b) if c.published is not None]
+        mine = [verdicts.ours(c, records) for c in (a, b)]
+        rows.append((ids, printed if len(printed) == 2 else None, None if None in mine else mine))
+    printed_p, our_p = (holm([1.0 if row[side] is None else stats.welch_p(*row[side]) for row in rows]) for side in (1, 2))
+    return tuple(Pair(*ids, stats.welch(*printed) if printed else None, p if printed else None,
+                      stats.welch(*mine) if mine else None, q if mine else None, tuple(s.n for s in mine) if mine else (0, 0))
+                 for (ids, printed, mine), p, q in zip(rows, printed_p, our_p, strict=True))
+
+
+def judge(claim_: Claim, records: list[Record]) -> Judgement:
+    """Whether the claim holds: ``records`` of any tier, from which each kind takes what may count."""
+    return {"order": _order, "gain": _gain, "cost": _cost, "parameters": _parameters, "activations": _activations,
+            "words": lambda c, _: Judgement(UNTESTABLE, note=c.why)}[claim_.kind](claim_, records)
+
+
+def _order(claim_: Claim, records: list[Record]) -> Judgement:
+    pairs = compared(claim_, records)
+    own = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed])
+    run = [p for p in pairs if p.ours]
+    settled = [p for p in run if p.p < 1 - stats.LEVEL]
+    nil = [p for p in run if _none(p) and not (p in settled and p.ours.value > 0)]
+    if own == CONTRADICTED:
+        status = CONTRADICTED
+    elif not run:
+        status = NOT_RUN
+    elif nil or any(p.ours.value < 0 for p in settled):
+        status = NOT_REPRODUCED
+    else:
+        status = REPRODUCED if len(settled) == len(pairs) else INCONCLUSIVE
+    above = sum(p.printed.value > 0 for p in pairs if p.printed)
+    firm = sum(p.printed_p < 1 - stats.LEVEL for p in pairs if p.printed)
+    paper = f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own else f"{len(pairs)} pairs, not printed"
+    so = sum(p.ours.value > 0 for p in run)
+    ours = f"{len(run)} of {len(pairs)} pairs run: {so} in this order, {len(settled)} settled" if run else ""
+    return Judgement(status, own, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
+                     _borrowed(claim_))
+
+
+def _borrowed(claim_: Claim) -> str:
+    """What is said where no spreads are printed."""
+    bare = any(c.spread is None for c in claim_.needs)
+    return "No spreads are printed here; those of the same network in other tables stand in." if bare else ""
+
+
+def _by_own_numbers(found: list[tuple[Interval, float]]) -> str:
+    """What printed differences and their p say about the claim that each is positive; empty where nothing is printed."""
+    if any(difference.value < 0 for difference, _ in found):
+        return CONTRADICTED
+    if not found:
+        return ""
+    return SUPPORTED if all(p < 1 - stats.LEVEL for _, p in found) else NOT_ESTABLISHED
+
+
+def _none(pair: Pair) -> bool:
+    """Whether our interval shows that there is no difference that would matter, nor the printed one."""
+    cell = studies.cell(pair.lower)
+    margin = stats.margin(verdicts.pooled_spread(cell), cell.n or studies.wanted(cell, "full"))
+    short = pair.printed is None or pair.ours.high < pair.printed.value
+    return -margin <= pair.ours.low and pair.ours.high <= margin and short
+
+
+def _gain(claim_: Claim, records: list[Record]) -> Judgement:
+    a, b = map(studies.cell, claim_.cells)
+    (pair,) = compared(claim_, records)
+    found = verdicts.judge_gain((verdicts.ours(a, records), verdicts.ours(b, records)),
+                                (verdicts.printed(a), verdicts.printed(b)), stats.margin(verdicts.pooled_spread(a), a.n))
+    printed = a.published - b.published
+    said = printed if claim_.difference is None else claim_.difference
+    agree = claim_.values in ((), (a.published, b.published)) and abs(said - printed) < 3 * ROUNDING     # of three numbers
+    own = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else CONTRADICTED
+    return Judgement(CONTRADICTED if own == CONTRADICTED else found.status, own,
+                     stats.signed(pair.ours.value) if pair.ours else "", stats.signed(printed), (pair,),
+                     "full" if pair.ours else "", min(pair.n) if pair.ours else None, _borrowed(claim_))
+
+
+def _cost(claim_: Claim, _) -> Judgement:
+    """Printed ratios decide first, where the network's are printed; then ours of time, on every device in the full tier, and of
+    memory where a GPU's allocator counted it."""
+    cells = [studies.cell(id_) for id_ in claim_.cells]
+    printed = [(c.labels[1], *cost.printed_ratio(c), c.mib / studies.baseline(c).mib) for c in cells if c.seconds]
+    paper = "; ".join(f"{label}: time × {time:.2f}, memory × {memory:.2f}" for label, time, *_, memory in printed)
+    dear = any(low > claim_.at_most or memory > claim_.at_most for *_, low, _, memory in printed)      # whatever was rounded off
+    measured = [(c, f) for c in cells for f in cost.found([c], "full")]
+    known = [(c, f.values) for c, f in measured]
+    ours = "; ".join(f"{c.labels[1]}: {cost.ratios(v)}" for c, v in known)
+    memory = [v["memory_ratio"] for _, v in known if "allocated_mib" in v]
+    if dear:
+        status = CONTRADICTED
+    elif {c.id for c, _ in known} != set(claim_.cells):
+        status = NOT_RUN
+    elif max(memory + [v["high"] for _, v in known]) <= claim_.at_most:
+        status = REPRODUCED
+    else:
+        status = NOT_REPRODUCED if max(memory + [v["low"] for _, v in known]) > claim_.at_most else INCONCLUSIVE
+    own = CONTRADICTED if dear else SUPPORTED if printed else ""
+    return Judgement(status, own, ours, paper, tier="full" if known else "",
+                     device="; ".join(sorted({device_of(f.provenance) for _, f in measured})),
+                     note=f"Read as at most {claim_.at_most:.2f} times the baseline's; the paper gives no limit."
+                          + f" {claim_.why}" * bool(claim_.why))
+
+
+def _parameters(claim_: Claim, records: list[Record]) -> Judgement:
+    """Of trained networks on record beside their baseline, in any tier: a network's size is the same in all."""
+    cells = [c for c in studies.load_cells().values() if c.table in claim_.tables and c.method in claim_.methods]
+    keys = {c.run(tier, 0).key for c in cells for tier in ("full", "short")}
+    sizes = {_network(r): r.resolved["parameters"] for r in records if not r.spec["methods"]}
+    found = list({r.key: r for r in records if r.key in keys and _network(r) in sizes}.values())
+    if not found:
+        return Judgement(NOT_RUN)
+    if claim_.expects == "same":
+        good = [r.resolved["parameters"] == sizes[_network(r)] for r in found]
+        ours = f"{sum(good)} of {len(good)} trained networks have their baseline's number of parameters"
+    else:
+        extra = [sum(m["train_only_parameters"] for m in r.resolved["methods"]) for r in found]
+        good = [not n for n in extra]
+        ours = f"{min(extra):,} to {max(extra):,} parameters more in training"
+    return Judgement(REPRODUCED if all(good) else NOT_REPRODUCED, ours=ours, note=claim_.why, n=len(found),
+                     tier=", ".join(t for t in TIERS if t in {r.tier for r in found}))
+
+
+def _network(r: Record) -> tuple:
+    """What a network's size depends on: the data set says how many classes there are."""
+    return r.spec["network"], r.spec["dataset"], tuple(sorted(r.spec["options"].items()))
+
+
+def _activations(claim_: Claim, _) -> Judgement:
+    """Counts above the threshold, by stage, of one pair of networks per seed: a sign in every stage, no interval."""
+    found = findings_of("activations", studies.cell(claim_.cells[0]).run("full", 0))
+    if not found:
+        return Judgement(NOT_RUN)
+    ratios = []
+    for f in found:
+        first, *_, last = (list(map(sum, stages)) for stages in f.values["raw"]["counts"].values())
+        ratios.append([x / y for x, y in zip(last, first, strict=True)])
+    means = [fmean(column) for column in zip(*ratios, strict=True)]
+    if len(found) < 2:
+        status = INCONCLUSIVE
+    elif means[0] < max(means) or any(all(r <= 1 for r in stage) for stage in zip(*ratios, strict=True)):
+        status = NOT_REPRODUCED
+    else:
+        status = REPRODUCED if all(r > 1 for row in ratios for r in row) else INCONCLUSIVE
+    return Judgement(status, ours="ratio by stage: " + ", ".join(f"{m:.2f}" for m in means), tier="full", n=len(found))

@@ -1,0 +1,131 @@
+"""Does it hold? Verdicts are computed from records and printed numbers alone, never typed. No torch here.
+
+A cell's number is compared by Welch's interval for the difference of two means: ours over seeds against the printed mean,
+spread and n. The margin within which two results count as equal comes from the variance: it is the smallest difference
+that the paper's own design (n runs against n runs, at the table's pooled spread) detects with 80 % power. Of the
+interval for ours - paper: inside the margin, reproduced; wholly beyond it, not reproduced; else inconclusive.
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean
+
+from .. import studies
+from ..records import Record
+from ..stats import MOST_SEEDS, Interval, Summary, margin, power, welch
+from ..studies import Cell
+from ..studies.outcomes import DIRECTION, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A status, the numbers it rests on, the seeds that would decide (None: decided, or no number of seeds would), and the
+    power with which these runs detect the margin."""
+
+    status: str
+    ours: Summary | None = None
+    difference: Interval | None = None
+    margin: float | None = None
+    seeds_needed: int | None = None
+    power: float | None = None
+
+
+def seeds_to_decide(difference: float, spread: float, paper: Summary, within: float) -> int | None:
+    """The fewest seeds whose expected interval would lie inside or beyond the margin, at this difference and spread."""
+    room = abs(within - abs(difference))
+    for n in range(2, MOST_SEEDS + 1):
+        if welch(Summary(n, difference, spread), Summary(paper.n, 0.0, paper.sd)).half <= room:
+            return n
+    return None
+
+
+def seeds_for_gain(method: Summary, baseline: Summary, printed: float, wide: float) -> int | None:
+    """The fewest seeds of both whose expected interval would lie on one side of zero or within ``wide`` of the printed gain, at
+    the gain and the spreads of our runs; None where one run of either says nothing about spread."""
+    gain = method.mean - baseline.mean
+    room = max(abs(gain), wide - abs(gain - printed))
+    for n in range(2, MOST_SEEDS + 1) if min(method.n, baseline.n) > 1 else ():
+        if welch(Summary(n, gain, method.sd), Summary(n, 0.0, baseline.sd)).half <= room:
+            return n
+    return None
+
+
+def judge(ours: Summary | None, paper: Summary, within: float, pooled: float) -> Verdict:
+    """The verdict on one printed number."""
+    if ours is None:
+        return Verdict(NOT_RUN, margin=within)
+    difference, able = welch(ours, paper), power(ours, paper, within)
+    if -within <= difference.low and difference.high <= within:
+        return Verdict(REPRODUCED, ours, difference, within, power=able)
+    if difference.low > within or difference.high < -within:
+        return Verdict(NOT_REPRODUCED, ours, difference, within, power=able)
+    needed = seeds_to_decide(difference.value, ours.sd if ours.n > 1 else pooled, paper, within)
+    return Verdict(INCONCLUSIVE, ours, difference, within, needed, able)
+
+
+def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary, Summary], within: float) -> Verdict:
+    """The verdict on a printed gain, (method, baseline) each: the same size, only the same sign, or not there.
+
+    Reproduced: our gain's interval, less the printed gain, lies inside the margin of a difference of differences
+    (sqrt 2 times that of a number). Direction only: our interval lies on the printed side of zero. Not reproduced:
+    it lies on the other side, whatever the margin, or it excludes the printed gain and lies inside the margin around zero.
+    """
+    method, baseline = ours
+    if method is None or baseline is None:
+        return Verdict(NOT_RUN, margin=within)
+    gain, printed, wide = welch(method, baseline), paper[0].mean - paper[1].mean, sqrt(2) * within
+    able, sign = power(method, baseline, within), 1 if printed >= 0 else -1
+    low, high = sorted((sign * gain.low, sign * gain.high))
+    if high < 0 < abs(printed):
+        return Verdict(NOT_REPRODUCED, method, gain, within, power=able)
+    if -wide <= low - abs(printed) and high - abs(printed) <= wide:
+        return Verdict(REPRODUCED, method, gain, within, power=able)
+    if low > 0:
+        return Verdict(DIRECTION, method, gain, within, power=able)
+    if -within <= low and high <= within and high < abs(printed):
+        return Verdict(NOT_REPRODUCED, method, gain, within, power=able)
+    return Verdict(INCONCLUSIVE, method, gain, within, seeds_for_gain(method, baseline, printed, wide), able)
+
+
+def printed(cell: Cell) -> Summary:
+    """What the paper printed for a cell; its spread is read as the standard deviation of its runs. Where none is printed
+    (Table 8), the pooled spread that `pooled_spread` finds stands in."""
+    spread = sqrt(fmean(s * s for s in pooled_spread(cell))) if cell.spread is None else cell.spread
+    return Summary(cell.n, cell.published, spread)
+
+
+def pooled_spread(cell: Cell) -> list[float]:
+    """The printed spreads of the cell's table, from which its margin comes; of the same network on the same data in other
+    tables where the table itself prints none."""
+    cells = [c for c in studies.load_cells().values() if c.spread is not None]
+    return ([c.spread for c in cells if c.table == cell.table]
+            or [c.spread for c in cells if (c.network, c.dataset) == (cell.network, cell.dataset)])
+
+
+def ours(cell: Cell, records: list[Record], tier: str = "full", rule: str = "best") -> Summary | None:
+    """Our seeds of a cell in one tier under one selection rule; None without any."""
+    key = cell.run(tier, 0).key
+    found = sorted((r.seed, r.value(rule, cell.reported)) for r in records if r.key == key)
+    return Summary.of([value for _, value in found]) if found else None
+
+
+def verdict(cell: Cell, records: list[Record]) -> Verdict | None:
+    """Full-tier records against the printed number, by the paper's own rule (best epoch); None where nothing is printed."""
+    if cell.published is None:
+        return None
+    found = ours(cell, records)
+    if found is None:
+        return Verdict(NOT_RUN)
+    spreads = pooled_spread(cell)
+    return judge(found, printed(cell), margin(spreads, cell.n), sqrt(fmean(s * s for s in spreads)))
+
+
+def gain(cell: Cell, records: list[Record]) -> Verdict | None:
+    """The verdict on the gain over the baseline of the same table and network; None where there is no such pair."""
+    base = studies.baseline(cell)
+    if base is None or None in (cell.published, base.published):
+        return None
+    pair = ours(cell, records), ours(base, records)
+    if None in pair:
+        return Verdict(NOT_RUN)
+    return judge_gain(pair, (printed(cell), printed(base)), margin(pooled_spread(cell), cell.n))

@@ -1,0 +1,9 @@
+"""What is measured of a training or of a trained network: its cost, where it looks, how large its activations are, what it
+detects. In come trainings and weights, out go numbers, kept as findings. What they say about the paper does not belong here."""
+
+from importlib import import_module
+
+
+def measure(runs, device: str = "auto", engine: str = "auto"):
+    """The findings of costs of these trainings, side by side. Torch is imported on demand."""
+    return import_module(".iterations", __name__).measure(runs, device, engine)

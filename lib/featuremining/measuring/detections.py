@@ -1,0 +1,44 @@
+"""What trained detectors find in a few test images, kept as findings: their weights are needed once."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import paths
+from ..datasets.mean_precision import Found
+from ..datasets.scenes import Scenes
+from ..errors import FMError
+from ..studies import Cell, Run
+from ..training import checkpoint
+from ..training.detection import build_detector, detect, scenes
+from . import diagnostics
+
+SHOWN = 5                                           # test images whose detections are kept for a figure
+
+
+def load_detector(run: Run) -> tuple[nn.Module, Scenes]:
+    """The detector of a finished run, on the CPU, and its images; an `FMError` where its weights are not at hand."""
+    state = checkpoint.load(paths.weights(run.tier, run.key, run.seed))
+    if state is None:
+        raise FMError(f"There are no weights of {run.id}: move its record away and train it here, then they are kept.")
+    data = scenes(run)
+    with torch.random.fork_rng(devices=[]):
+        model = build_detector(run, data)
+    model.load_state_dict(state, strict=True)
+    return model, data
+
+
+def look(cell: Cell, run: Run) -> None:
+    """Keep what the run's detector finds in the first test images as a finding of the kind ``detections``."""
+    if not diagnostics.wanted("detections", cell, run):
+        return
+    model, data = load_detector(run)
+    found = [best(f) for f in detect(model, data.test_x[:SHOWN], torch.device("cpu"))]
+    images = [{"boxes": f.boxes.astype(float).round(2).tolist(), "labels": f.labels.tolist(),
+               "scores": f.scores.astype(float).round(4).tolist()} for f in found]
+    diagnostics.keep("detections", run, f"seed{run.seed}", {"images": images}, run)
+
+
+def best(found: Found, n: int = 3) -> Found:
+    """The n detections with the highest scores."""
+    return Found(*(array[np.argsort(-found.scores, kind="stable")[:n]] for array in found))

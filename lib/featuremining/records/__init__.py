@@ -1,0 +1,28 @@
+"""What came out. A training leaves one record, a measurement one finding beside it: small JSON files, written once under their
+own names, with where they come from and what they took. In come numbers, out go files that are checked when they are read. What
+the numbers mean is not said here, and nothing here needs torch before it asks for the machine."""
+
+from .record import (
+    IMAGES,
+    READABLE,
+    SCHEMA,
+    Record,
+    all_metrics,
+    as_dict,
+    by_evaluation,
+    by_key,
+    check_images,
+    dumps,
+    metrics,
+    pack,
+    parse,
+    read,
+    read_records,
+    seeds,
+    unpack,
+    write,
+    written,
+)
+
+__all__ = ["IMAGES", "READABLE", "SCHEMA", "Record", "all_metrics", "as_dict", "by_evaluation", "by_key", "check_images", "dumps",
+           "metrics", "pack", "parse", "read", "read_records", "seeds", "unpack", "write", "written"]

@@ -1,0 +1,154 @@
+"""What one run takes, from what runs and steps took. No torch here.
+
+Hours are those of one training on one *device*, which is a processor with a number of threads ("AMD EPYC, 2 threads"), since a
+training on one core says little of two. In this order, what was measured on that device: runs of the same training on record;
+runs of the same network on the same data set, scaled by the images that are trained on and tested; the steps and tests that
+``make bench`` measures, scaled by the area of the image where it is another than CIFAR's, which the source then says. What a
+method adds to a step is left out: a few percent of most (the page of cost has them); of those that add more, the hours are called
+a lower bound. Networks that were not measured have no hours: multiply-adds do not say how fast a wider or deeper network is.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from .. import paths, recipes
+from ..datasets import size
+from ..errors import FMError, UsageError
+from ..recipes import ITERATIONS, Recipe, recipe
+from ..studies import Cell, Run
+from .record import Record
+
+CIFAR = 32              # pixels of the images that `make bench` takes its steps with
+SLOWS = {"byot", "cs_kd", "kd", "fitnet", "attention"}      # a second pass, or more convolutions: well more than a network's step
+
+
+class Cost(NamedTuple):
+    """Hours of one training, and what they were measured on, in words; ``least``: a method that `SLOWS` is not counted."""
+
+    hours: float
+    source: str
+    least: bool = False
+
+
+def device_of(measured_in: dict) -> str:
+    """
+    >>> device_of({"device": "AMD EPYC", "threads": 1})
+    'AMD EPYC, 1 thread'
+    """
+    return f"{measured_in['device']}, {measured_in['threads']} thread{'s' * (measured_in['threads'] != 1)}"
+
+
+def devices_of(record: Record) -> set[str]:
+    """Those that a run was on: one, unless it went on elsewhere. Its time is then that of neither."""
+    return set(map(device_of, record.environments))
+
+
+@cache
+def _steps(path: Path) -> tuple[str, dict[str, float]]:
+    """Device, and seconds of steps and tests, of one file of benchmarks."""
+    try:
+        group = json.loads(path.read_text())["groups"].get("tiers")
+    except (ValueError, KeyError):
+        raise FMError(f"{path} is damaged: move it away and give `make bench` again.") from None
+    return (device_of(group["provenance"]), {row["what"]: row["value"] for row in group["rows"]}) if group else ("", {})
+
+
+def benchmarks() -> dict[str, dict[str, float]]:
+    """Device -> what -> seconds; the device with most networks comes first."""
+    found = sorted(map(_steps, sorted(paths.benchmarks().glob("*.json"))), key=lambda pair: -len(pair[1]))
+    return {device: seconds for device, seconds in found if seconds}
+
+
+def devices(records: Iterable[Record] = ()) -> list[str]:
+    """Those that something was measured on, the one to plan for by default first."""
+    single = [found for r in records if len(found := devices_of(r)) == 1]
+    return list(dict.fromkeys([*benchmarks(), *sorted(set().union(*single))]))
+
+
+def device(name: str, records: Iterable[Record] = ()) -> str:
+    """The first device whose name begins so; `UsageError` names all."""
+    known = devices(records)
+    for one in known:
+        if one.lower().startswith(name.lower()):
+            return one
+    raise UsageError(f"Nothing was measured on {name or 'any device'}. Measured: {'; '.join(known) or 'see `make bench`'}.")
+
+
+def hours(cell: Cell, tier: str = "full", records: Sequence[Record] = (), on: str = "") -> Cost | None:
+    """What one run of the cell takes on the device ``on``, else on the first of `devices`; None where that was not measured."""
+    run, on = cell.run(tier, 0), on or next(iter(devices(records)), "")
+    here = [r for r in records if devices_of(r) == {on}]
+    if own := [r for r in here if r.key == run.key]:
+        return Cost(median(map(took, own)), "runs of it")
+    if cell.task == "detection":
+        return None
+    least = any(m["name"] in SLOWS for m in run.methods)
+    if cell.task == "classification" and (like := [r for r in here if _alike(r, run)]):
+        return Cost(_work(run) * median(took(r) / _work_of(r) for r in like), f"runs of {run.network} on {run.dataset}", least)
+    cost = _from_steps(cell, run, benchmarks().get(on, {}))
+    return cost and cost._replace(least=least)
+
+
+def took(r: Record) -> float:
+    """Hours of a recorded run; those that were trained at once share their time."""
+    return r.provenance["seconds"] / 3600 / (1 + r.provenance.get("beside", 0))
+
+
+def _alike(r: Record, run: Run) -> bool:
+    names = ("dataset", "network", "options")
+    return (r.spec.get("task", "classification") == run.task and r.spec["recipe"]["precision"] == run.recipe.precision
+            and all(r.spec[k] == getattr(run, k) for k in names))
+
+
+def _work(run: Run) -> float:
+    return _images(run.recipe, run.dataset, run.data)
+
+
+def _work_of(r: Record) -> float:
+    return _images(Recipe(**r.spec["recipe"]), r.spec["dataset"], r.spec.get("data", {}))
+
+
+def _images(r: Recipe, dataset: str, data: dict) -> float:
+    """Pixels trained on and tested: to train on one takes three times as long as to test it."""
+    found = size(dataset, **data)
+    return found.pixels**2 * recipes.hours(r, 3 * r.batch, found.test, found.train)
+
+
+def _from_steps(cell: Cell, run: Run, seconds: dict[str, float]) -> Cost | None:
+    if run.network not in seconds or run.recipe.precision != "fp32" or run.options.keys() - {"stem_stride"}:
+        return None
+    if cell.task == "cost":             # its baseline's iterations are taken in turns with its own
+        return Cost(ITERATIONS[run.tier] * seconds[run.network] * (2 if run.methods else 1) / 3600, "steps")
+    found = size(run.dataset, **run.data)
+    area = (found.pixels / CIFAR / run.options.get("stem_stride", 1)) ** 2
+    step = seconds[run.network] * area * run.recipe.batch / recipe(run.network, "full").batch
+    test = seconds[f"{run.network}, evaluation"] * area * found.test / 10_000
+    source = "steps" if area == 1 else f"steps on {CIFAR} pixels, by area"
+    return Cost(recipes.hours(run.recipe, step, test, found.train), source)
+
+
+def about(costs: Iterable[Cost]) -> str:
+    """All these together, in words; a lower bound where one of them is.
+
+    >>> about([Cost(2, "steps"), Cost(1, "runs of it")]), about([Cost(2, "steps", least=True)]), about([Cost(0.001, "steps")])
+    ('about 3.0 h', 'at least about 2.0 h', 'less than a minute')
+    """
+    costs = list(costs)
+    said = words(sum(cost.hours for cost in costs))
+    least = "at least " if any(cost.least for cost in costs) else ""
+    return least + (said if said.startswith("less") else f"about {said}")
+
+
+def words(hours_: float) -> str:
+    """
+    >>> [words(h) for h in (0.004, 0.02, 0.5, 7.25, 31.4, 240)]
+    ['less than a minute', '1 minute', '30 minutes', '7.2 h', '31 h', '10 days']
+    """
+    if hours_ < 1.5:
+        minutes = round(60 * hours_)
+        return f"{minutes} minute{'s' * (minutes > 1)}" if minutes else "less than a minute"
+    return f"{hours_:.1f} h" if hours_ < 10 else f"{hours_:.0f} h" if hours_ < 100 else f"{hours_ / 24:.0f} days"

@@ -1,0 +1,145 @@
+"""Cards: all that is known of a cell as plain JSON values, for the pages to show when a number is opened. No torch here.
+
+Every tier has a section of its own; a number never leaves its tier. Curves stay in the records.
+"""
+
+from collections.abc import Iterable
+from math import isfinite
+
+import pandas as pd
+
+from .. import stats, studies
+from ..judging import cost, planning, verdicts
+from ..recipes import TIERS
+from ..records import Record, by_key, findings
+from ..records.findings import Finding
+from ..studies import Cell, outcomes
+from . import markup, tables
+from .markup import DASH
+
+GRID = ["cell", "claim", "verdict", "paper", "ours", "95 % interval", "tier", "n"]     # the verdict is seen without scrolling
+RULES = ("best", "last", "median10")
+QUANTITIES = {"classification": "test top-1 (%)", "detection": "mAP at 0.5 (%)", "cost": "seconds of an iteration"}
+ORIGIN = ("commit", "dirty", "versions", "data_sha256", "device", "threads", "engine", "beside", "precision", "peak_memory_mib",
+          "resumed", "resumed_elsewhere", "finished")      # of a record's provenance
+
+Groups = dict[str, list[Record]]
+
+
+def card(cell: Cell, groups: Groups) -> dict:
+    """What is printed, what we found in each tier, the verdicts and the commands of one cell. ``groups`` is `by_key` of records.
+
+    ``tiers`` begins with full, whether it has been run or not; the others follow where there is something. ``cost`` says what
+    a cell would take that has not been run; empty where that is not known.
+    """
+    pair = [c for c in (cell, studies.baseline(cell)) if c]
+    own = [r for c in pair for r in groups.get(c.run("full", 0).key, [])]
+    full, *others = (_section(cell, tier, groups) for tier in TIERS[::-1])
+    return {"id": cell.id, "title": ", ".join(cell.labels), "table": studies.titles()[cell.table],
+            "quantity": QUANTITIES[cell.task] + (f", {cell.reported}" if cell.reported else ""), "paper": cell.paper,
+            "published": cell.published, "spread": cell.spread, "n": cell.n, "seconds": cell.seconds, "mib": cell.mib,
+            "verdict": _verdict(verdicts.verdict(cell, own), cell), "gain": _verdict(verdicts.gain(cell, own), cell),
+            "lacks": cell.missing,
+            "cost": planning.to_decide(cell, [r for found in groups.values() for r in found]),
+            "tiers": [full, *(t for t in others if t["seeds"] or t["findings"])]}
+
+
+def cards(ids: Iterable[str], records: list[Record]) -> dict[str, dict]:
+    """The cards of those ids that are cells."""
+    groups, cells = by_key(records), studies.load_cells()
+    return {id_: card(cells[id_], groups) for id_ in dict.fromkeys(ids) if id_ in cells}
+
+
+def commands(cell: Cell, tier: str) -> list[str]:
+    """What one types to run the cell: `fm`, and papermill, which shows the result as a page too."""
+    seed = "" if cell.task == "cost" else " --seed 0"
+    return [f"fm run {cell.id} --tier {tier}{seed}",
+            f"papermill notebooks/{cell.study}.ipynb out.ipynb -p tier {tier} -p cells '[\"{cell.id}\"]' -p seeds '[0]'"]
+
+
+def _section(cell: Cell, tier: str, groups: Groups) -> dict:
+    """The records and findings of one tier. ``resolved`` are the settings of the first seed, ``differing`` the seeds whose
+    settings are others."""
+    run = cell.run(tier, 0)
+    found = groups.get(run.key, [])
+    resolved = found[0].resolved if found else {}
+    return {"tier": tier, "key": run.key, "spec": run.spec(), "resolved": resolved,
+            "differing": [r.seed for r in found if r.resolved != resolved],
+            "rules": {rule: _summary([r.value(rule, cell.reported) for r in found]) for rule in RULES} if found else {},
+            "seeds": [_seed(r, cell) for r in found], "findings": [_finding(f, cell) for f in findings.read("*", run)],
+            "rerun": commands(cell, tier)}
+
+
+def _summary(values: list[float]) -> dict:
+    """n, mean, standard deviation and 95 % interval; None where one seed says nothing."""
+    s = stats.Summary.of(values)
+    i = stats.mean_interval(s)
+    return {"n": s.n} | {name: number(v) for name, v in (("mean", s.mean), ("sd", s.sd), ("low", i.low), ("high", i.high))}
+
+
+def number(value: float | None) -> float | None:
+    """Four decimals; None for what JSON can't hold.
+
+    >>> number(1 / 3), number(float("inf"))
+    (0.3333, None)
+    """
+    return round(value, 4) if value is not None and isfinite(value) else None
+
+
+def _seed(record: Record, cell: Cell) -> dict:
+    p = record.provenance
+    return ({"seed": record.seed, "best_epoch": record.value("best_epoch", cell.reported)}
+            | {rule: number(record.value(rule, cell.reported)) for rule in RULES}
+            | {"minutes": number(p["seconds"] / 60), "weights": record.weights} | {name: p[name] for name in ORIGIN if name in p})
+
+
+def _finding(found: Finding, cell: Cell) -> dict:
+    """What was measured besides, without the values of single images or iterations: a cost, class activation, detections."""
+    plain = {name: _plain(v) if isinstance(v, dict) else v for name, v in found.values.items()
+             if name != "each" and not isinstance(v, list)}
+    return {"kind": found.kind, "name": found.name, "values": {k: v for k, v in plain.items() if v != {}},
+            "verdict": cost.verdict(cell, found) if found.kind == findings.COST else ""} | {
+            name: found.provenance[name] for name in ORIGIN if name in found.provenance}
+
+
+def _plain(values: dict) -> dict:
+    return {name: v for name, v in values.items() if not isinstance(v, list | dict)}
+
+
+def _verdict(v: verdicts.Verdict | None, cell: Cell) -> dict | None:
+    if v is None:
+        return None
+    d = v.difference
+    return {"status": v.status, "text": tables.verdict_text(v, cell), "margin": number(v.margin), "seeds_needed": v.seeds_needed,
+            "difference": d and {"value": number(d.value), "low": number(d.low), "high": number(d.high)}}
+
+
+def grid(cells: list[Cell], records: list[Record], others: Iterable[dict] = ()) -> pd.DataFrame:
+    """Every claim as one row: the printed number, ours in full tier, interval, n and verdict. ``others`` are rows of claims
+    that are no cells, with the same columns; ``cell`` is the id under which a page opens them. What is decided comes first."""
+    groups = by_key(records)
+    rows = [*(row for cell in cells for row in _rows(cell, groups)), *others]
+    last = outcomes.UNDECIDED
+    rows.sort(key=lambda row: last.index(row["verdict"]) if row["verdict"] in last else -1)
+    return pd.DataFrame(rows, columns=GRID).fillna(DASH)
+
+
+def _rows(cell: Cell, groups: Groups) -> list[dict]:
+    """One row; of a cost, one per device."""
+    row = {"cell": cell.id, "claim": ", ".join(cell.labels), "paper": cell.paper, "ours": DASH, "95 % interval": DASH,
+           "tier": DASH, "n": DASH, "verdict": outcomes.NOT_RUN}
+    if cell.task == "cost":
+        return [row | _cost(cell, f) for f in findings.read(findings.COST, cell.run("full", 0))] or [row]
+    own = groups.get(cell.run("full", 0).key, [])
+    row["verdict"] = tables.verdict_text(verdicts.verdict(cell, own), cell)
+    if found := verdicts.ours(cell, own):
+        row |= {"ours": f"{found.mean:.2f}", "95 % interval": markup.bounds(stats.mean_interval(found)), "tier": "full",
+                "n": found.n}
+    return [row]
+
+
+def _cost(cell: Cell, found: Finding) -> dict:
+    v = found.values
+    interval = {"95 % interval": f"{v['low']:.3f} to {v['high']:.3f}"} if "time_ratio" in v else {}
+    return {"claim": f"{', '.join(cell.labels)}; {found.provenance['device']}", "ours": cost.words(found), **interval,
+            "tier": "full", "n": f"{v['iterations']} iterations", "verdict": cost.verdict(cell, found)}

@@ -1,0 +1,70 @@
+"""One line a cell: what each reached, or its difference to the baseline, with intervals. No files, no state, no torch."""
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ...judging.comparisons import Comparison
+from ...records import Record
+from ...stats import Summary, mean_interval
+from ...studies import Cell, Rule
+from ..markup import Html
+from .style import COLOURS, INK, STYLE, inline, nothing
+
+
+def multiverse(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
+    """One line per cell: seeds as dots, their mean with its 95 % interval where there are several. Dashed lines mark the means of
+    the baseline and of Feature Mining by default (method ``fm2``), which the other cells change in one choice each."""
+    groups = [(cell, Summary.of(values), values) for cell, found in groups
+              if (values := [r.value("median10", cell.reported) for r in found])]
+    if not groups:
+        return nothing(tier)
+    marks = {"baseline": (COLOURS[1], "--"), "fm2": (COLOURS[0], "-.")}
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 1.2 + 0.32 * len(groups)), layout="constrained")
+        axes = figure.subplots()
+        for y, (cell, s, values) in enumerate(groups):
+            colour, dash = marks.get(cell.method, (INK, ""))
+            if s.n > 1:
+                axes.errorbar(s.mean, y, xerr=mean_interval(s).half, fmt="|", color=colour, ms=11, capsize=3, elinewidth=1.4)
+            axes.plot(values, [y] * s.n, "o", color=colour, ms=4.5, alpha=0.7)
+            if dash:
+                axes.axvline(s.mean, color=colour, ls=dash, lw=1.4, label=f"{cell.labels[1]}, mean", zorder=0)
+        points = [v for *_, values in groups for v in values]
+        room = 0.15 * (max(points) - min(points)) + 0.2             # the intervals of two seeds may run out of the axes
+        axes.set(xlabel="test top-1 (%), median of the last ten epochs", yticks=range(len(groups)),
+                 ylim=(len(groups) - 0.5, -0.5), xlim=(min(points) - room, max(points) + room),
+                 yticklabels=[f"{cell.labels[1]} (n = {s.n})" for cell, s, _ in groups])
+        if any(cell.method in marks for cell, *_ in groups):
+            figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+        said = "; ".join(f"{cell.labels[1]} {s.mean:.2f} (n = {s.n})" for cell, s, _ in groups)
+        rows = [{"cell": cell.id, "choice": cell.labels[1], "run": i, "top-1 (%)": v}
+                for cell, _, values in groups for i, v in enumerate(values)]
+        return inline(figure, f"One choice at a time, {tier} tier", f"Test accuracy in percent by choice: {said}",
+                      pd.DataFrame(rows))
+
+
+def differences(found: list[Comparison], rule: Rule) -> Html:
+    """Each method minus its baseline with the interval that decides; a comparison that is not finished is hollow."""
+    shown = [c for c in found if c.outcome]
+    if not shown:
+        return nothing("full")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8, 1.4 + 0.45 * len(found)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, lw=1)
+        for y, c in enumerate(found):
+            if c.outcome and c.outcome.half < float("inf"):
+                axes.errorbar(c.outcome.value, y, xerr=c.outcome.half, fmt="none", ecolor=COLOURS[0], capsize=3, elinewidth=1.6)
+            if c.outcome:
+                axes.plot(c.outcome.value, y, "o", color=COLOURS[0], ms=7, mfc="none" if c.p is None else COLOURS[0])
+        axes.set(xlabel=f"method minus baseline, test top-1, {rule.outcome} epoch (percentage points)", yticks=range(len(found)),
+                 ylim=(len(found) - 0.5, -0.5),
+                 yticklabels=[f"{' · '.join(c.cell.labels)} (n = {' and '.join(str(len(s)) for s in c.seeds)})" for c in found])
+        rows = [{"cell": c.cell.id, "difference": c.outcome.value, "low": c.outcome.low, "high": c.outcome.high,
+                 "verdict": c.status} for c in shown]
+        said = "; ".join(f"{row['cell']} {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), {row['verdict']}"
+                         for row in rows)
+        return inline(figure, f"{rule.table}: each method minus its baseline",
+                      f"Differences in percentage points with {100 * rule.level:.0f} % intervals; hollow: not finished. {said}",
+                      pd.DataFrame(rows).round(4))

@@ -1,0 +1,40 @@
+"""One look for all figures: colours, sizes, and an SVG that is legible in light and dark pages."""
+
+import io
+import re
+from html import escape
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..markup import Html, save_link
+
+INK, GRID = "#0b0c0d", "#0a0b0c"      # stand-ins that the page's own text and border colours replace
+COLOURS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"]
+                                    # which colour-blind readers tell apart: seaborn's "colorblind"; its import takes seconds
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "featuremining", "font.size": 11, "text.color": INK, "axes.labelcolor": INK,
+         "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": INK, "axes.grid": True, "grid.color": GRID,
+         "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "none",
+         "axes.facecolor": "none", "legend.frameon": False, "font.family": "sans-serif"}
+
+
+def inline(figure: Figure, title: str, description: str, data: pd.DataFrame) -> Html:
+    """The figure as an SVG element with a title and, for those who do not see it, a description; below it a link that saves
+    what is drawn as CSV."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight", transparent=True)
+    svg = file.getvalue()[file.getvalue().index("<svg"):]
+    svg = svg.replace(INK, "var(--pst-color-text-base, currentColor)").replace(GRID, "var(--pst-color-border, #8884)")
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.S)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 width="100%"', svg, count=1)
+    title = escape(title)
+    head = f"<title>{title}</title><desc>{escape(description)}</desc>"
+    svg = re.sub(r"(<svg[^>]*)>", rf'\1 role="img" aria-label="{title}">{head}', svg, count=1)
+    saved = save_link(data.to_csv(index=False), "CSV", "csv", title)
+    return Html(f'<figure class="plot">{svg}<figcaption>What is drawn: {saved}</figcaption></figure>')
+
+
+def nothing(tier: str, what: str = "record") -> Html:
+    """What stands in place of a figure without data."""
+    return Html(f'<p class="empty">No {tier}-tier {what} of these cells yet: nothing to draw.</p>')

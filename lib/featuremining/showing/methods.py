@@ -1,0 +1,87 @@
+"""What `make bench` measured, and what the page of each method says of it: settings, cost, results. As Markdown with inline
+HTML."""
+
+import inspect
+import json
+from dataclasses import fields
+from html import escape
+from importlib import import_module
+
+import pandas as pd
+
+from .. import paths, studies
+from ..methods import METHODS
+from ..records import read_records
+from ..records.durations import device_of
+from . import markup, tables
+from .api import field_lines
+
+
+def measured_on(device: str, origin: dict) -> str:
+    """The caption of a table of measurements."""
+    changed = " with uncommitted changes" if origin["dirty"] else ""
+    return (f"{device_of({**origin, 'device': device})}, torch {origin['versions']['torch']}, "
+            f"{origin['measured'][:10]}, commit {(origin['commit'] or '–')[:10]}{changed}")
+
+
+def benchmarks() -> str:
+    """What ``make bench`` measured, device by device, as HTML tables under Markdown headings."""
+    titles = {"loop": "Training ResNet-56 end to end", "methods": "What a method adds to a step",
+              "augmentation": "Augmentation", "start": "Waiting for the first step", "book": "Building this book",
+              "gpu": "Ways to carry out a step on a GPU", "tiers": "What a training takes"}
+    parts = []
+    for path in sorted(paths.benchmarks().glob("*.json")):
+        measured = json.loads(path.read_text())
+        for group, title in titles.items():
+            if group not in measured["groups"]:
+                continue
+            found = measured["groups"][group]
+            frame = tables.tier_hours(found["rows"]) if group == "tiers" else tables.benchmark(found["rows"])
+            parts += [f"## {title}", markup.html(frame, measured_on(measured["device"], found["provenance"]))]
+    if "cuda" not in {json.loads(p.read_text()).get("type") for p in paths.benchmarks().glob("*.json")}:
+        parts.append("On a GPU: not run.")
+    return "\n\n".join(parts) + "\n"
+
+
+def settings(name: str) -> str:
+    """Each setting of a method with its default and the comment beside it, from the source of the class and of its bases."""
+    module, cls = METHODS[name]
+    cls = getattr(import_module(f"featuremining.methods.{module}"), cls)
+    lines = {}
+    for base in cls.__mro__[::-1]:
+        if base.__module__.startswith("featuremining.methods."):
+            lines |= field_lines(inspect.getsource(base))
+    rows = [{"setting": f"<code>{field.name}</code>", "default": f"<code>{escape(lines[field.name][0], quote=False)}</code>",
+             "note": escape(lines[field.name][1], quote=False)}
+            for field in fields(cls)]
+    return markup.html(pd.DataFrame(rows), f"Settings of {name}: default, and what it is or where it comes from")
+
+
+def cost(name: str) -> str:
+    """What the method adds to a step, from the benchmarks of each device."""
+    parts = []
+    for path in sorted(paths.benchmarks().glob("*.json")):
+        measured = json.loads(path.read_text())
+        found = measured["groups"].get("methods", {"rows": []})
+        rows = [row for row in found["rows"] if row["what"].startswith((f"{name}:", f"{name},"))]
+        if rows:
+            parts.append(markup.html(tables.benchmark(rows), f"A step of ResNet-56 over the baseline's: "
+                                     f"{measured_on(measured['device'], found['provenance'])}"))
+    return "\n\n".join(parts) or "Not measured yet: `make bench` measures it."
+
+
+def results(name: str) -> str:
+    """The cells that use the method: printed numbers with verdicts (full tier), then what is on record of all others."""
+    cells = [c for c in studies.load_cells().values() if name in (m["name"] for m in c.methods)]
+    printed, records, parts = [c for c in cells if c.published is not None], read_records(), []
+    if printed:
+        parts.append(markup.html(tables.claims(printed, records), "The paper's numbers and ours under its protocol: top-1 in "
+                                 "percent, mAP in Table 7", "full"))
+    for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
+        kept = {r.key for r in records if r.tier == tier}
+        if found := [c for c in others if c.run(tier, 0).key in kept]:
+            frame = tables.own_runs(found, records, tier)
+            frame.insert(1, "data", [c.dataset for c in found])
+            parts.append(markup.html(frame, "Other runs on record: top-1 in percent, of detectors mAP; gain over the baseline of "
+                                     "the same table and tier", tier))
+    return "\n\n".join(parts) or "No cell of the paper uses it; it stands here for comparison in your own experiments."

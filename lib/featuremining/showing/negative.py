@@ -1,0 +1,84 @@
+"""What did not come out: claims that failed, and methods of our own cells that lie below their baseline. Computed from records,
+findings and printed numbers; no torch here."""
+
+from html import escape
+
+import pandas as pd
+
+from .. import stats, studies
+from ..judging import listing
+from ..judging.class_activation import elsewhere, worse_over_seeds
+from ..judging.negative import FAILED, against_baseline, lost_gains
+from ..records import Record
+from ..stats import Interval
+from ..studies import Cell
+from ..studies.outcomes import NOT_RUN
+from . import markup, tables
+
+
+def markdown(records: list[Record]) -> str:
+    """What failed of the paper, then what lies below its baseline in our own runs, each with how much stands behind it."""
+    return "\n\n".join(["## Of the paper", *_paper(records), "## Of our own runs", *_ours(records), *_elsewhere()]) + "\n"
+
+
+def _paper(records: list[Record]) -> list[str]:
+    rows, gains = listing.rows(records), lost_gains(records)
+    printed, said = ([row for row in rows if (row["kind"] == "number") == number] for number in (True, False))
+    accuracies = [row for row in printed if studies.cell(row["claim"]).published is not None]
+    run = sum(row["verdict"] != NOT_RUN for row in accuracies)
+    numbers, sentences = ([row for row in kind if row["verdict"] in FAILED] for kind in (accuracies, said))
+    parts = [f"Of {len(accuracies)} printed accuracies, {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's "
+             + (f"protocol; not reproduced: {len(numbers)}." if run else "protocol yet, so none could fail.")
+             + " Printed costs can't fail here: another device than the paper's only has other ratios."]
+    if shown := list({cell.id: cell for cell in (*(studies.cell(row["claim"]) for row in numbers), *gains)}.values()):
+        parts.append(markup.html(tables.claims(shown, records), "Numbers and leads that were not reproduced", "full"))
+    parts.append(f"Of {len(said)} sentences that claim something, {len(sentences) or 'none'} did not hold"
+                 + (":" if sentences else " by what is on record."))
+    return [*parts, *map(_quoted, sentences)]
+
+
+def _quoted(row: dict) -> str:
+    found = [f"{name}: {escape(row[key])}" for name, key in (("the paper", "paper"), ("ours", "ours")) if row[key]]
+    return (f"<p>{markup.badge(row['verdict'])} <q>{escape(row['says'])}</q> ({_where(row['section'])})<br>"
+            f"<small>{'. '.join([*found, escape(row['note'])]).strip()}</small></p>")
+
+
+def _where(section: str) -> str:
+    return f"section {section}" if section[0].isdigit() else section
+
+
+def _ours(records: list[Record]) -> list[str]:
+    pairs = against_baseline(records)
+    below = [pair for pair in pairs if pair[2].value < 0]
+    if not below:
+        return [f"Of {len(pairs)} trainings with a method that have a baseline beside them, none lies below it."]
+    parts = [f"Of {len(pairs)} trainings with a method that have a baseline beside them, {len(below)} "
+             f"{'lies' if len(below) == 1 else 'lie'} below it at the best epoch."]
+    if any(min(n) < 2 for *_, n in below):
+        parts.append("A single seed gives no interval: such a difference may be the seed's.")
+    if any(tier == "short" for tier, *_ in below):
+        parts.append(tables.SHORT)
+    frame = pd.DataFrame([_row(*pair) for pair in below])
+    return [*parts, markup.html(frame, "Methods below their baseline, best epoch, in percentage points")]
+
+
+def _row(tier: str, cell: Cell, difference: Interval, n: tuple[int, int]) -> dict:
+    return {"cell": cell.id, "method": cell.labels[1], "difference": stats.signed(difference.value),
+            "95 % interval": markup.bounds(difference, signed=True), "n": f"{n[0]}, {n[1]}", "tier": markup.tier_badge(tier),
+            "of": "mAP" if cell.task == "detection" else "top-1", "network": cell.labels[0]}
+
+
+def _elsewhere() -> list[str]:
+    names = {"cam": "CAM", "grad_cam": "Grad-CAM", "pointing": "points at the true part", "energy": "has its energy inside"}
+    rows = [(cell, tier, f"all {n[0]}", how, what, "seeds", d) for cell, tier, how, what, d, n in worse_over_seeds()]
+    rows += [(cell, f.tier, f.name.removeprefix("seed"), how, what, f"{d['n']} images", d)
+             for cell, f, how, what, d in elsewhere()]
+    frame = pd.DataFrame([{
+        "cell": cell.id, "seed": seed, "what": f"{names[how]} {names[what]}", "to baseline (95 %)": tables.difference(d),
+        "interval over": over, "tier": markup.tier_badge(tier)}
+        for cell, tier, seed, how, what, over, d in rows])
+    if frame.empty:
+        return []
+    return ["Where networks look, against the baseline of the same table: the means over all seeds, then each seed image by "
+            "image, whose interval says nothing of other seeds. Only differences whose interval lies below zero stand here.",
+            markup.html(frame, "Class activation further off the true part, in percentage points")]

@@ -1,0 +1,245 @@
+"""What the notebooks call, so that their cells hold no logic: check the parameters, train what is missing, show."""
+
+import json
+from dataclasses import dataclass
+from types import ModuleType
+
+from .. import measuring, paths, records, studies, training
+from ..errors import UsageError, choose
+from ..judging import comparisons, cost
+from ..recipes import TIERS
+from ..records import findings
+from . import figures, markup, pages, tables
+from .cost import cost_table
+from .figures import detections, maps
+from .figures.cost import cost_figure
+from .markup import Html, tier_badge
+
+SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}     # names that IPython itself defines
+PARAMETERS = ("tier", "cells", "seeds", "device", "train")
+CAPTIONS = {
+    "smoke": "Test top-1 (%) on the embedded parts data: these numbers say only that everything runs",
+    "short": "Test top-1 (%) after a tenth of the paper's epochs: not comparable with the printed numbers",
+    "full": "Test top-1 (%) under the full schedule",
+}
+
+
+SHORT = f"<p>{tables.SHORT} So these runs show how a method learns, not what it gains, and decide no claim of the paper.</p>"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One run of a family notebook: its checked parameters and the trainings they stand for."""
+
+    study: str
+    tier: str
+    cells: list[str]
+    seeds: list[int]
+    device: str
+    train_missing: bool
+
+    @property
+    def found(self) -> list[tuple[studies.Cell, list[records.Record]]]:
+        """The page's cells with their records of its tier and seeds."""
+        groups = records.by_key([r for r in records.read_records(self.tier) if r.seed in self.seeds])
+        return [(cell, groups.get(cell.run(self.tier, 0).key, [])) for cell in map(studies.cell, self.cells)]
+
+    def parameters(self) -> Html:
+        """What this page was made with, for readers."""
+        seeds, training = ", ".join(map(str, self.seeds)), "on" if self.train_missing else "off"
+        return Html(f"<p>{tier_badge(self.tier)} {', '.join(self.cells)}; seeds {seeds}; training {training}.</p>")
+
+    def took(self) -> Html:
+        """What this page's runs took so far, and what its cells take in the full tier."""
+        return pages.took(self.found, self.tier)
+
+    def train(self) -> None:
+        """Carry out what has no record yet, if ``train`` was asked for; resumable at any point."""
+        planned = studies.plan(self.cells, self.tier, self.seeds)
+        costs = [run for cell, run in planned if cell.task == "cost"]
+        if costs and self.train_missing:
+            measuring.measure(costs, self.device)
+        for cell, run in planned if not costs else ():
+            if paths.record(run.tier, run.key, run.seed).exists():
+                print(f"{cell.id} seed {run.seed}: recorded")
+            elif not self.train_missing:
+                print(f"{cell.id} seed {run.seed}: not run (train is off)")
+            else:
+                training.train_all([run], self.device)
+
+    def cost_table(self) -> Html:
+        """Seconds and memory beside the printed ones, device by device, and the ratios to the baseline."""
+        return markup.html(cost_table(*self._costs), "Cost of an iteration", self.tier)
+
+    def cost_figure(self) -> Html:
+        """The ratio of times to the baseline, by network."""
+        return cost_figure(*self._costs)
+
+    @property
+    def _costs(self):
+        cells = [studies.cell(c) for c in self.cells]
+        return cells, cost.found(cells, self.tier)
+
+    def look(self) -> None:
+        """Measure where the page's trained networks look, how large their activations are or what they detect; what is
+        measured stays."""
+        if self.train_missing:
+            from ..measuring import detections, diagnostics
+
+            for seed in self.seeds:
+                pairs = [(cell, cell.run(self.tier, seed)) for cell in map(studies.cell, self.cells)]
+                if self.study == "activations":
+                    diagnostics.activations(pairs, seed)
+                    continue
+                for cell, run in pairs:
+                    detections.look(cell, run) if self.study == "detection" else diagnostics.localise(cell, run)
+
+    def localisation(self) -> Html:
+        """How much of the class activation falls on the true part, beside chance and the paired difference to the baseline."""
+        return markup.html(tables.localisation(self._findings("localise")), "Class activation and the true part", self.tier)
+
+    def maps(self) -> Html:
+        """CAM and Grad-CAM of the page's first seed on a few images of the embedded parts."""
+        return maps.parts_maps(self._findings("localise"), self.tier)
+
+    def detections(self) -> Html:
+        """What the page's detectors find in a few test images, beside the true boxes."""
+        return detections.detections(self._findings("detections"), self.tier)
+
+    def activations(self, unit: str) -> Html:
+        """Activations over magnitude, ``raw`` or ``in_spreads`` of each stage."""
+        return figures.activations(self._findings("activations"), unit, self.tier)
+
+    def activations_table(self) -> Html:
+        """Activations above the threshold per stage, and the ratio to the baseline."""
+        return markup.html(tables.activations(self._findings("activations")), "Activations above 0.5 per image", self.tier)
+
+    def _findings(self, kind: str) -> list[tuple[studies.Cell, findings.Finding]]:
+        """Those of the page's cells and seeds."""
+        wanted = {f"seed{seed}" for seed in self.seeds}
+        return [(cell, found) for cell in map(studies.cell, self.cells)
+                for found in findings.read(kind, cell.run(self.tier, 0)) if found.name in wanted]
+
+    def over_samples(self) -> Html:
+        """Accuracy over training images per class, all cells of the study in the page's tier (figure 6)."""
+        return figures.over_samples(self._all_cells, self.tier)
+
+    def multiverse(self, table: str) -> Html:
+        """All full-tier records of a table whose cells differ in one choice each, of all seeds."""
+        cells = [c for c in studies.load_cells().values() if c.table == choose("table", table, studies.titles())]
+        groups = records.by_key(records.read_records("full"))
+        return figures.multiverse([(cell, groups.get(cell.run("full", 0).key, [])) for cell in cells], "full")
+
+    def memorisation(self) -> Html:
+        """How many of the wrong labels are learnt, how many images are recognised in spite of theirs, and test accuracy."""
+        return figures.curves(self.found, self.tier, figures.MEMORISATION)
+
+    @property
+    def _all_cells(self) -> list[tuple[studies.Cell, list[records.Record]]]:
+        """Every cell of the study with all its records of the page's tier."""
+        groups = records.by_key(records.read_records(self.tier))
+        cells = [c for c in studies.load_cells().values() if c.study == self.study]
+        return [(cell, groups.get(cell.run(self.tier, 0).key, [])) for cell in cells]
+
+    def runs(self) -> Html:
+        """What the page's cells reached in its tier, under three selection rules."""
+        frame = tables.own_runs([cell for cell, _ in self.found], self._records, self.tier)
+        caption = CAPTIONS[self.tier].replace("Test top-1", "mAP at 0.5" if self._detects else "Test top-1")
+        return Html(markup.html(frame, caption, self.tier) + (SHORT if self.tier == "short" else ""))
+
+    def curves(self) -> Html:
+        """Test accuracy, or mAP, and loss over epochs."""
+        return figures.curves(self.found, self.tier, detections.PANELS if self._detects else figures.LEARNING)
+
+    @property
+    def _detects(self) -> bool:
+        return studies.cell(self.cells[0]).task == "detection"
+
+    def costs(self) -> Html:
+        """Minutes, device and memory of the page's records."""
+        return markup.html(tables.costs(self._records), "What these runs took", self.tier)
+
+    def claims(self, table: str) -> Html:
+        """A printed table, one row per number, beside our full-tier records."""
+        cells = [c for c in studies.load_cells().values() if c.table == choose("table", table, studies.titles())]
+        return markup.html(tables.claims(cells, records.read_records("full")), studies.titles()[table], "full")
+
+    def matrix(self, table: str) -> Html:
+        """A printed table in its own layout, with our verdict under each number."""
+        frame = tables.matrix(choose("table", table, studies.titles()), records.read_records("full"))
+        return markup.html(frame, studies.titles()[table], "full", "matrix")
+
+    def verdicts(self) -> Html:
+        """How many of the study's printed numbers have which verdict."""
+        cells = [c for c in studies.load_cells().values() if c.study == self.study and c.published is not None]
+        return markup.html(tables.tally(cells, records.read_records("full")), "Verdicts on the printed numbers", "full")
+
+    def rule(self, table: str) -> Html:
+        """The question of a study of our own, how it is judged, and how many of its runs are on record."""
+        return pages.rule(self._rule(table), records.read_records("full"))
+
+    def comparisons(self, table: str) -> Html:
+        """What the study's comparisons come to by their rule, from the full tier."""
+        found = comparisons.compare(self._rule(table), records.read_records("full"))
+        return markup.html(tables.comparisons(found), "Each method minus its baseline, in percentage points", "full")
+
+    def differences(self, table: str) -> Html:
+        """The same as intervals."""
+        return figures.differences(comparisons.compare(self._rule(table), records.read_records("full")), self._rule(table))
+
+    @staticmethod
+    def _rule(table: str) -> studies.Rule:
+        return studies.rules()[choose("table with a rule", table, studies.rules())]
+
+    def sentences(self) -> Html:
+        """What the paper's sentences on this experiment come to, whatever the page's own tier."""
+        return pages.sentences_on(self.study, records.read_records())
+
+    @property
+    def _records(self) -> list[records.Record]:
+        return [record for _, found in self.found for record in found]
+
+
+def given(names: dict, parameters: tuple[str, ...], page: type) -> dict:
+    """A notebook's parameters among its ``globals()``; a name that is no parameter is an error, and so is one that is missing.
+    ``page`` is what the check makes of them, which is there when a cell runs twice."""
+    found = {k: v for k, v in names.items()
+             if not k.startswith("_") and k not in SHELL and not isinstance(v, ModuleType | page)}
+    for name in found:
+        choose("parameter", name, parameters)
+    for name in parameters:
+        if name not in found:
+            raise UsageError(f"The parameter {name} is missing.")
+    return found
+
+
+def start(study: str, names: dict) -> Page:
+    """Check a notebook's parameters, given as its ``globals()``."""
+    found = given(names, PARAMETERS, Page)
+    choose("tier", found["tier"], TIERS)
+    for name, kind, example in (("cells", str, '["X1.resnet20.fm2"]'), ("seeds", int, "[0, 1]")):
+        found[name] = _parsed(found[name])
+        if not found[name] or not _is_list_of(kind, found[name]):
+            raise UsageError(f"{name} must be a list such as {example}, got {found[name]!r}.")
+    found["train"] = _parsed(found["train"])
+    if not isinstance(found["train"], bool) or not isinstance(found["device"], str):
+        raise UsageError(f"train must be true or false and device a name, got {found['train']!r} and {found['device']!r}.")
+    for id_ in found["cells"]:
+        cell = studies.cell(id_)
+        if cell.study != study:
+            raise UsageError(f"{id_} belongs to the notebook {cell.study}.ipynb, not to {study}.ipynb.")
+    if found["train"]:
+        studies.plan(found["cells"], found["tier"], found["seeds"])     # what can't be trained yet says so at once
+    return Page(study, *(found[name] for name in PARAMETERS))
+
+
+def _parsed(value):
+    """Papermill's ``-p`` hands lists and ``false`` over as text; ``-y`` and another cell hand over values."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _is_list_of(kind: type, value) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)

@@ -1,0 +1,248 @@
+"""What pages of the book say, from studies, records and code, as Markdown with inline HTML: the paper's sentences; what is on
+record and what it took; data sets; licences. No torch here before data sets are described."""
+
+import re
+import tomllib
+from html import escape
+from importlib import import_module
+from importlib.metadata import metadata
+from statistics import fmean
+from textwrap import shorten
+
+import pandas as pd
+
+from .. import paths, stats, studies
+from ..datasets import DATASETS
+from ..judging import comparisons, listing, planning, verdicts
+from ..records import Record, by_key, durations, findings, read_records
+from ..records.durations import words
+from ..studies import Cell, claims, outcomes
+from . import markup, tables
+from .markup import Html
+
+TIERS = ("short", "full")
+
+
+def sentences(records: list[Record]) -> str:
+    """Every sentence of the paper that claims something, under its section: quote, verdict, and what the verdict rests on."""
+    parts, section = [], ""
+    open_ = {q.id: q for q in planning.questions(records)}
+    for one in claims.load_claims().values():
+        if one.section != section:
+            section = one.section
+            parts.append(f"## {f'Section {section}' if section[0].isdigit() else section}")
+        found = listing.detail(one, records)
+        cost = planning.cost(open_[one.id], records) if one.id in open_ else ""
+        parts += [f"({anchor(one.id)})=\n### {one.id}", _judged(found, cost), _pairs(found)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def sentences_on(study: str, records: list[Record]) -> Html:
+    """The sentences on one experiment, as `sentences` shows them; those that nobody has run yet come last and are folded."""
+    found = [listing.detail(one, records) for one in claims.about(study)]
+    waiting = [_judged(d) for d in found if d["verdict"] == outcomes.NOT_RUN]
+    parts = [text for d in found if d["verdict"] != outcomes.NOT_RUN for text in (_judged(d), _pairs(d))]
+    if waiting:
+        parts += [f"<details><summary>Not run: {_counted(len(waiting), 'sentence')}</summary>", *waiting, "</details>"]
+    return Html("\n".join(filter(None, parts)))
+
+
+def _judged(found: dict, cost: str = "") -> str:
+    """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
+    facts = {"by its own numbers": found["own_numbers"], "the paper": found["paper"], "ours": _ours(found),
+             "note": found["note"], "to decide it": cost}
+    said = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
+    lines = [f'<blockquote class="fm-quote">{escape(found["says"])}</blockquote>',
+             f'<p>{markup.badge(found["verdict"])} <code>fm verdict {found["claim"]}</code></p>',
+             f"<p>{escape(found['reading'])}</p>" if found["reading"] else "",
+             f'<dl class="fm-facts">{said}</dl>' if said else ""]
+    return "\n".join(filter(None, lines))
+
+
+def _ours(found: dict) -> str:
+    behind = [f"{found['tier']} tier", found["device"], f"n = {found['n']}" if found["n"] else ""] if found["tier"] else []
+    return found["ours"] + (f" ({'; '.join(filter(None, behind))})" if behind else "")
+
+
+def _pairs(found: dict) -> str:
+    """The comparisons of an order, folded where they are many."""
+    if not found["pairs"]:
+        return ""
+    rows = [{"higher": f"<code>{p['higher']}</code>", "lower": f"<code>{p['lower']}</code>", "paper": p["printed"] or markup.DASH,
+             "p (Holm)": p["printed_p"] or markup.DASH, "ours": p["ours"] or markup.DASH, "p (Holm), ours": p["p"] or markup.DASH,
+             "n": p["n"] or markup.DASH} for p in found["pairs"]]
+    n = len(rows)
+    table = markup.html(pd.DataFrame(rows), f"{found['claim']}: differences in percentage points, 95 % intervals")
+    return f"<details{' open' * (n <= 6)}><summary>{_counted(n, 'comparison')}</summary>\n{table}\n</details>"
+
+
+def rule(rule_: studies.Rule, records: list[Record]) -> Html:
+    """A study of our own: its question, the rule that was fixed before its first run, and how many of its runs are on record."""
+    done, wanted = comparisons.progress(rule_, records)
+    return Html(f'<p><strong>{escape(rule_.question)}</strong></p>\n<p>{escape(rule_.words.strip())}</p>\n'
+                f"<p>On record: {done} of {wanted} runs.</p>")
+
+
+def anchor(id_: str) -> str:
+    """
+    >>> anchor("T1.one_layer")
+    't1-one-layer'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", id_.lower())
+
+
+def grid_rows(records: list[Record]) -> list[dict]:
+    """The paper's sentences as rows of the front page's grid; each leads to its place on the page of claims."""
+    def begun(text: str) -> str | None:         # the whole stands there
+        return f'<span class="fm-clamp">{escape(text)}</span>' if text else None
+
+    return [{"cell": row["claim"],
+             "claim": f'<a class="fm-clamp" href="claims.html#{anchor(row["claim"])}">{escape(row["says"])}</a>',
+             "paper": begun(row["paper"]), "ours": begun(row["ours"]), "tier": row["tier"] or None, "n": row["n"],
+             "95 % interval": " to ".join(map(stats.signed, row["interval"])) if row["interval"] else None,
+             "verdict": row["verdict"]}
+            for row in listing.rows(records) if row["kind"] != "number"]
+
+
+def on_record(records: list[Record]) -> str:
+    """How many printed accuracies have runs under the paper's protocol, and whose the runs of the full tier are."""
+    cells = studies.load_cells().values()
+    printed = [c for c in cells if c.published is not None]
+    run = sum(verdicts.ours(c, records) is not None for c in printed)
+    keys = {c.run("full", 0).key for c in cells if not c.own}
+    full = [r for r in records if r.tier == "full"]
+    theirs = sum(r.key in keys for r in full)
+    return (f"Of the {len(printed)} printed accuracies {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's "
+            f"protocol{'' if run else ' yet'}; what else is decided concerns cost, numbers of parameters and the paper's own "
+            f"numbers. On record in the full tier: {_counted(theirs, 'run')} of the paper's cells and {len(full) - theirs} of "
+            "our own small ones.")
+
+
+def decided(records: list[Record]) -> pd.DataFrame:
+    """The claims that have been decided, for the README."""
+    return pd.DataFrame([{"claim": f"`{row['claim']}`", "what it says": shorten(row["says"], 90, placeholder=" …"),
+                          "verdict": row["verdict"], "paper": row["paper"] or markup.DASH, "ours": row["ours"]}
+                         for row in listing.rows(records) if row["verdict"] not in outcomes.UNDECIDED])
+
+
+def status(records: list[Record]) -> str:
+    """Per experiment what is on record of what is listed, and per training what its runs took."""
+    titles = {path.stem: tomllib.loads(path.read_text())["title"] for path in studies.files()}
+    rows = [_experiment(study, title, records) for study, title in titles.items()]
+    parts = [markup.html(pd.DataFrame(rows), "Cells of each experiment, and its runs on record by tier")]
+    for tier in TIERS:
+        kept = by_key([r for r in records if r.tier == tier])
+        if kept:
+            frame = pd.DataFrame([_training(key, found) for key, found in sorted(kept.items())])
+            parts.append(markup.html(frame, "What the trainings took, per run", tier))
+    return "\n\n".join(parts) + "\n"
+
+
+def _experiment(study: str, title: str, records: list[Record]) -> dict:
+    cells = [c for c in studies.load_cells().values() if c.study == study]
+    row = {"experiment": f'<a href="../build/book/{study}.html">{title}</a>', "cells": len(cells),
+           "with a printed value": sum(bool(c.paper) for c in cells)}
+    for tier in TIERS:
+        keys = {c.run(tier, 0).key for c in cells}
+        found = [r for r in records if r.tier == tier and r.key in keys]
+        wanted = sum(studies.wanted(c, tier) for c in {c.run(tier, 0).key: c for c in cells}.values())
+        row[f"{tier}: runs of those wanted"] = f"{len(found) + _measured(cells, tier)} of {wanted}"
+        row[f"{tier}: time"] = words(sum(map(durations.took, found))) if found else markup.DASH
+    return row
+
+
+def _measured(cells: list[Cell], tier: str) -> int:
+    """Costs that were measured, on whichever device: they are findings and leave no record."""
+    return sum(bool(findings.read("cost", c.run(tier, 0))) for c in cells if c.task == "cost")
+
+
+def _training(key: str, found: list[Record]) -> dict:
+    """Runs of one training: how many, minutes of each on average, and the most memory."""
+    return {"run": f"<code>{key}</code>", "seeds": ", ".join(str(r.seed) for r in found),
+            "minutes": f"{60 * fmean(map(durations.took, found)):.1f}", "peak MiB": tables.peak(found),
+            "device": "; ".join(sorted(set().union(*map(durations.devices_of, found))))}
+
+
+def took(found: list[tuple[Cell, list[Record]]], tier: str) -> Html:
+    """What the runs of these cells in a tier took, and what the cells would take in the full tier where steps or runs of their
+    networks were measured."""
+    kept = {r.id: r for _, own in found for r in own}.values()
+    costs = [f.values["iterations"] * f.values["seconds"] / 3600
+             for cell, _ in found for f in findings.read("cost", cell.run(tier, 0))]
+    if costs:
+        said = f"{_counted(len(costs), 'measurement')}, {words(sum(costs))} of iterations"
+    elif kept:
+        said = (f"{_counted(len(kept), 'run')}, {words(sum(map(durations.took, kept)))} in all, "
+                f"{tables.peak(list(kept))} MiB of memory at most")
+    else:
+        said = "no run of these cells"
+    return Html(f'<p class="fm-took">On record in the {tier} tier: {said}. {_again([cell for cell, _ in found])}</p>')
+
+
+def _again(cells: list[Cell]) -> str:
+    """One seed of each training in the full tier, on the device on which most of them can be told."""
+    records, trainings = read_records(), {cell.run("full", 0).key: cell for cell in cells}
+    on = {device: [cost for cell in trainings.values() if (cost := durations.hours(cell, "full", records, device))]
+          for device in durations.devices(records)}
+    device, known = max(on.items(), key=lambda item: len(item[1]), default=("", []))
+    if not known:
+        return "What their full tier takes was not measured."
+    rest = len(trainings) - len(known)
+    return (f"One seed of each in the full tier: {durations.about(known)} ({device})"
+            + (f"; not measured: {rest}." if rest else "."))
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def data_sets() -> str:
+    """Each published data set: what it is, its names here, its files with their checksums, its terms, how to get it."""
+    modules: dict[str, list[str]] = {}
+    for name, (module, options) in DATASETS.items():
+        if not options.get("generated"):
+            modules.setdefault(module, []).append(name)
+    return "\n\n".join(_data_set(module, names) for module, names in modules.items()) + "\n"
+
+
+def _data_set(module: str, names: list[str]) -> str:
+    """From the constants and the docstring of the data set's module, which begins with its title."""
+    code = import_module(f"..datasets.{module}", __package__)
+    title = re.match(r"[^(:]+", code.__doc__)[0].strip()
+    files = [f"`{url}`" + (f", {size:,} bytes" if size else "") + f", md5 `{md5}`" for url, size, md5 in archives(module)]
+    get = f"`fm data {names[0]}`" if files else "by hand; `fm data` says how" if hasattr(code, "get") else "nothing to get"
+    lines = [("name" if len(names) == 1 else "names", ", ".join(f"`{name}`" for name in names)), ("to get it", get),
+             ("terms", code.TERMS), *[("file", file) for file in files]]
+    return "\n\n".join([f"## {title}", code.__doc__.replace("``", "`").strip(), "\n".join(f"- {k}: {v}" for k, v in lines)])
+
+
+def archives(module: str) -> list[tuple[str, int | None, str]]:
+    """Address, bytes (None: not known) and md5 of each file that ``fm data`` downloads."""
+    code = import_module(f"..datasets.{module}", __package__)
+    if module == "cifar100":
+        from torchvision.datasets import CIFAR100
+
+        return [(CIFAR100.url, None, CIFAR100.tgz_md5)]
+    if module == "voc":
+        from torchvision.datasets.voc import DATASET_YEAR_DICT as KNOWN
+
+        return [(KNOWN[name]["url"], size, KNOWN[name]["md5"]) for name, size in code.ARCHIVES.values()]
+    return [(code.URL, code.BYTES, code.MD5)] if hasattr(code, "MD5") else []
+
+
+def licences() -> str:
+    """The project's own and those that its dependencies state in their metadata, in one sentence each."""
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+    stated = ", ".join(f"{name} ({licence(name)})" for name in (re.match(r"[\w.-]+", d)[0] for d in project["dependencies"]))
+    return f"The project is under {project['license']}. What it needs to run states of itself: {stated}.\n"
+
+
+def licence(package: str) -> str:
+    """What an installed package states: its SPDX expression, else its classifier, else the first line of its licence.
+
+    >>> licence("typer")
+    'MIT'
+    """
+    found = metadata(package)
+    classified = [c.rpartition(" :: ")[2] for c in found.get_all("Classifier", []) if c.startswith("License ::")]
+    return found.get("License-Expression") or ", ".join(classified) or (found.get("License") or "not stated").splitlines()[0]

@@ -1,0 +1,203 @@
+"""Records and printed numbers -> tables. No files, no state, no torch."""
+
+from itertools import product
+
+import pandas as pd
+
+from .. import stats, studies
+from ..judging import verdicts
+from ..judging.class_activation import of_seeds, over_seeds
+from ..judging.comparisons import Comparison
+from ..recipes import hours, recipe
+from ..records import Record, by_key, durations
+from ..records.findings import Finding
+from ..studies import Cell, outcomes
+from .markup import DASH, badge, bounds, percent
+
+MAPS = (("cam", "CAM"), ("grad_cam", "Grad-CAM"))
+SHORT = "A short schedule may favour the baseline: a method that holds a network back early may pay late."
+
+
+def verdict_text(v: verdicts.Verdict | None, cell: Cell) -> str:
+    """The status in words; what is missing where a cell can't run yet, the seeds that would decide where it is open."""
+    if v is None:
+        return DASH
+    if v.status == outcomes.NOT_RUN and cell.missing:
+        return f"not run: lacks {cell.missing}"
+    return v.status + (f": {v.seeds_needed} seeds would decide" if v.seeds_needed else "")
+
+
+def claims(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
+    """One row per printed number: paper, ours in full tier with 95 % interval and n, verdict on the number and on the gain."""
+    rows = []
+    for cell in cells:
+        found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
+        rows.append({"cell": cell.id, "method": cell.labels[1], "paper": cell.paper or DASH,
+                     "ours (full)": f"{percent(found)} (n = {found.n})" if found else DASH,
+                     "95 % interval": bounds(stats.mean_interval(found) if found else None), "verdict": verdict_text(v, cell),
+                     "gain": g.status if (g := verdicts.gain(cell, records)) else DASH})
+    return pd.DataFrame(rows)
+
+
+def own_runs(cells: list[Cell], records: list[Record], tier: str) -> pd.DataFrame:
+    """One row per cell in one tier: top-1 under three selection rules, n, and the difference to the same tier's baseline."""
+    groups, rows = by_key(records), []
+    for cell in cells:
+        found = groups.get(cell.run(tier, 0).key, [])
+        row = {"cell": cell.id, "method": cell.labels[1], "n": len(found)}
+        for rule, name in (("best", "best epoch"), ("last", "last epoch"), ("median10", "median last 10")):
+            row[name] = percent(verdicts.ours(cell, records, tier, rule))
+        base = studies.baseline(cell)
+        pair = [verdicts.ours(c, records, tier) for c in (cell, base) if base]
+        gained = stats.welch(*pair) if pair and None not in pair else None
+        row["gain (best)"] = stats.signed(gained.value) if gained else DASH
+        row["95 % interval"] = bounds(gained, signed=True)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def matrix(table: str, records: list[Record]) -> pd.DataFrame:
+    """A table as the paper prints it, methods down and networks across: the printed number, below it ours or its status."""
+    cells = [c for c in studies.load_cells().values() if c.table == table and c.published is not None]
+    grid = {network: {c.labels[1]: _two_lines(c, records) for c in cells if c.labels[0] == network}
+            for network in dict.fromkeys(c.labels[0] for c in cells)}
+    return pd.DataFrame(grid).rename_axis("method").reset_index()
+
+
+def _two_lines(cell: Cell, records: list[Record]) -> str:
+    found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
+    mine = f"{percent(found)} (n = {found.n}) " if found else ""
+    value = f'<span class="paper-value">{cell.paper}</span>'
+    return f'<span id="{cell.id}" data-cell="{cell.id}" title="{cell.id}">{value}<br>{mine}{badge(v.status)}</span>'
+
+
+def tally(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
+    """Verdicts per table: how many printed numbers, and how many of them have which status."""
+    statuses = (outcomes.REPRODUCED, outcomes.NOT_REPRODUCED, outcomes.INCONCLUSIVE, outcomes.NOT_RUN)
+    rows = []
+    for table in dict.fromkeys(c.table for c in cells):
+        found = [verdicts.verdict(c, records).status for c in cells if c.table == table]
+        rows.append({"table": table, "numbers": len(found), **{s: found.count(s) for s in statuses}})
+    return pd.DataFrame(rows)
+
+
+def comparisons(found: list[Comparison]) -> pd.DataFrame:
+    """One row per comparison of a study of our own: what decides, what stands beside it, and the verdict by the study's rule."""
+    def of(i: stats.Interval | None) -> str:
+        spread = f" ({bounds(i, signed=True)})" if i and i.half < float("inf") else ""
+        return stats.signed(i.value) + spread if i else DASH
+
+    return pd.DataFrame([{
+        "cell": c.cell.id, "network": c.cell.labels[0], "method": c.cell.labels[1],
+        "n": " and ".join(str(len(s)) for s in c.seeds), "last epoch": of(c.outcome),
+        "p (Holm)": DASH if c.p is None else "< 0.0001" if c.p < 1e-4 else f"{c.p:.4f}",
+        "verdict": c.status, "best epoch, beside": of(c.beside), "paired by seed, beside": of(c.paired)} for c in found])
+
+
+def costs(records: list[Record]) -> pd.DataFrame:
+    """What the records took: minutes, device, threads, peak memory, commit; of a run that went on elsewhere, all it was on."""
+    return pd.DataFrame([{
+        "run": r.id, "minutes": f"{60 * durations.took(r):.1f}", "device": _in_turn(r, lambda e: e["device"]),
+        "threads": _in_turn(r, lambda e: e["threads"]), "peak MiB": peak([r]),
+        "torch": _in_turn(r, lambda e: e["versions"]["torch"]),
+        "commit": _in_turn(r, lambda e: (e["commit"] or DASH)[:10] + (" (changed)" if e["dirty"] else ""))} for r in records])
+
+
+def peak(found: list[Record]) -> str:
+    """MiB at most; of runs that were trained at once, of all of them together."""
+    most = max(found, key=lambda r: r.provenance["peak_memory_mib"]).provenance
+    together = most.get("beside", 0) + 1
+    return f"{most['peak_memory_mib']:,}" + (f" ({together} at once)" if together > 1 else "")
+
+
+def _in_turn(record: Record, what) -> str:
+    return ", ".join(dict.fromkeys(str(what(e)) for e in record.environments))
+
+
+def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
+    """One row per network and kind of map: how often it points at the true part, how much of it lies inside, and the paired
+    difference to the baseline of the same table and seed, image by image. Before them, all seeds where there are several."""
+    by_id, rows = {(cell.id, f.name): f for cell, f in found}, []
+    for cell, f in found:
+        base = studies.baseline(cell)
+        other = by_id.get((base.id, f.name)) if base else None
+        for how, title in MAPS:
+            v, gains = f.values[how], {"pointing": DASH, "energy": DASH}
+            for name in gains if other else ():
+                gains[name] = difference(stats.paired(v["each"][name], other.values[how]["each"][name]))
+            rows.append({"cell": cell.id, "seed": f.name.removeprefix("seed"), "map": title, "n": str(v["n"]),
+                         "chance": f"{v['chance']:.1f}", "centre (%)": f"{v['centre']:.1f}",
+                         "pointing (%)": f"{v['pointing']:.1f}", "to baseline": gains["pointing"],
+                         "energy inside (%)": f"{v['energy']:.1f}", "energy, to baseline": gains["energy"],
+                         "top-1 (%)": f"{v['top1']:.1f}"})
+    return pd.DataFrame([*_over_seeds(found), *rows]).fillna(DASH)
+
+
+def _over_seeds(found: list[tuple[Cell, Finding]]) -> list[dict]:
+    """Mean and spread over the seeds of a network that has several, and Welch's interval for the difference to its baseline."""
+    groups: dict[str, list[Finding]] = {}
+    for cell, f in found:
+        groups.setdefault(cell.id, []).append(f)
+    rows = []
+    for (id_, own), (how, title) in product(groups.items(), MAPS):
+        base = studies.baseline(studies.cell(id_))
+        sides = [own, groups.get(base.id, [])] if base else [own]
+        if min(map(len, sides)) < 2:
+            continue
+        row = {"cell": id_, "seed": f"all {len(own)}", "map": title}
+        for name, value, gain in (("pointing", "pointing (%)", "to baseline"),
+                                  ("energy", "energy inside (%)", "energy, to baseline"), ("top1", "top-1 (%)", "")):
+            mean = of_seeds(own, how, name)
+            row[value] = f"{mean.mean:.1f} ± {mean.sd:.1f}"
+            if gain:
+                row[gain] = difference(over_seeds(*sides, how, name)) if base else DASH
+        rows.append(row)
+    return rows
+
+
+def difference(d: dict) -> str:
+    """
+    >>> difference({"mean": -1.5, "low": -3.25, "high": 0.25})
+    '−1.5 (−3.2 to +0.2)'
+    """
+    return "{} ({} to {})".format(*(stats.signed(d[name], 1) for name in ("mean", "low", "high")))
+
+
+def activations(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
+    """Activations above the threshold per image and stage, as they are and in units of each stage's spread; the last network's
+    over the first's."""
+    rows = []
+    for cell, f in found:
+        for unit, title in (("raw", "as they are"), ("in_spreads", "in units of spread")):
+            first, *_, last = (list(map(sum, stages)) for stages in f.values[unit]["counts"].values())
+            rows += [{"cell": cell.id, "seed": f.name.removeprefix("seed"), "activations": title, "stage": stage,
+                      "baseline": f"{a:.0f}", "with FM": f"{b:.0f}", "ratio": f"{b / a:.2f}" if a else DASH}
+                     for stage, (a, b) in enumerate(zip(first, last, strict=True), 1)]
+    return pd.DataFrame(rows)
+
+
+def benchmark(rows: list[dict]) -> pd.DataFrame:
+    """One group of ``data/benchmarks/*.json``: measured, quartiles over the rounds, goal."""
+    return pd.DataFrame([{
+        "what": row["what"], "measured": f"{row['value']:.4g} {row['unit']}".strip(),
+        "quartiles": DASH if row["low"] is None else f"{row['low']:.3g} – {row['high']:.3g}",
+        "goal": row["goal"].replace(">=", "≥").replace("<=", "≤") or DASH,
+        "met": {True: "yes", False: "no", None: ""}[row["met"]],
+        "note": row["note"]} for row in rows])
+
+
+def tier_hours(rows: list[dict]) -> pd.DataFrame:
+    """What one training of each measured network takes in the short and the full tier."""
+    seconds = {row["what"]: row["value"] for row in rows}
+    return pd.DataFrame([{
+        "network": row["what"], "one step": f"{row['value']:.3g} s ({row['note']})",
+        **{tier: f"{hours(recipe(row['what'], tier), row['value'], seconds[row['what'] + ', evaluation']):.1f} h"
+           for tier in ("short", "full")}}
+        for row in rows if ", " not in row["what"]])
+
+
+def preview(records: list[Record]) -> pd.DataFrame:
+    """Our own short-tier runs of ResNet-20 on record."""
+    kept = {r.key for r in records if r.tier == "short"}
+    cells = [c for c in studies.load_cells().values() if c.table == "X1" and c.run("short", 0).key in kept]
+    return own_runs(cells, records, "short")

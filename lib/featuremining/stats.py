@@ -1,0 +1,159 @@
+"""Statistics of a few runs: means, intervals, tests and their power. No torch, no records: numbers in, numbers out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import fmean, stdev
+
+from .errors import UsageError
+
+LEVEL, POWER, MOST_SEEDS = 0.95, 0.80, 64
+
+
+@dataclass(frozen=True)
+class Summary:
+    """n numbers as mean and standard deviation (n - 1 in the denominator; nan for n = 1)."""
+
+    n: int
+    mean: float
+    sd: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Summary":
+        return cls(len(values), fmean(values), stdev(values) if len(values) > 1 else float("nan"))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference or a mean with its 95 % interval; infinite bounds where one run says nothing about spread."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half(self) -> float:
+        return (self.high - self.low) / 2
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A difference as it is shown.
+
+    >>> signed(0.8), signed(-0.534), signed(-1.54, 1)
+    ('+0.80', '−0.53', '−1.5')
+    """
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Quantile of Student's t.
+
+    >>> round(t_quantile(0.975, 3), 3)
+    3.182
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, probability))
+
+
+def mean_interval(s: Summary, level: float = LEVEL) -> Interval:
+    """The t interval of a mean."""
+    half = t_quantile((1 + level) / 2, s.n - 1) * s.sd / sqrt(s.n) if s.n > 1 else float("inf")
+    return Interval(s.mean, s.mean - half, s.mean + half)
+
+
+def prediction_interval(s: Summary, level: float = LEVEL) -> Interval:
+    """Where one new run lies, with probability ``level``, after n runs of this mean and spread.
+
+    >>> i = prediction_interval(Summary(4, 75.35, 0.07))
+    >>> round(i.low, 2), round(i.high, 2)
+    (75.1, 75.6)
+    """
+    half = t_quantile((1 + level) / 2, s.n - 1) * s.sd * sqrt(1 + 1 / s.n) if s.n > 1 else float("inf")
+    return Interval(s.mean, s.mean - half, s.mean + half)
+
+
+def welch(a: Summary, b: Summary, level: float = LEVEL) -> Interval:
+    """Welch's interval for mean(a) - mean(b), degrees of freedom by Satterthwaite."""
+    difference, (error, df) = a.mean - b.mean, _error(a, b)
+    half = t_quantile((1 + level) / 2, df) * error if 0 < error < float("inf") else error
+    return Interval(difference, difference - half, difference + half)
+
+
+def welch_p(a: Summary, b: Summary) -> float:
+    """Two-sided p of Welch's test that the means are equal; 1 where one run says nothing about spread.
+
+    >>> round(welch_p(Summary(4, 75.35, 0.07), Summary(4, 74.55, 0.11)), 4)
+    0.0001
+    """
+    from scipy.special import stdtr
+
+    difference, (error, df) = a.mean - b.mean, _error(a, b)
+    if error == 0:
+        return float(difference == 0)
+    return 2 * float(stdtr(df, -abs(difference) / error))
+
+
+def holm(p: list[float]) -> list[float]:
+    """Holm's step-down adjusted p-values (Holm 1979), in the order given.
+
+    >>> [round(v, 3) for v in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    adjusted, worst = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        worst = max(worst, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = worst
+    return adjusted
+
+
+def _error(a: Summary, b: Summary) -> tuple[float, float]:
+    """Standard error of mean(a) - mean(b) and its degrees of freedom; an infinite error with fewer than two runs of each."""
+    if min(a.n, b.n) < 2:
+        return float("inf"), 1.0
+    va, vb = a.sd**2 / a.n, b.sd**2 / b.n
+    if va + vb == 0:
+        return 0.0, 1.0
+    return sqrt(va + vb), (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
+
+
+def paired(a: Sequence, b: Sequence) -> dict:
+    """Mean of a - b over the same images in percentage points, with its 95 % interval: Student's t of the differences, which
+    for 0/1 values are -1, 0 and 1. ``a`` and ``b`` are what `insight.localise` has in ``each``; pairs with a None are left out.
+
+    The interval is over images, for these two networks. It says nothing about other seeds.
+
+    >>> paired("1110", "0100")
+    {'mean': 50.0, 'low': -41.8693, 'high': 141.8693, 'n': 4}
+    """
+    if len(a) != len(b):
+        raise UsageError(f"paired compares the same images, got {len(a)} and {len(b)} values.")
+    differences = [100 * (float(v) - float(w)) for v, w in zip(a, b, strict=True) if None not in (v, w)]
+    if len(differences) < 2:
+        raise UsageError(f"paired needs two images at least whose maps are not silent, got {len(differences)}.")
+    found = mean_interval(Summary.of(differences))
+    return {"mean": round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4), "n": len(differences)}
+
+
+def margin(spreads: list[float], n: int) -> float:
+    """The smallest difference that n runs against n runs detect with 80 % power at the pooled spread (see the module)."""
+    pooled = sqrt(fmean(s * s for s in spreads))
+    df = 2 * n - 2
+    return (t_quantile((1 + LEVEL) / 2, df) + t_quantile(POWER, df)) * pooled * sqrt(2 / n)
+
+
+def power(a: Summary, b: Summary, difference: float) -> float:
+    """The probability that Welch's two-sided test at 95 % finds a true ``difference`` of means, at these spreads and numbers of
+    runs: of the noncentral t distribution, with Satterthwaite's degrees of freedom at these spreads. The test itself estimates
+    them from its runs, so with two or three runs this is rough (a tenth). With one run there is no test, and it is 0.
+
+    >>> round(power(Summary(4, 0, 0.2), Summary(4, 0, 0.2), margin([0.2], 4)), 2)
+    0.8
+    """
+    from scipy.special import ncfdtr  # of t squared; scipy's noncentral t has gaps where the power is all but 1
+
+    error, df = _error(a, b)
+    if error == 0 or error == float("inf"):
+        return float(error == 0)
+    shift, beyond = abs(difference) / error, t_quantile((1 + LEVEL) / 2, df)
+    return 1.0 if shift > 30 else float(1 - ncfdtr(1, df, shift**2, beyond**2))

@@ -1,0 +1,71 @@
+"""The ambiguity register, ``data/ambiguities.toml``: what the paper leaves open, what is done here, what else could be. No torch
+here."""
+
+import tomllib
+from ast import literal_eval
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from .. import paths
+from ..errors import FMError
+from . import cells
+from .cells import Cell
+
+PLACES = {"method": "`{}`", "recipe": "recipe of `{}`", "network": "network `{}`", "data": "data `{}`",
+          "detector": "detector of `{}`", "study": "study `{}`"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An open question. ``settings`` maps where it is set to our value and others; without any, ``ours`` and ``others`` say it
+    in words."""
+
+    id: str
+    title: str
+    question: str
+    evidence: str
+    settings: Mapping[str, list[str]] = field(default_factory=dict)
+    ours: str = ""
+    others: str = ""
+
+    def __post_init__(self):
+        if bool(self.settings) == bool(self.ours and self.others):
+            raise ValueError(f"{self.id} needs settings, or ours and others")
+        if wrong := [name for name in self.settings if name.split(".")[0] not in PLACES or name.count(".") < 2]:
+            raise ValueError(f"{self.id} says {wrong[0]!r}; a setting begins with one of {', '.join(PLACES)}")
+
+
+@cache
+def choices() -> tuple[Choice, ...]:
+    """All open questions in the order of the file; an `FMError` says what is wrong with it."""
+    try:
+        found = tomllib.loads(paths.ambiguities().read_text())
+        return tuple(Choice(id_, **entry) for id_, entry in found.items())
+    except (OSError, TypeError, ValueError) as error:
+        raise FMError(f"{paths.ambiguities().name} is not a valid register: {error}.") from None
+
+
+def place(setting: str) -> tuple[str, str, str]:
+    """Kind, owner and name of a setting.
+
+    >>> place("method.fm.box"), place("study.cub.reported.byot")
+    (('method', 'fm', 'box'), ('study', 'cub', 'reported.byot'))
+    """
+    kind, owner, name = setting.split(".", 2)
+    return kind, owner, name
+
+
+def differing(choice: Choice) -> list[Cell]:
+    """The cells that are trained with another value than ours of one of the choice's settings; not those whose value the
+    choice itself sets by their study."""
+    named = {(owner, name.split(".")[1]) for kind, owner, name in map(place, choice.settings) if kind == "study"}
+    return [cell for cell in cells.load_cells().values() if (cell.study, cell.method) not in named
+            and any(_differs(cell, *place(name), literal_eval(values[0])) for name, values in choice.settings.items())]
+
+
+def _differs(cell: Cell, kind: str, owner: str, name: str, ours) -> bool:
+    named = {"method": [m for m in cell.methods if m["name"] == owner],
+             "network": [cell.options] if cell.network == owner else [],
+             "data": [cell.data] if cell.dataset == owner else []}.get(kind, [])
+    return any(found.get(name, ours) != ours for found in named)

@@ -1,0 +1,100 @@
+"""What the Feature Mining paper claims: its sentences, in ``data/studies/claims.toml``, and its numbers, the cells. Whether
+they hold is said by `judging`. No torch here."""
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from functools import cache
+from itertools import product
+
+from .. import paths
+from ..errors import FMError, UsageError, choose
+from . import cells, outcomes
+from .cells import Cell
+
+KINDS = ("order", "gain", "cost", "parameters", "activations", "words")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper. Which of the fields after ``kind`` it has follows from its kind."""
+
+    id: str
+    section: str
+    quote: str
+    kind: str
+    tables: tuple = ()          # where the pairs of an order lie, on every network and condition that has both
+    higher: tuple = ()          # methods
+    lower: tuple = ()
+    pairs: tuple = ()           # of an order: ids instead of the three above
+    cells: tuple = ()           # ids
+    methods: tuple = ()
+    values: tuple = ()          # of a gain: as the sentence prints them, in the order of ``cells``
+    difference: float | None = None
+    at_most: float | None = None    # of a cost: the ratio that its word is read as
+    expects: str = ""
+    why: str = ""
+    reading: dict[str, str] = field(default_factory=dict)      # by verdict, what is to be made of it; {ours}, {paper}, {device}
+
+    @property
+    def needs(self) -> tuple[Cell, ...]:
+        """The cells whose records would decide it."""
+        ids = [id_ for pair in self.named_pairs() for id_ in pair] + list(self.cells)
+        bases = [cells.baseline(cells.cell(id_)) for id_ in self.cells if self.kind == "cost"]
+        return tuple({c.id: c for c in (*map(cells.cell, ids), *filter(None, bases))}.values())
+
+    def named_pairs(self) -> list[tuple[str, str]]:
+        """(higher, lower) ids of an order or a gain; a training that stands in several tables counts once."""
+        if self.kind == "gain":
+            return [tuple(self.cells)]
+        if self.kind == "activations" or self.pairs:
+            return [tuple(pair) for pair in self.pairs]
+        known = {c.id: c for c in cells.load_cells().values() if not c.own}
+        places = {(c.table, c.network, c.condition): c for c in known.values() if c.table in self.tables}
+        found = {}
+        for (table, network, condition), a, b in product(places, self.higher, self.lower):
+            pair = tuple(".".join(filter(None, (table, network, m, condition))) for m in (a, b))
+            if all(id_ in known for id_ in pair):
+                found.setdefault(tuple(known[id_].run("full", 0).key for id_ in pair), pair)
+        return list(found.values())
+
+
+@cache
+def load_claims() -> dict[str, Claim]:
+    """The sentences by id, in the order of the paper; `FMError` for an entry that does not fit its kind."""
+    path, known, claims = paths.studies() / cells.CLAIMS, {f.name for f in fields(Claim)}, {}
+    for id_, entry in tomllib.loads(path.read_text()).items():
+        try:
+            choose("kind", entry["kind"], KINDS)
+            if extra := entry.keys() - known:
+                raise ValueError(f"{', '.join(sorted(extra))} means nothing")
+            claim = Claim(id_, **{k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in entry.items()})
+            for status, text in claim.reading.items():
+                choose("reading", status, outcomes.DECIDED)
+                text.format(ours="", paper="", device="")
+            if not claim.needs and claim.kind not in ("parameters", "words"):
+                raise ValueError("it names no cell")
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise FMError(f"{path.name}: {id_} is not a valid claim ({error}).") from None
+        claims[id_] = claim
+    return claims
+
+
+def _frozen(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
+def about(study: str) -> list[Claim]:
+    """The sentences on an experiment: those that rest on cells of it, or are named after one of its tables."""
+    named = {c.table for c in cells.load_cells().values() if c.study == study}
+    return [c for c in load_claims().values() if c.id.split(".")[0] in named or study in {cell.study for cell in c.needs}]
+
+
+def claim(id_: str) -> Claim | Cell:
+    """The sentence or the printed number with this id; `UsageError` with the nearest ids if there is none."""
+    known = {**load_claims(), **{c.id: c for c in cells.load_cells().values() if c.paper}}
+    if id_ not in known:
+        near = get_close_matches(id_, known, 3, 0.4)
+        hint = f"Did you mean {', '.join(near)}? " if near else ""
+        raise UsageError(f"There is no claim {id_!r}. {hint}`fm verdict` lists all.")
+    return known[id_]

@@ -1,0 +1,12 @@
+"""How it is trained. In comes a run, out goes its record and the weights, whatever kills the process on the way; devices,
+engines, processes and checkpoints are this room's alone. What a method does to a step does not belong here, nor does what is
+measured of a trained network."""
+
+from importlib import import_module
+
+TASKS = {"classification": "loop", "detection": "detection"}       # what a cell asks for -> the module that trains it
+
+
+def train_all(runs, device: str = "auto", engine: str = "auto"):
+    """The records of these trainings, all of one task; what is missing is trained first. Torch is imported on demand."""
+    return import_module(f".{TASKS[runs[0].task]}", __name__).train_all(runs, device, engine)

@@ -1,0 +1,167 @@
+"""Detectors: a RetinaNet on a pre-trained network, fine-tuned and measured in mAP, as in section 4.3 and table 7 of the Feature
+Mining paper.
+
+A detection run names the methods of its *pre-training* (`pretraining`); the fine-tuning itself uses none. The loop, its resuming
+and its records are those of `train`: equal runs on equal machines give equal bits. Nothing in a step lacks a deterministic form
+in torch (the pyramid upsamples by nearest neighbours; pooling over regions, as in Faster R-CNN, would have none).
+"""
+
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from .. import records
+from ..datasets import load as load_data
+from ..datasets.mean_precision import RULES, Found, mean_precision
+from ..datasets.scenes import Images, Scene, SceneLoader, Scenes, parts_scenes, pictures
+from ..errors import FMError, UsageError, choose
+from ..models import build, options_of
+from ..models.retinanet import retinanet
+from ..studies import Run
+from . import engine, loop
+from .pretraining import detector_of, pretrained, split_options
+from .replicas import join
+from .run import Training as Classification
+
+TEST_BATCH = 50                                     # images in memory; those in files have many sizes and go one by one
+
+
+def scenes(run: Run) -> Scenes:
+    """The run's images with their boxes."""
+    data = parts_scenes(**run.data) if run.dataset == "parts" else load_data(run.dataset, **run.data)
+    if not isinstance(data, Scenes):
+        raise UsageError(f"{run.dataset} has no boxes to detect; voc and parts have.")
+    return data
+
+
+def build_detector(run: Run, data: Scenes, weights: dict[str, Tensor] | None = None) -> nn.Module:
+    """The run's detector, freshly initialised from the global random state; its backbone from a classifier's ``weights``."""
+    classes = len(data.classes) if weights is None else [len(w) for w in weights.values() if w.dim() == 2][-1]
+    net = build(run.network, classes, **split_options(run)[1])
+    if weights is not None:
+        net.load_state_dict(weights, strict=True)
+    return retinanet(net, detector_of(run), len(data.classes), data.mean, data.std)
+
+
+@torch.no_grad()
+def detect(model: nn.Module, images: Images, device: torch.device, precision: str = "fp32") -> list[Found]:
+    """What the detector finds in all images, in evaluation mode: boxes in px of the image, best score first."""
+    model.eval()
+    n, at_once = len(images), TEST_BATCH if isinstance(images, Tensor) else 1
+    found = []
+    for batch in pictures(images, [range(i, min(i + at_once, n)) for i in range(0, n, at_once)]):
+        with engine.arithmetic(device, precision):
+            outs = model([x.to(device).float() / 255 for x in batch])
+        found += [Found(out["boxes"].float().cpu().numpy(), out["labels"].cpu().numpy() - 1, out["scores"].float().cpu().numpy())
+                  for out in outs]
+    return found
+
+
+class Training(Classification):
+    """One fine-tuning as objects. What is not said here is as in the training of a classifier."""
+
+    def __init__(self, run: Run, device: torch.device, pretrained: tuple[records.Record, dict[str, Tensor]]):
+        if join().world > 1:
+            raise UsageError("A detector is trained by one process: start it without torchrun.")
+        self.before, self.weights = pretrained
+        super().__init__(run, device, "eager", data=scenes(run))
+
+    def _build(self) -> None:
+        run, r = self.run, self.recipe
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        torch.manual_seed(run.seed)
+        self.settings = detector_of(run)
+        self.model = build_detector(run, self.data, self.weights).to(self.device, memory_format=torch.channels_last)
+        self.methods = nn.ModuleList()
+        self.loader = SceneLoader(self.data, self.device, run.seed, r, self.settings.learn_difficult)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = engine.SGD(trained, r.lr, r.momentum, r.weight_decay, r.nesterov)
+        self.advance = self.update
+        self.names = ("loss", "classification", "regression")
+
+    def resolved(self) -> dict:
+        """Every setting with its value, and the weights that the backbone started from."""
+        before = self.before
+        found = {"parameters": sum(p.numel() for p in self.model.parameters() if p.requires_grad),
+                 "network": options_of(self.run.network, **split_options(self.run)[1]), "methods": before.resolved["methods"],
+                 "detector": self.settings.settings(), "pretrained": {"run": before.id, "weights": before.weights}}
+        return json.loads(json.dumps(found))
+
+    def inputs(self) -> Iterator[dict]:
+        """What the steps of this epoch are made of: the batch (its length is counted) and the rate, which warms up."""
+        epoch = self.loader.epoch
+        for i, batch in enumerate(self.loader.batches()):
+            yield {"pick": batch, "lr": self.rate(epoch, i)}
+
+    def rate(self, epoch: int, step: int) -> float:
+        """The recipe's, which at the first ``warmup`` steps grows from a third."""
+        done, warmup = epoch * len(self.loader) + step, self.settings.warmup
+        return self.recipe.rate(epoch) * (1 / 3 + 2 / 3 * done / warmup if done < warmup else 1)
+
+    def update(self, inputs: dict) -> Tensor:
+        """One step of the optimiser; gives the values of ``names`` as one vector."""
+        scenes: list[Scene] = inputs["pick"]
+        self.optimizer.lr.fill_(inputs["lr"])
+        with engine.arithmetic(self.device, self.recipe.precision):
+            losses = self.model([s.image for s in scenes], [{"boxes": s.boxes, "labels": s.labels + 1} for s in scenes])
+        total = losses["classification"] + losses["bbox_regression"]
+        self.optimizer.zero_grad()
+        total.backward()
+        self.optimizer.step()
+        return torch.stack([v.detach() for v in (total, losses["classification"], losses["bbox_regression"])])
+
+    def test(self) -> dict[str, float]:
+        """mAP in percent at an overlap of 0.5 (``test_map``), and by the other rule (``test_map.<rule>``)."""
+        found = detect(self.model, self.data.test_x, self.device, self.recipe.precision)
+        values = mean_precision(found, self.data.test_y, len(self.data.classes))
+        return {"test_map" if rule == self.settings.metric else f"test_map.{rule}": values[rule] for rule in RULES}
+
+    def metrics(self) -> dict:
+        n = len(self.data.test_y)
+        others = {name.removeprefix("test_map."): records.metrics(log, n) for name, log in self.log.items()
+                  if name.startswith("test_map.")}
+        return {**records.metrics(self.log["test_map"], n), "others": others}
+
+    def record(self) -> records.Record:
+        record = super().record()
+        return replace(record, provenance={**record.provenance, "pretrained": self.resolved()["pretrained"]})
+
+
+def recorded(run: Run) -> records.Record | None:
+    """The run's record, if there is one; an `FMError` if it was made under defaults that have changed since."""
+    record = loop.recorded(run)
+    if record:
+        now, then = json.loads(json.dumps(detector_of(run).settings())), record.resolved["detector"]
+        for name in now.keys() & then.keys():
+            if now[name] != then[name]:
+                raise FMError(f"The record of {run.id} was made under another default: detector {name} was {then[name]!r} and is "
+                              f"{now[name]!r} now. Name the old value in the study, or move the record away and run it again.")
+    return record
+
+
+def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "auto") -> list[records.Record]:
+    """Train every detection run that has no record, after its pre-training; resume where a killed process left off.
+
+    Records, weights and errors are as those of `train.train_all`. Steps have shapes of their own, so they are neither captured
+    nor compiled.
+    """
+    if choose("engine", engine_name, ("auto", *engine.ENGINES)) not in ("auto", "eager"):
+        raise UsageError(f"A detector is trained op by op: the engine is auto or eager, not {engine_name}.")
+    target = engine.pick_device(device)
+    for run in runs:
+        if recorded(run):
+            continue
+        found = pretrained(run, device)
+        with loop.alone(run):
+            if not recorded(run):
+                engine.deterministic()
+                engine.keep_freed_memory()
+                training = Training(run, target, found)
+                with run.active():
+                    deque(loop.carry_out(training, alone=True), maxlen=0)
+    return [recorded(run) for run in runs]

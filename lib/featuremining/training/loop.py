@@ -1,0 +1,146 @@
+"""The only training loop: runs that have no record are trained, from where a killed process left off."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+
+import torch
+from filelock import FileLock, Timeout
+
+from .. import paths, records
+from ..errors import FMError
+from ..methods import make
+from ..models import options_of
+from ..models.weights import digest
+from ..recipes import recipe
+from ..studies import Run
+from . import checkpoint, engine
+from .progress import Report
+from .replicas import join
+from .run import Training, append
+
+
+def outdated(record: records.Record) -> str:
+    """The first default of network or methods that has changed since the record was made; empty if none. A setting that
+    came later does not count: its default keeps the old behaviour."""
+    spec, then = record.spec, record.resolved
+    pairs = [(spec["network"], options_of(spec["network"], **spec["options"]), then.get("network", {}))]
+    pairs += [(m["name"], make(**m).settings(), old) for m, old in zip(spec["methods"], then["methods"], strict=True)]
+    for owner, now, old in pairs:
+        now = json.loads(json.dumps(now))
+        for name in now.keys() & old.keys():
+            if now[name] != old[name]:
+                return f"{owner} {name} was {old[name]!r} and is {now[name]!r} now"
+    return ""
+
+
+def repeats(device: torch.device) -> bool:
+    """Whether two equal trainings (ResNet-20 with Feature Mining, a few steps on embedded data) give equal bits here."""
+    engine.deterministic()
+    run = Run("parts", "resnet20", ({"name": "fm"},), recipe("resnet20", "smoke"), "smoke", 0)
+    return len({_few_steps(Training(run, device), 5) for _ in range(2)}) == 1
+
+
+def _few_steps(training: "Training", n: int) -> str:
+    """The digest of the weights after ``n`` steps, taken on the training's own stream, where they are complete."""
+    with training.active():
+        for inputs, _ in zip(training.inputs(), range(n), strict=False):
+            training.advance(inputs)
+        return digest(training.model.state_dict())
+
+
+def recorded(run: Run) -> records.Record | None:
+    """The run's record, if there is one; an `FMError` if it was made under defaults that have changed since."""
+    path = paths.record(run.tier, run.key, run.seed)
+    if not path.exists():
+        return None
+    record = records.read(path)
+    if changed := outdated(record):
+        raise FMError(f"{path} was made under another default: {changed}. Name the old value in the study, or move the "
+                      "record away and run the cell again.")
+    paths.checkpoint(run.tier, run.key, run.seed).unlink(missing_ok=True)       # left by a kill right after the record
+    return record
+
+
+def train(run: Run, device: str = "auto", engine_name: str = "auto") -> records.Record:
+    """Train ``run`` unless its record exists; resume where a killed process left off. Returns the record.
+
+    Writes the record under `paths.runs` and the trained network's state under `paths.weights`. Raises `FMError` when the
+    loss is no longer finite, the data or the disk fails, or another process is at the same run.
+    """
+    return train_all([run], device, engine_name)[0]
+
+
+def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "auto", at_once: bool | None = None
+              ) -> list[records.Record]:
+    """`train` for several runs. ``at_once`` takes a step of each in turn, as a GPU does that one small network can't fill
+    (default there); else one run after another. Each run's arithmetic is what it is alone."""
+    target = engine.pick_device(device)
+    missing = [run for run in runs if not recorded(run)]
+    replicas = join()
+    at_once = target.type == "cuda" if at_once is None else at_once
+    for group in [missing] if at_once and missing and replicas.world == 1 else [[run] for run in missing]:
+        with ExitStack() as held:
+            for run in group if replicas.first else ():
+                held.enter_context(alone(run))
+            replicas.wait()
+            with engine.enough_memory():
+                _train([run for run in group if not recorded(run)], target, engine_name)
+        replicas.wait()                 # until the first process has written the record
+    return [recorded(run) for run in runs]
+
+
+@contextmanager
+def alone(run: Run):
+    """Keeps other processes from the same run."""
+    lock = paths.checkpoint(run.tier, run.key, run.seed).with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout:
+        raise FMError(f"Another process is training {run.id}; wait for it or stop it.") from None
+
+
+def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
+    engine.deterministic()
+    engine.keep_freed_memory()
+    trainings = [Training(run, device, engine_name, len(runs) - 1) for run in runs]
+    going = {training: carry_out(training, alone=len(runs) == 1) for training in trainings}
+    while going:
+        turn = 1 if len(going) > 1 else None            # in steps; the last one left trains to its end
+        for training, steps in list(going.items()):
+            with training.active():
+                if not turn or not sum(1 for _ in islice(steps, turn)):
+                    deque(steps, maxlen=0)
+                    del going[training]
+
+
+def carry_out(training: Training, alone: bool) -> Iterator[None]:
+    """The whole training; pauses after every step."""
+    run = training.run
+    training.resume()
+    checkpoint.set_random_state(training.random, training.device)
+    first = training.replicas.first
+    report = Report(run.id, run.recipe.epochs, len(training.loader), training.loader.epoch, alone, silent=not first)
+    try:
+        while training.loader.epoch < run.recipe.epochs:
+            epoch, began = training.loader.epoch, time.monotonic()
+            row = yield from training.one_epoch(report)
+            append(training.log, row, epoch)
+            training.seconds += time.monotonic() - began
+            training.random = checkpoint.random_state(training.device)
+            if first:
+                checkpoint.save(training.path, training.state())
+            report.epoch(epoch, row)
+    finally:
+        report.close()
+    if not first:
+        return
+    record = training.record()
+    checkpoint.save(paths.weights(run.tier, run.key, run.seed), training.model.state_dict())
+    records.write(record, paths.record(run.tier, run.key, run.seed))
+    training.path.unlink()

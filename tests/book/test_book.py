@@ -1,0 +1,142 @@
+"""The book as built: every page, results from data, methods' pages from the code. Loads and links: test_offline.py."""
+
+import re
+from dataclasses import fields
+from importlib import import_module
+
+import nbformat
+import pytest
+import torch
+from helpers import book_build
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from papermill.exceptions import PapermillExecutionError
+
+from featuremining import METHODS, FeatureMining, FMError, build, paths, read_records, studies
+from featuremining.showing import methods, pages
+from featuremining.showing.api import field_lines
+
+OTHERS = [name for name in METHODS if name != "fm"]      # Feature Mining has the longer page
+HEADINGS = ["In one sentence", "What changes in training", "Where it plugs in", "Settings and their source",
+            "Departures from the paper", "Cost", "Results", "In your own loop"]
+
+
+def test_every_page_is_there(html):
+    for name in ("book/index", "build/book/cifar", "book/feature_mining", "book/rerun", "book/speed", "book/references",
+                 "book/ambiguities", "book/negative_results", "book/neighbours", "book/use", "book/add_a_method", "book/status",
+                 "book/data", "book/api", *(f"book/methods/{name}" for name in OTHERS)):
+        assert (html / f"{name}.html").stat().st_size > 5000
+    assert (html / "index.html").exists()
+
+
+def test_results_come_from_the_records(html):
+    """Every committed short-tier accuracy of X1 stands on the front page and on its own page, and no full one is claimed."""
+    front, page = ((html / f"{name}.html").read_text() for name in ("book/index", "build/book/cifar"))
+    own = {c.run("short", 0).key for c in studies.load_cells().values() if c.table == "X1"}
+    found = [r for r in read_records("short") if r.key in own]
+    for record in found:
+        assert f"{record.metrics['best']:.2f}" in front and f"{record.metrics['last']:.2f}" in page
+    assert pages.on_record(read_records()).rpartition(" cells ")[2] in front        # "and 48 of our own small ones."
+    assert page.count("verdict-not-run") >= 50 - len(read_records("full"))
+    assert 'role="img"' in page or not found
+
+
+def test_figures_follow_the_theme(html):
+    page = (html / "build/book/cifar.html").read_text()
+    for svg in re.findall(r'<figure class="plot">.*?</figure>', page, re.S):
+        assert "var(--pst-color-text-base" in svg and "#0b0c0d" not in svg and "<title>" in svg
+
+
+def executed(*cells, parameters=None):
+    return new_notebook(cells=cells, metadata={"papermill": {"parameters": parameters or {}}})
+
+
+FAILED = new_code_cell("1", execution_count=1, outputs=[new_output("error", ename="E", evalue="", traceback=[])])
+
+
+@pytest.mark.parametrize(("book", "says"), [
+    (executed(new_code_cell("1")), "was not executed"), (executed(FAILED), "an error"),
+    (executed(new_code_cell("1", execution_count=1), parameters={"tier": "full"}), "other parameters")],
+    ids=["cut", "error", "other"])
+def test_a_notebook_that_did_not_run_through_stops_the_build(book, says):
+    nbformat.validate(book)
+    with pytest.raises(FMError, match=says):
+        book_build.check(book, paths.ROOT / "page.ipynb", {})
+
+
+def test_pages_share_a_kernel_but_no_names(tmp_path, monkeypatch):
+    """The second notebook runs in the first one's process, and does not find what the first one called x."""
+    monkeypatch.setattr(book_build, "ROOT", tmp_path)
+    monkeypatch.setattr(book_build, "PAGES", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    for name, code in (("a", "x = os.getpid()\nx"), ("b", "os.getpid()"), ("c", "x")):
+        cells = [new_code_cell("tier = 'short'", metadata={"tags": ["parameters"]}), new_code_cell(f"import os\n{code}")]
+        book = new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+        nbformat.write(book, tmp_path / f"notebooks/{name}.ipynb")
+    with pytest.raises(PapermillExecutionError, match="name 'x' is not defined"):
+        book_build.execute_all({name: {"tier": "full"} for name in "abc"}, kernels=1)
+    a, b = (nbformat.read(tmp_path / f"{name}.ipynb", 4).cells[-1].outputs[0].data["text/plain"] for name in "ab")
+    assert a == b
+
+
+def test_a_missing_page_stops_the_build(tmp_path):
+    with pytest.raises(FMError, match=r"Built without.*cifar\.html"):
+        book_build.census(tmp_path)
+
+
+def test_numbers_that_the_method_page_computes():
+    """Parameters of the heads, as the page's prose states them."""
+    page = re.sub(r"\s+", " ", (paths.ROOT / "book/feature_mining.md").read_text())
+    for network, stage3, stage2 in (("resnet56", 13000, 6600), ("resnet164", 51400, 25800)):
+        fm = FeatureMining(layers=2).prepare(build(network, 100))
+        count = [sum(p.numel() for p in fm.heads[stage].parameters()) for stage in ("2", "1")]
+        assert count == [stage3, stage2] and f"{stage3:,} | {stage2:,}" in page
+    assert f"{(13000 + 6600) / 861_620:.1%}".replace("%", " %") in page
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_method_has_its_page(name):
+    """The same headings in the same order, the three parts that are made from code and records, and no label used twice."""
+    page = (paths.ROOT / f"book/methods/{name}.md").read_text()
+    assert re.findall(r"^## (.+)$", page, re.M) == HEADINGS
+    assert re.findall(r"^```{include} (.+)$", page, re.M) == [
+        f"../../build/book/methods/{name}.{part}.md" for part in ("settings", "cost", "results")]
+    pages = [p.read_text() for p in [paths.ROOT / "book/feature_mining.md", *paths.ROOT.glob("book/methods/*.md")]]
+    labels = [label for text in pages for label in re.findall(r"^:label: (.+)$", text, re.M)]
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_code_of_a_method_page_runs(name, tmp_path, monkeypatch):
+    """As written, from a folder of its own: a loss with gradients for all that the optimiser was given."""
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.+?)```", (paths.ROOT / f"book/methods/{name}.md").read_text(), re.S)
+    assert len(code.splitlines()) <= 12
+    torch.manual_seed(0)
+    scope = {}
+    exec(code, scope)
+    assert torch.isfinite(scope["loss"])
+    scope["loss"].backward()
+    trained = scope["optimizer"].param_groups[0]["params"]
+    assert {id(p) for p in trained} == {id(p) for name in ("net", "method") for p in scope[name].parameters()}
+    assert all(p.grad is not None for p in [*trained, *scope["mining"].parameters()])
+
+
+def test_settings_are_read_from_the_source():
+    """Every setting of every method with its default and its comment, inherited ones too; no comment, an empty cell."""
+    source = "class A:\n    p: float = 0.5   # half <of> it\n    q: tuple[int, ...] = (-2,)\n"
+    assert field_lines(source) == {"p": ("0.5", "half <of> it"), "q": ("(-2,)", "")}
+    for name in METHODS:
+        table = methods.settings(name)
+        for field in fields(getattr(import_module(f"featuremining.methods.{METHODS[name][0]}"), METHODS[name][1])):
+            assert f"<code>{field.name}</code>" in table
+
+
+def test_a_method_page_shows_its_cells_and_costs():
+    cells = studies.load_cells().values()
+    for name in METHODS:
+        shown, cost = methods.results(name), methods.cost(name)
+        for cell in cells:
+            if cell.published is not None:
+                assert (f"<code>{cell.id}</code>" in shown) == (name in [m["name"] for m in cell.methods])
+        assert shown.startswith("<p") or "No cell of the paper uses it" in shown
+        assert f">{name}: time of a step" in cost or f">{name}, " in cost or "Not measured yet" in cost

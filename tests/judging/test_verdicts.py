@@ -1,0 +1,180 @@
+"""The statistics against scipy, and every verdict from numbers made for it."""
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from made_records import example
+from scipy import stats
+
+from featuremining.judging.verdicts import (
+    gain,
+    judge,
+    judge_gain,
+    pooled_spread,
+    printed,
+    seeds_for_gain,
+    seeds_to_decide,
+    verdict,
+)
+from featuremining.stats import Summary, margin, mean_interval, power, prediction_interval, welch
+from featuremining.studies import baseline, load_cells
+
+PAPER = Summary(4, 75.35, 0.2)
+DELTA = margin([0.2], 4)
+
+
+def made_of(*values):
+    return Summary.of(list(values))
+
+
+def test_mean_interval_is_students():
+    values = [73.4, 73.9, 73.7, 74.1]
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    got = mean_interval(made_of(*values))
+    assert (got.low, got.high) == pytest.approx((low, high))
+    assert math.isinf(mean_interval(made_of(73.4)).half)
+
+
+def test_welch_is_scipys():
+    a, b = [73.4, 73.9, 73.7, 74.1], [75.0, 75.6, 75.2]
+    expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    got = welch(made_of(*a), made_of(*b))
+    assert (got.low, got.high) == pytest.approx((expected.low, expected.high))
+    assert welch(Summary(4, 1, 0), Summary(4, 0, 0)).half == 0
+
+
+def test_margin_is_what_the_papers_design_detects():
+    """Simulated power of a two-sample t test at the margin is 80 %."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 0.2, (20000, 4)), rng.normal(DELTA, 0.2, (20000, 4))
+    power = (stats.ttest_ind(a, b, axis=1).pvalue < 0.05).mean()
+    assert power == pytest.approx(0.80, abs=0.04)
+
+
+@pytest.mark.parametrize(("ours", "status"), [
+    (None, "not run"), (made_of(75.3), "inconclusive"), (made_of(75.3, 75.5, 75.2, 75.4), "reproduced"),
+    (made_of(73.0, 73.2, 73.1, 73.3), "not reproduced"), (made_of(79.0, 79.2, 79.1, 79.3), "not reproduced"),
+    (made_of(74.9, 75.9, 74.7, 75.8), "inconclusive"), (made_of(74.9, 75.0, 74.8, 75.1), "inconclusive")], ids=str)
+def test_verdict_on_a_number(ours, status):
+    assert judge(ours, PAPER, DELTA, 0.2).status == status
+
+
+@pytest.mark.parametrize(("method", "baseline", "status"), [
+    (None, made_of(73.7), "not run"), (made_of(75.3), made_of(73.7), "inconclusive"),
+    (made_of(75.3, 75.4, 75.2, 75.4), made_of(73.7, 73.6, 73.8, 73.7), "reproduced"),
+    (made_of(74.2, 74.3, 74.2, 74.3), made_of(73.7, 73.6, 73.8, 73.7), "direction only"),
+    (made_of(73.0, 73.1, 72.9, 73.0), made_of(73.7, 73.6, 73.8, 73.7), "not reproduced"),
+    (made_of(73.7, 73.6, 73.8, 73.7), made_of(73.7, 73.7, 73.6, 73.8), "not reproduced"),
+    (made_of(73.0, 75.1, 74.0, 74.6), made_of(73.7, 73.6, 73.8, 73.7), "inconclusive")], ids=str)
+def test_verdict_on_a_gain(method, baseline, status):
+    assert judge_gain((method, baseline), (PAPER, Summary(4, 73.71, 0.28)), DELTA).status == status
+
+
+@pytest.mark.parametrize("n", [2, 4, 16, 64])
+def test_the_papers_own_numbers_never_fail_to_reproduce_themselves(n):
+    """Printed means and spreads fed back as ours: no number and no gain comes out as not reproduced."""
+    cells = [c for c in load_cells().values() if c.published is not None]
+    again = lambda c: Summary(n, c.published, printed(c).sd)  # noqa: E731
+    for cell in cells:
+        spreads = pooled_spread(cell)
+        within = margin(spreads, 4)
+        assert judge(again(cell), printed(cell), within, spreads[0]).status in ("reproduced", "inconclusive")
+        if base := baseline(cell):
+            found = judge_gain((again(cell), again(base)), (printed(cell), printed(base)), within)
+            assert found.status != "not reproduced", cell.id
+
+
+def test_a_gain_of_the_other_sign_is_not_reproduced_however_small():
+    small = (Summary(4, 75.00, 0.1), Summary(4, 74.75, 0.1))
+    low, high = made_of(74.65, 74.66, 74.64, 74.65), made_of(74.9, 74.91, 74.89, 74.9)
+    assert judge_gain((low, high), small, DELTA).status == "not reproduced"
+    assert judge_gain((high, low), small, DELTA).status == "reproduced"
+    less = made_of(74.75, 74.76, 74.74, 74.75)          # a smaller gain than printed, and no other within the margin
+    assert judge_gain((less, low), small, DELTA).status == "reproduced"
+
+
+def test_a_loss_that_the_paper_prints_is_judged_with_its_sign():
+    lost = (Summary(4, 81.31, 0.24), Summary(4, 81.54, 0.31))
+    better = (made_of(82.5, 82.4, 82.6, 82.5), made_of(81.5, 81.6, 81.4, 81.5))
+    assert judge_gain(better, lost, DELTA).status == "not reproduced"
+
+
+def test_the_seeds_that_would_decide():
+    needed = seeds_to_decide(0.0, 0.2, PAPER, DELTA)
+    assert welch(Summary(needed, 0, 0.2), Summary(4, 0, 0.2)).half <= DELTA
+    assert welch(Summary(needed - 1, 0, 0.2), Summary(4, 0, 0.2)).half > DELTA
+    assert seeds_to_decide(DELTA, 0.2, PAPER, DELTA) is None      # on the edge no number of seeds decides
+
+
+def test_the_seeds_that_would_decide_a_gain():
+    """The expected interval leaves zero, or comes close enough to the printed gain; one seed less does not suffice."""
+    method, base = Summary(3, 74.5, 0.4), Summary(3, 74.0, 0.4)
+    found = judge_gain((method, base), (PAPER, Summary(4, 73.71, 0.28)), DELTA)
+    assert found.status == "inconclusive" and found.seeds_needed > 3
+    expected = [welch(Summary(n, 74.5, 0.4), Summary(n, 74.0, 0.4)) for n in (found.seeds_needed - 1, found.seeds_needed)]
+    assert expected[0].low < 0 < expected[1].low
+    assert seeds_for_gain(method, Summary(1, 74.0, float("nan")), 1.64, DELTA) is None
+    assert seeds_for_gain(method, Summary(3, 74.5, 0.4), 0.0, 9.0) == 2        # no gain, and none was printed
+
+
+@pytest.mark.parametrize(("n", "sd", "difference"), [((4, 4), (0.2, 0.2), 0.5), ((3, 4), (0.2, 0.2), 0.5),
+                                                     ((6, 4), (0.1, 0.3), 0.4), ((4, 4), (0.2, 0.2), 0.0)])
+def test_power_is_how_often_a_difference_is_found(n, sd, difference):
+    """Welch's test by scipy on simulated runs, whose degrees of freedom are estimated anew each time."""
+    rng = np.random.default_rng(1)
+    a, b = (rng.normal(mean, s, (20000, k)) for mean, s, k in zip((difference, 0.0), sd, n, strict=True))
+    found = (stats.ttest_ind(a, b, axis=1, equal_var=False).pvalue < 0.05).mean()
+    assert power(Summary(n[0], 9, sd[0]), Summary(n[1], 9, sd[1]), difference) == pytest.approx(found, abs=0.08)
+
+
+def test_power_has_no_gaps():
+    """It rises from 5 % to 1 with the difference; scipy's noncentral t is nan for some that are forty times the spread."""
+    found = np.array([power(Summary(4, 0, 0.1), Summary(4, 0, 0.1), d) for d in np.arange(0, 12, 0.01)])
+    assert np.isfinite(found).all() and (np.diff(found) > -1e-9).all() and found[0] == pytest.approx(0.05) and found[-1] == 1
+
+
+def test_power_of_students_test():
+    """The two examples of R's ``power.t.test``: 20 against 20 at one spread, 86.90 %; 90 % of a difference of one with 22.02."""
+    assert power(Summary(20, 0, 1), Summary(20, 0, 1), 1) == pytest.approx(0.8689528, abs=1e-6)
+    assert power(Summary(22, 0, 1), Summary(22, 0, 1), 1) < 0.90 < power(Summary(23, 0, 1), Summary(23, 0, 1), 1)
+
+
+def test_every_verdict_on_runs_has_its_power():
+    assert judge(None, PAPER, DELTA, 0.2).power is None
+    assert judge(made_of(75.3), PAPER, DELTA, 0.2).power == 0       # one run: no test
+    two, four = (judge(Summary(n, 75.3, 0.2), PAPER, DELTA, 0.2).power for n in (2, 4))
+    assert 0.05 < two < four == pytest.approx(0.8, abs=0.005)
+    assert judge_gain((Summary(4, 75.3, 0.2), Summary(4, 73.7, 0.2)), (PAPER, PAPER), DELTA).power == pytest.approx(four)
+    assert judge_gain((None, PAPER), (PAPER, PAPER), DELTA).power is None
+    assert power(Summary(4, 0, 0.0), Summary(4, 0, 0.0), DELTA) == power(Summary(4, 0, 1e-9), Summary(4, 0, 0.0), DELTA) == 1
+
+
+def test_a_new_run_lies_in_the_prediction_interval():
+    """95 of 100 fifth runs lie in the interval of four others."""
+    runs = np.random.default_rng(2).normal(75.0, 0.2, (4000, 5))
+    found = [prediction_interval(Summary(4, row[:4].mean(), row[:4].std(ddof=1))) for row in runs]
+    inside = np.mean([i.low <= run <= i.high for i, run in zip(found, runs[:, 4], strict=True)])
+    assert inside == pytest.approx(0.95, abs=0.012)
+    assert math.isinf(prediction_interval(made_of(75.0)).half)
+
+
+def test_only_full_records_of_the_same_training_reach_a_cell():
+    cell, base = (load_cells()[f"T1.resnet56.{m}"] for m in ("fm2", "baseline"))
+    run = cell.run("full", 0)
+    right = [example(key=run.key, seed=s, metrics={"best": 75.3 + s / 10}) for s in range(3)]
+    short = [example(key=cell.run("short", 0).key, metrics={"best": 10.0})]
+    assert verdict(cell, short).status == "not run"
+    found = verdict(cell, right + short)
+    assert found.ours.n == 3 and found.ours.mean == pytest.approx(statistics.fmean([75.3, 75.4, 75.5]))
+    assert verdict(base, right).status == "not run" and gain(cell, right).status == "not run"
+    assert gain(base, right) is None and verdict(load_cells()["X1.resnet20.fm2"], right) is None
+
+
+def test_a_table_without_spreads_borrows_those_of_its_network():
+    """Table 8 prints means alone: ResNet-110's spreads on CIFAR-100 in Tables 1, 2 and 3 stand in."""
+    cell = load_cells()["T8.resnet110.fm2.pair20"]
+    borrowed = [0.23, 0.33, 0.12, 0.07, 0.08, 0.13, 0.23, 0.14, 0.08, 0.21, 0.16, 0.11, 0.23, 0.25, 0.12, 0.17]
+    assert pooled_spread(cell) == borrowed
+    assert printed(cell).sd == pytest.approx((sum(s * s for s in borrowed) / len(borrowed)) ** 0.5)

@@ -1,0 +1,80 @@
+"""Notebooks are thin, clean and checked."""
+
+import ast
+import json
+from functools import partial
+
+import nbformat
+import pytest
+
+from featuremining import METHODS, UsageError, paths
+from featuremining.showing import audit, notebook
+
+NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
+LOGIC = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.Try, ast.Lambda, ast.With, ast.If)
+GOOD = {"tier": "smoke", "cells": ["X1.resnet20.fm2"], "seeds": [0], "device": "cpu", "train": True}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_hygiene(path):
+    book = nbformat.read(path, 4)
+    nbformat.validate(book)
+    assert book.metadata.kernelspec.name == "python3"
+    ids = [c.id for c in book.cells]
+    assert len(set(ids)) == len(ids) and all(not c.startswith("cell-") for c in ids)
+    code = [c for c in book.cells if c.cell_type == "code"]
+    assert not any(c.outputs or c.execution_count for c in code)
+    assert [c.metadata.get("tags") for c in code].count(["parameters"]) == 1
+    for cell in code:
+        assert len(cell.source.splitlines()) <= 8, cell.source
+        found = [type(node).__name__ for node in ast.walk(ast.parse(cell.source)) if isinstance(node, LOGIC)]
+        assert not found, f"{cell.id} holds {found}: logic belongs into the library"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_parameters_cell_declares_all_parameters_with_types_and_comments(path):
+    (cell,) = [c for c in nbformat.read(path, 4).cells if "parameters" in c.metadata.get("tags", [])]
+    parameters, start = (audit.PARAMETERS, audit.start) if path.stem == "audit" else (
+        notebook.PARAMETERS, partial(notebook.start, path.stem))
+    assert tuple(node.target.id for node in ast.parse(cell.source).body) == parameters
+    names = {}
+    exec(cell.source, names)
+    start({k: v for k, v in names.items() if k in parameters})
+
+
+def test_lists_may_come_as_text():
+    """Papermill's -p hands lists over as strings."""
+    page = notebook.start("cifar", {**GOOD, "cells": json.dumps(["X1.resnet20.fm1"]), "seeds": "[0, 1]"})
+    assert page.cells == ["X1.resnet20.fm1"] and page.seeds == [0, 1]
+
+
+@pytest.mark.parametrize(("change", "says"), [
+    ({"teir": "short"}, "Did you mean 'tier'"), ({"tier": "medium"}, "smoke, short, full"),
+    ({"cells": "T1.resnet56.fm2"}, "a list"), ({"cells": []}, "a list"),
+    ({"seeds": 0}, "a list"), ({"seeds": [True]}, "a list"), ({"seeds": [-1]}, "0 or more"),
+    ({"cells": ["T1.resnet56.fm"]}, "Did you mean"), ({"cells": ["T9.resnet56.fm1"]}, "belongs to the notebook ablations"),
+    ({"train": "yes"}, "true or false"), ({"device": 0}, "device a name")], ids=str)
+def test_bad_parameters_are_one_sentence(change, says):
+    with pytest.raises(UsageError, match=says):
+        notebook.start("cifar", {**GOOD, **change})
+
+
+def test_a_flag_may_come_as_text():
+    assert notebook.start("cifar", {**GOOD, "train": "false"}).train_missing is False
+
+
+def test_the_cell_can_be_run_again():
+    """In Jupyter one changes a parameter and runs the cells once more; by then ``page`` exists."""
+    page = notebook.start("cifar", dict(GOOD))
+    assert notebook.start("cifar", {**GOOD, "page": page, "seeds": [1]}).seeds == [1]
+
+
+def test_what_cannot_be_trained_is_refused_but_can_still_be_shown(monkeypatch):
+    monkeypatch.delitem(METHODS, "byot")
+    with pytest.raises(UsageError, match="lacks the method byot"):
+        notebook.start("cifar", {**GOOD, "cells": ["T2.resnet110.byot"]})
+    assert notebook.start("cifar", {**GOOD, "cells": ["T2.resnet110.byot"], "train": False}).cells == ["T2.resnet110.byot"]
+
+
+def test_the_shells_own_names_are_no_parameters():
+    notebook.start("cifar", {**GOOD, "In": [], "Out": {}, "_i1": "", "fm": notebook, "get_ipython": None})

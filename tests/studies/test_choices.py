@@ -1,0 +1,139 @@
+"""The ambiguity register says what the code does: every setting exists, has that default, and takes the alternatives."""
+
+import re
+import tomllib
+from ast import literal_eval
+from dataclasses import replace
+from importlib import import_module
+from inspect import signature
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import pytest
+
+from featuremining import FMError, load_cells, make, paths
+from featuremining.datasets import DATASETS, corrupt
+from featuremining.methods import METHODS
+from featuremining.models import options_of
+from featuremining.models.retinanet import DETECTORS
+from featuremining.recipes import recipe
+from featuremining.showing.choices import markdown
+from featuremining.studies import choices
+
+SETTINGS = [(name, values) for choice in choices.choices() for name, values in choice.settings.items()]
+NEEDS = {   # what a setting of Feature Mining only means something with
+    "keep": {"segmentation": "dropout"}, "dropout_shape": {"segmentation": "dropout"},
+    "second": {"segmentation": "noncomplementary"},
+}
+
+
+def in_code(kind, owner, name):
+    """What the code or a study has for a setting of the register."""
+    if kind == "method":
+        return getattr(make(owner), name)
+    if kind == "recipe":
+        return getattr(recipe(owner, "full"), name)
+    if kind == "network":
+        return options_of(owner)[name]
+    if kind == "detector":
+        return getattr(DETECTORS[owner, "voc"], name)
+    if kind == "data":
+        module, options = DATASETS[owner]
+        makers = (import_module(f"featuremining.datasets.{module}").load, corrupt.corrupted)
+        return (options | {k: p.default for f in makers for k, p in signature(f).parameters.items()})[name]
+    found = tomllib.loads((paths.studies() / f"{owner}.toml").read_text())
+    for key in name.split("."):
+        found = found[int(key) if isinstance(found, list) else key]
+    return found
+
+
+@pytest.mark.parametrize(("name", "values"), SETTINGS, ids=[name for name, _ in SETTINGS])
+def test_a_setting_has_the_default_that_the_register_names(name, values):
+    kind, owner, setting = choices.place(name)
+    ours, found = literal_eval(values[0]), in_code(kind, owner, setting)
+    assert found == ours and type(found) is type(ours)
+    others = [literal_eval(v) for v in values[1:]]
+    assert ours not in others and len({repr(v) for v in others}) == len(others)
+
+
+@pytest.mark.parametrize(("name", "values"), [s for s in SETTINGS if s[0].startswith("method.")], ids=lambda v: str(v))
+def test_the_alternatives_of_a_method_can_be_chosen(name, values):
+    """And where the type lists all there are, the register has them all."""
+    _, owner, setting = choices.place(name)
+    for value in values[1:]:
+        assert getattr(make(owner, **{setting: literal_eval(value)}, **NEEDS.get(setting, {})), setting) == literal_eval(value)
+    hint = get_type_hints(type(make(owner)))[setting]
+    if get_origin(hint) is Literal:
+        assert {literal_eval(v) for v in values} == set(get_args(hint))
+
+
+@pytest.mark.parametrize(("name", "values"), [s for s in SETTINGS if s[0].startswith("recipe.")], ids=lambda v: str(v))
+def test_the_alternatives_of_a_recipe_can_be_chosen(name, values):
+    _, owner, field = choices.place(name)
+    for value in values[1:]:
+        assert getattr(recipe(owner, "full", **{field: literal_eval(value)}), field) == literal_eval(value)
+
+
+def test_every_setting_of_feature_mining_stands_in_the_register():
+    """But the kind of segmentation, which Table 9 names."""
+    named = {choices.place(name)[2] for name, _ in SETTINGS if name.startswith("method.fm.")}
+    assert set(make("fm").settings()) - named == {"segmentation", "layers"}
+
+
+def test_letters_beside_settings_are_those_of_the_register():
+    """``# A6: ...`` in the class and the entry A6 speak of the same setting."""
+    source = (paths.ROOT / "lib/featuremining/methods/feature_mining.py").read_text()
+    beside = re.findall(r"^    (\w+):.*# (A\d+):", source, re.M)
+    listed = {(choices.place(name)[2], c.id) for c in choices.choices() for name in c.settings if name.startswith("method.fm.")}
+    assert set(beside) == listed and len(beside) > 15
+
+
+def test_what_the_choice_itself_sets_is_not_otherwise():
+    """CS-KD has its authors' weight on the birds, another than the method's default."""
+    (p10,) = (c for c in choices.choices() if c.id == "P10")
+    assert load_cells()["T6.resnet50.cs_kd"].methods[0]["weight"] == 3.0
+    assert "T6.resnet50.cs_kd" not in {cell.id for cell in choices.differing(p10)}
+    weightless = replace(p10, settings={"method.cs_kd.weight": p10.settings["method.cs_kd.weight"]})
+    assert [cell.id for cell in choices.differing(weightless)] == ["T6.resnet50.cs_kd", "T6s.resnet20.cs_kd"]
+
+
+def test_numbers_in_the_evidence_are_the_papers():
+    said = {c.id: re.sub(r"\s+", " ", c.evidence) for c in choices.choices()}
+    base, one, two = (load_cells()[f"T10.resnet56.{m}"] for m in ("baseline", "fm1", "fm2"))
+    for a, b in ((one, base), (two, one)):
+        assert f"{a.mib - b.mib:.0f} MB and {1000 * (a.seconds - b.seconds):.0f} ms" in said["A9"]
+    assert str(load_cells()["T1.densenet_bc_100_12.baseline"].published) in said["P6"]
+    nine = [load_cells()[f"T9.resnet56.{m}"].published for m in ("dropout_fm", "spatial_dropout_fm", "noncomplementary_fm")]
+    assert "three printed numbers lie below" in said["A19"] and max(nine) < load_cells()["T9.resnet56.fm1"].published
+
+
+def test_the_page_names_the_cells_that_choose_otherwise(scratch):
+    """And counts their runs: none before one is on record, one after."""
+    (choice,) = [c for c in choices.choices() if c.id == "P12"]
+    cells = choices.differing(choice)
+    assert {c.condition for c in cells} == {"stride2", "resize32"}
+    assert "runs of them on record: 0." in markdown("P12")
+    run = cells[0].run("short", 0)
+    path = paths.record("short", run.key, 0)
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert "runs of them on record: 1." in markdown("P12")
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("[A1]\ntitle = 'x'\nquestion = 'y'\nevidence = 'z'\n", "A1 needs settings, or ours and others"),
+    ("[A1]\ntitle = 'x'\nquestion = 'y'\nevidence = 'z'\n[A1.settings]\n'fm.box' = ['1']\n", "A1 says 'fm.box'"),
+    ("[A1]\nwhy = 'x'\n", "unexpected keyword argument 'why'")], ids=["nothing", "place", "key"])
+def test_a_wrong_entry_is_one_sentence(text, says, tmp_path, monkeypatch):
+    file = tmp_path / "ambiguities.toml"
+    file.write_text(text)
+    monkeypatch.setattr(paths, "ambiguities", lambda: file)
+    choices.choices.cache_clear()
+    try:
+        with pytest.raises(FMError, match=f"ambiguities.toml is not a valid register.*{says}"):
+            choices.choices()
+    finally:
+        choices.choices.cache_clear()
+
+
+def test_every_method_named_exists():
+    assert {choices.place(name)[1] for name, _ in SETTINGS if name.startswith("method.")} <= set(METHODS)
