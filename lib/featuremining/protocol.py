@@ -46,6 +46,14 @@ class Outcome(NamedTuple):
     losses: dict[str, Tensor]           # scalars; their sum is minimised
     logs: Mapping[str, Tensor] = {}     # scalars without gradient, averaged over an epoch
 
+    def plus(self, losses: Mapping[str, Tensor] = {}, logs: Mapping[str, Tensor] = {}, *, ce: Tensor | None = None) -> "Outcome":
+        """This outcome with more losses and logs. Only ``ce``, the classifier's own, may be replaced, and only by that name."""
+        taken = [name for name in (*losses, *logs) if name in self.losses or name in self.logs]
+        if taken:
+            raise UsageError(f"Two methods give {', '.join(taken)}; every loss and log needs a name of its own.")
+        kept = self.losses if ce is None else {**self.losses, "ce": ce}
+        return self._replace(losses={**kept, **losses}, logs={**self.logs, **logs})
+
 
 Step = Callable[[nn.Module, Batch], Outcome]
 

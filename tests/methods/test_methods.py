@@ -49,6 +49,35 @@ def test_a_method_comes_once():
         compose([make("fm"), make("mixup"), make("fm")])
 
 
+class Twice(Method):
+    """Someone's method whose loss, or what it logs, is named like another's."""
+
+    def __init__(self, **added):
+        torch.nn.Module.__init__(self)
+        self.added = added
+
+    def step(self, inner, model, batch):
+        return inner(model, batch).plus(**self.added)
+
+
+@pytest.mark.parametrize("added", [
+    {"losses": {"fm.stage3.inside": torch.zeros(())}}, {"losses": {"ce": torch.zeros(())}},
+    {"logs": {"fm.stage3.area": torch.zeros(())}}, {"losses": {"fm.stage2.empty": torch.zeros(())}}], ids=str)
+def test_a_name_that_another_method_gave_a_loss_is_refused(added):
+    net = build("resnet20", 10)
+    (name,) = next(iter(added.values()))
+    with pytest.raises(UsageError, match=rf"^Two methods give {name}; [^.]*\.$"):
+        compose([Twice(**added), make("fm").prepare(net)])(net, batch())
+
+
+def test_the_classifiers_own_loss_can_be_replaced_and_stays_first():
+    net = build("resnet20", 10)
+    out = plain_step(net, batch())
+    more = out.plus({"a": out.losses["ce"]}, {"b": out.losses["ce"]}, ce=out.losses["ce"] / 2).plus(ce=torch.ones(()))
+    assert list(more.losses) == ["ce", "a"] and list(more.logs) == ["b"] and list(out.losses) == ["ce"]
+    assert more.losses["ce"] == 1 and more.losses["a"] == out.losses["ce"]
+
+
 def test_mixup_is_identity_at_lambda_one():
     data = batch()
     mixed = mix(data, torch.tensor(1.0), torch.randperm(6))

@@ -84,7 +84,7 @@ class BYOT(Method):
 
     def step(self, inner, model, batch: Batch) -> Outcome:
         out = inner(model, batch)
-        y, losses = out.batch.y, dict(out.losses)
+        y = out.batch.y
         features, logits = self.shallow(out.trace.maps)
         teacher, target = out.trace.logits.detach(), out.trace.maps[-1].detach().to(y.dtype).mean((2, 3))
         terms = {
@@ -92,11 +92,8 @@ class BYOT(Method):
             "kd": self.alpha * self.scale * soft_kl(logits, teacher, self.temperature),
             "hint": self.hint * (features.to(y.dtype) - target[:, None]).square().mean((0, 2)),
         }
-        if self.deepest_ce == "scaled":
-            losses["ce"] = (1 - self.alpha) * losses["ce"]
-        for term, values in terms.items():          # each (S - 1,)
-            losses |= {f"byot.stage{i}.{term}": value for i, value in enumerate(values.unbind(), 1)}
-        return out._replace(losses=losses)
+        losses = {f"byot.stage{i}.{term}": value for term, values in terms.items() for i, value in enumerate(values.unbind(), 1)}
+        return out.plus(losses, ce=(1 - self.alpha) * out.losses["ce"] if self.deepest_ce == "scaled" else None)
 
     @property
     def scale(self) -> float:

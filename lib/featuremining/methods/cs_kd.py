@@ -71,4 +71,4 @@ class CSKD(Method):
         with torch.no_grad():
             teacher = model(batch.x[half:])
         kl = soft_kl(out.trace.logits, teacher, self.temperature)
-        return out._replace(losses={**out.losses, "cs_kd": self.weight * self.temperature**2 * kl})
+        return out.plus({"cs_kd": self.weight * self.temperature**2 * kl})

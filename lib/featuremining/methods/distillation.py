@@ -129,7 +129,7 @@ class KD(Distillation):
     def step(self, inner, model, batch: Batch) -> Outcome:
         out = inner(model, batch)
         kl = soft_kl(out.trace.logits, self.taught(out.batch.x).logits, self.temperature)
-        return out._replace(losses={**out.losses, "ce": self.ce * out.losses["ce"], "kd": self.kd * self.temperature**2 * kl})
+        return out.plus({"kd": self.kd * self.temperature**2 * kl}, ce=self.ce * out.losses["ce"])
 
 
 @dataclass(eq=False, repr=False)
@@ -162,7 +162,7 @@ class FitNet(Distillation):
         student, teacher = same_size(out.trace.maps[self.at_stage], self.taught(out.batch.x).maps[self.at_stage])
         y = out.batch.y
         value = F.mse_loss(self.regressor(student).to(y.dtype), teacher.to(y.dtype))
-        return out._replace(losses={**out.losses, "fitnet": self.beta * value})
+        return out.plus({"fitnet": self.beta * value})
 
 
 @dataclass(eq=False, repr=False)
@@ -184,8 +184,8 @@ class AttentionTransfer(Distillation):
 
     def step(self, inner, model, batch: Batch) -> Outcome:
         out = inner(model, batch)
-        losses, dtype = dict(out.losses), out.batch.y.dtype
+        losses, dtype = {}, out.batch.y.dtype
         for i, maps in enumerate(zip(out.trace.maps, self.taught(out.batch.x).maps, strict=True), 1):
             student, teacher = (attention(m.to(dtype)) for m in same_size(*maps))
             losses[f"attention.stage{i}"] = self.beta * (student - teacher).square().mean()
-        return out._replace(losses=losses)
+        return out.plus(losses)

@@ -127,8 +127,7 @@ class Drops(Method):
             return x
 
         edits = {stage: after(batch.edits.get(stage), partial(edit, stage=stage)) for stage in self.edited}
-        out = inner(model, batch._replace(edits={**batch.edits, **edits}))
-        return out._replace(logs={**out.logs, **logs})
+        return inner(model, batch._replace(edits={**batch.edits, **edits})).plus(logs=logs)
 
 
 @dataclass(eq=False, repr=False)

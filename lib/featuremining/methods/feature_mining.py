@@ -250,7 +250,7 @@ class FeatureMining(Method):
         if self.weights is not None:
             values = values * self.scales.to(values.dtype)
         names = [f"fm.stage{stage + 1}.{part}" for stage in self.stages for part in self.parts[stage]]
-        losses = {**out.losses, **dict(zip(names, values.unbind(), strict=True))}
+        ce = None
         if self.reduction == "mean":
-            losses = {k: v / (1 + len(names)) if k in names or k == "ce" else v for k, v in losses.items()}
-        return out._replace(losses=losses, logs={**out.logs, **logs})
+            values, ce = values / (1 + len(names)), out.losses["ce"] / (1 + len(names))
+        return out.plus(dict(zip(names, values.unbind(), strict=True)), logs, ce=ce)
