@@ -20,6 +20,7 @@ from featuremining.measuring.cost import peak_memory
 from featuremining.recipes import recipe
 from featuremining.records import provenance
 from featuremining.studies import Run
+from featuremining.training.engine import Inputs
 from featuremining.training.run import Training
 
 
@@ -67,13 +68,13 @@ def training(data: DataSet, *methods: dict, network: str = "resnet56", precision
     return ready
 
 
-def endless(ready: Training) -> Iterator[dict]:
+def endless(ready: Training) -> Iterator[Inputs]:
     """Inputs of steps, epoch after epoch; the last, smaller batch of an epoch is left out."""
     while True:
-        yield from (one for one in ready.inputs() if len(one["pick"]) >= ready.recipe.batch)
+        yield from (one for one in ready.inputs() if one.size >= ready.recipe.batch)
 
 
-def step_memory(ready: Training, one: dict) -> int:
+def step_memory(ready: Training, one: Inputs) -> int:
     """Bytes of a step: weights, buffers, gradients, momentum, and what is allocated on top at the peak."""
     state = [*ready.model.state_dict().values(), *ready.methods.state_dict().values()]
     state += [p.grad for p in ready.optimizer.parameters] + ready.optimizer.momenta

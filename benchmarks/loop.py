@@ -89,7 +89,7 @@ def our_loop(ready):
     """One step per ``next``, with the sums that `Training.one_epoch` keeps."""
     sums = 0
     for one in endless(ready):
-        sums = sums + ready.advance(one) * len(one["pick"])
+        sums = sums + ready.advance(one) * one.size
         yield
 
 

@@ -17,6 +17,7 @@ from torchvision import transforms as T
 
 from featuremining import FMError, UsageError
 from featuremining.datasets import cub, decode
+from featuremining.datasets.loader import Shown
 from featuremining.datasets.photos import Photos
 from featuremining.recipes import Recipe
 
@@ -49,7 +50,7 @@ def epoch(own):
 
 
 def equal(a, b):
-    return len(a) == len(b) and all(torch.equal(p[name], q[name]) for p, q in zip(a, b, strict=True) for name in p)
+    return len(a) == len(b) and all(torch.equal(s, t) for p, q in zip(a, b, strict=True) for s, t in zip(p, q, strict=True))
 
 
 def no_processes():
@@ -63,13 +64,13 @@ def open_rgb(root, name):
 def test_an_epoch_shows_every_image_once_with_its_label(folder):
     own = loader(folder)
     batches = epoch(own)
-    seen = torch.cat([b["pick"] for b in batches])
-    assert len(own) == 3 and [len(b["pixels"]) for b in batches] == [8, 8, 6]
-    assert seen.shape == (N, 1) and sorted(seen[:, 0].tolist()) == list(range(N)) and seen[:, 0].tolist() != list(range(N))
+    seen = torch.cat([b.index for b in batches])
+    assert len(own) == 3 and [len(b.crops) for b in batches] == [8, 8, 6]
+    assert sorted(seen.tolist()) == list(range(N)) and seen.tolist() != list(range(N))
     x, y = own.images(batches[0])
-    assert torch.equal(y.argmax(1), data(folder).train_y[batches[0]["pick"][:, 0]]) and torch.equal(y.sum(1), torch.ones(BATCH))
+    assert torch.equal(y.argmax(1), data(folder).train_y[batches[0].index]) and torch.equal(y.sum(1), torch.ones(BATCH))
     assert x.shape == (BATCH, 3, SIZE, SIZE) == (BATCH, 3, *own.size) and x.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(x[0], T.functional.normalize(T.functional.to_tensor(batches[0]["pixels"][0].numpy()), MEAN, STD))
+    assert torch.equal(x[0], T.functional.normalize(T.functional.to_tensor(batches[0].crops[0].numpy()), MEAN, STD))
 
 
 @pytest.mark.parametrize("flip", [True, False])
@@ -79,7 +80,7 @@ def test_crops_are_torchvisions(folder, flip):
     own.epoch = 2
     g = torch.Generator().manual_seed(3 * 1_000_003 + 2)
     order, seeds = torch.randperm(N, generator=g), torch.randint(2**63 - 1, (N,), generator=g)
-    got, flipped = torch.cat([b["pixels"] for b in own.batches()]), 0
+    got, flipped = torch.cat([b.crops for b in own.batches()]), 0
     for image, i, seed in zip(got, order, seeds, strict=True):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(seed))
@@ -126,7 +127,7 @@ def test_neither_processes_nor_an_interruption_change_a_pixel(folder, monkeypatc
 
 def test_seeds_differ(folder):
     a, b = epoch(loader(folder)), epoch(loader(folder, seed=4))
-    assert not equal(a, b) and not torch.equal(a[0]["pixels"], b[0]["pixels"])
+    assert not equal(a, b) and not torch.equal(a[0].crops, b[0].crops)
 
 
 def test_the_global_random_numbers_are_left_alone(folder):
@@ -139,8 +140,8 @@ def test_the_global_random_numbers_are_left_alone(folder):
 def test_several_processes_share_every_batch(folder):
     whole, parts = epoch(loader(folder)), [epoch(loader(folder, share=(rank, 3))) for rank in range(3)]
     for rank in range(3):
-        assert equal([{k: v[rank::3] for k, v in b.items()} for b in whole], parts[rank])
-    assert [len(b["pick"]) for b in parts[2]] == [2, 2, 2]
+        assert equal([Shown(*(t[rank::3] for t in b)) for b in whole], parts[rank])
+    assert [len(b.index) for b in parts[2]] == [2, 2, 2]
 
 
 def test_a_method_may_choose_the_batches_and_a_recipe_their_number(folder):
@@ -148,8 +149,8 @@ def test_a_method_may_choose_the_batches_and_a_recipe_their_number(folder):
     chosen = [torch.tensor([5, 5, 7]), torch.tensor([1]), torch.tensor([2, 3])]
     own = loader(folder, sampler=lambda generator: list(chosen), steps=2)
     got = epoch(own)
-    assert [b["pick"][:, 0].tolist() for b in got] == [[5, 5, 7], [1]] and len(own) == 2
-    assert not torch.equal(got[0]["pixels"][0], got[0]["pixels"][1])
+    assert [b.index.tolist() for b in got] == [[5, 5, 7], [1]] and len(own) == 2
+    assert not torch.equal(got[0].crops[0], got[0].crops[1])
     assert own.state_dict()["epoch"] == 1
 
 
@@ -282,5 +283,5 @@ def test_subsets_index_file_names_like_images(folder):
     own, index = data(folder), torch.tensor([3, 1, 8])
     small = own._replace(train_x=own.train_x[index], train_y=own.train_y[index])
     batch, = small.loader("cpu", 0, Recipe(batch=BATCH)).batches()
-    assert len(batch["pixels"]) == 3 and small.train_x.tolist() == [b"03.jpg", b"01.jpg", b"08.jpg"]
+    assert len(batch.crops) == 3 and small.train_x.tolist() == [b"03.jpg", b"01.jpg", b"08.jpg"]
     assert SimpleNamespace(**small._asdict()).true_y is None

@@ -194,8 +194,8 @@ def test_saved_bytes_of_a_step_are_those_found_in_the_graph(cell):
     with torch.random.fork_rng():
         training, steps = iterations.prepared(cell.run("smoke", 0), CPU, data)
         one = next(steps)
-        loss = training.forward(*training.loader.images(one), one)["loss"]
-        held = [*training.model.parameters(), *training.model.buffers(), *training.methods.parameters(), *one.values()]
+        loss = training.forward(*training.loader.images(one.shown), one.drawn)["loss"]
+        held = [*training.model.parameters(), *training.model.buffers(), *training.methods.parameters(), *one.tensors()]
         kept, todo, seen = {}, [loss.grad_fn], set()
         while todo:
             node = todo.pop()
@@ -207,7 +207,7 @@ def test_saved_bytes_of_a_step_are_those_found_in_the_graph(cell):
                      if isinstance(t, torch.Tensor) and t.dtype != torch.float64}       # Python's numbers are wrapped as these
         for tensor in held:
             kept.pop(tensor.untyped_storage().data_ptr(), None)
-        found = iterations.saved_bytes(lambda: training.forward(*training.loader.images(one), one), held)
+        found = iterations.saved_bytes(lambda: training.forward(*training.loader.images(one.shown), one.drawn), held)
     assert found == sum(storage.nbytes() for storage in kept.values()) > 2**20
 
 
@@ -249,7 +249,7 @@ def test_steps_go_on_past_an_epoch_in_whole_batches():
     run = replace(run, data={"train": 20, "test": 2})
     with torch.random.fork_rng():
         training, steps = iterations.prepared(run, CPU, iterations.images(run))
-        sizes = [len(next(steps)["pick"]) for _ in range(5)]
+        sizes = [next(steps).size for _ in range(5)]
     assert sizes == [8] * 5 and training.loader.epoch == 2       # 20 images: 8, 8, and 4 that are left out
 
 

@@ -244,8 +244,8 @@ def test_memorisation_is_of_the_images_in_the_batch(few_images, monkeypatch):
     monkeypatch.setattr("featuremining.training.run.load", lambda name, **changes: wrong)
     training = T.Training(run(()), torch.device("cpu"))
     inputs = next(training.inputs())
-    index = inputs["pick"][:, 0]
-    answers = training.model.train()(training.loader.images(inputs)[0]).argmax(1)       # batch statistics: the same twice
+    index = inputs.shown.index
+    answers = training.model.train()(training.loader.images(inputs.shown)[0]).argmax(1)       # batch statistics: the same twice
     values = training.update(inputs).tolist()
     seen = dict(zip(training.names, values, strict=True))
     assert seen["memorised"] == pytest.approx(100 * (answers == wrong.train_y[index]).float().mean().item())
@@ -259,7 +259,7 @@ def test_methods_draw_other_numbers_than_the_loader():
     for seed in (0, 1):
         training = T.Training(run(({"name": "mixup"},), seed=seed), torch.device("cpu"))
         loaders = torch.rand(10_000, generator=torch.Generator().manual_seed(training.loader.epoch_seed))
-        drawn[seed] = torch.stack([one["mixup.noise"] for one in training.inputs()]).flatten()
+        drawn[seed] = torch.stack([one.drawn["mixup.noise"] for one in training.inputs()]).flatten()
         assert not torch.isin(drawn[seed], loaders).float().mean() > 0.01       # 24 bits each: a rare meeting is chance
     assert not torch.equal(drawn[0], drawn[1])
 
@@ -292,7 +292,7 @@ def test_a_graph_takes_every_step_once(monkeypatch):
 
     def captured(self, inputs):     # a capture computes nothing
         graph = Replayed()
-        graph.step, graph.static = self.step, {name: t.clone() for name, t in inputs.items()}
+        graph.step, graph.static = self.step, inputs.clone()
         graph.result = torch.empty(len(one_training.names))
         return graph, graph.static, graph.result
 

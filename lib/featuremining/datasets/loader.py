@@ -2,6 +2,7 @@
 and equal seeds see equal batches whatever the method, the device or an interruption."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +10,13 @@ from torch import Tensor
 from . import augment
 
 Sampler = Callable[[torch.Generator], list[Tensor]]     # one epoch's batches as index tensors
+
+
+class Shown(NamedTuple):
+    """The images of one batch before they are made, on the device: which ones, and what is seen of each."""
+
+    index: Tensor       # (B,) int64, among the training images
+    crops: Tensor       # (B, 3) int64, rows of top, left, mirror; of photos (B, H, W, 3) uint8, the pixels
 
 
 class Epochs:
@@ -61,24 +69,24 @@ class Loader(Epochs):
         self.mean, self.std = (torch.tensor(v, device=device) for v in (mean, std))
         self.sampler = sampler or (lambda g: list(torch.randperm(len(labels), generator=g).split(batch)))
 
-    def batches(self) -> Iterator[dict[str, Tensor]]:
-        """The rest of the current epoch. ``pick`` (B, 4) int64 holds rows of image, top, left, mirror: all that a batch is
-        made of, on the device from the start of the epoch. The state is that of the batch after the one given last."""
+    def batches(self) -> Iterator[Shown]:
+        """The rest of the epoch, on the device from its start. The state is that of the batch after the last one given."""
         generator = torch.Generator().manual_seed(self.epoch_seed)
         batches = self.sampler(generator)[: self.steps]
         sizes = [len(batch) for batch in batches]
         drawn = augment.draw(sum(sizes), self.pad, self.flip, generator)
-        picks = torch.stack([torch.cat(batches), *drawn], dim=1).to(self.store.device).split(sizes)
-        for i in range(self.position, len(picks)):
-            self.given(i, len(picks))
-            yield {"pick": picks[i][self.share[0]::self.share[1]]}
+        index, crops = (t.to(self.store.device).split(sizes) for t in (torch.cat(batches), torch.stack(drawn, dim=1)))
+        rank, world = self.share
+        for i in range(self.position, len(sizes)):
+            self.given(i, len(sizes))
+            yield Shown(index[i][rank::world], crops[i][rank::world])
 
-    def images(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def images(self, batch: Shown) -> tuple[Tensor, Tensor]:
         """The (x, y) that one of `batches` describes; static shapes, nothing leaves the device."""
-        index, top, left, mirror = batch["pick"].unbind(1)
+        top, left, mirror = batch.crops.unbind(1)
         drawn = augment.Draw(top, left, mirror.bool())
-        x = augment.normalise(augment.crop_flip(self.store, index, drawn, *self.size), self.mean, self.std)
-        return x, self.one_hot[self.labels[index]]
+        x = augment.normalise(augment.crop_flip(self.store, batch.index, drawn, *self.size), self.mean, self.std)
+        return x, self.one_hot[self.labels[batch.index]]
 
 
 def evaluation_batches(images: Tensor, labels: Tensor, mean, std, device="cpu", batch: int | None = None):

@@ -18,7 +18,7 @@ from ..errors import FMError
 from ..recipes import Recipe
 from . import augment
 from .decode import Views, decoded, path_of, workers
-from .loader import Epochs
+from .loader import Epochs, Shown
 
 EXTENSIONS = (".jpeg", ".jpg", ".png")
 
@@ -81,9 +81,8 @@ class PhotoLoader(Epochs):
         self.views = Views(photos.root, photos.size, RandomResizedCrop=photos.size, RandomHorizontalFlip=flip)
         self.sampler = sampler or (lambda g: list(torch.randperm(len(self.names), generator=g).split(recipe.batch)))
 
-    def batches(self) -> Iterator[dict[str, Tensor]]:
-        """The rest of the current epoch, on the device: ``pick`` (B, 1) int64 says which images, ``pixels`` (B, H, W, 3) uint8
-        are their crops. The state is that of the batch after the one given last."""
+    def batches(self) -> Iterator[Shown]:
+        """The rest of the epoch, on the device. The state is that of the batch after the last one given."""
         rank, world = self.share
         generator, first = torch.Generator().manual_seed(self.epoch_seed), self.position
         whole = self.sampler(generator)[: self.steps]
@@ -94,11 +93,11 @@ class PhotoLoader(Epochs):
         crops = decoded(self.views, asks, workers(sum(map(len, picks[first:])), world))
         for i, pixels in enumerate(crops, first):
             self.given(i, len(picks))
-            yield {"pick": _onto(self.device, picks[i][:, None]), "pixels": _onto(self.device, pixels)}
+            yield Shown(_onto(self.device, picks[i]), _onto(self.device, pixels))
 
-    def images(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def images(self, batch: Shown) -> tuple[Tensor, Tensor]:
         """The (x, y) that one of `batches` describes; static shapes, nothing leaves the device."""
-        return augment.normalise(batch["pixels"], self.mean, self.std), self.one_hot[self.labels[batch["pick"][:, 0]]]
+        return augment.normalise(batch.crops, self.mean, self.std), self.one_hot[self.labels[batch.index]]
 
 
 def pictures(folder: Path) -> list[str]:

@@ -131,7 +131,7 @@ def prepared(run: Run, device: torch.device, data: DataSet, engine_name: str = "
 def endless(training: Training) -> Iterator[Inputs]:
     """Epoch after epoch; the last, smaller batch of an epoch is left out."""
     while True:
-        yield from (one for one in training.inputs() if len(one["pick"]) == training.recipe.batch)
+        yield from (one for one in training.inputs() if one.size == training.recipe.batch)
 
 
 def timed(training: Training, steps: Iterator[Inputs]) -> float:
@@ -202,7 +202,7 @@ def counted(run: Run, device: torch.device, data: DataSet, engine_name: str = "a
     with training.active():
         training.update(next(steps))                # momenta are made in the first step
         one, heads = next(steps), list(training.methods.parameters())
-        held = [*training.model.parameters(), *training.model.buffers(), *heads, *one.values()]
+        held = [*training.model.parameters(), *training.model.buffers(), *heads, *one.tensors()]
         saved = saved_bytes(lambda: training.update(one), held)
         operations = cost.operations(lambda: training.update(one)).total()
     return {"saved_mib": _digits(saved / MIB), **peaks, "train_only_mib": _digits(sum(p.nbytes for p in heads) / MIB),

@@ -10,6 +10,7 @@ import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,17 @@ def detect(model: nn.Module, images: Images, device: torch.device, precision: st
     return found
 
 
+class DetectorInputs(NamedTuple):
+    """What one step of a detector is made of."""
+
+    scenes: list[Scene]
+    lr: float                       # of this step: it warms up
+
+    @property
+    def size(self) -> int:
+        return len(self.scenes)
+
+
 class Training(Classification):
     """One fine-tuning as objects. What is not said here is as in the training of a classifier."""
 
@@ -92,21 +104,20 @@ class Training(Classification):
                  "detector": self.settings.settings(), "pretrained": {"run": before.id, "weights": before.weights}}
         return json.loads(json.dumps(found))
 
-    def inputs(self) -> Iterator[dict]:
-        """What the steps of this epoch are made of: the batch (its length is counted) and the rate, which warms up."""
+    def inputs(self) -> Iterator[DetectorInputs]:
         epoch = self.loader.epoch
         for i, batch in enumerate(self.loader.batches()):
-            yield {"pick": batch, "lr": self.rate(epoch, i)}
+            yield DetectorInputs(batch, self.rate(epoch, i))
 
     def rate(self, epoch: int, step: int) -> float:
         """The recipe's, which at the first ``warmup`` steps grows from a third."""
         done, warmup = epoch * len(self.loader) + step, self.settings.warmup
         return self.recipe.rate(epoch) * (1 / 3 + 2 / 3 * done / warmup if done < warmup else 1)
 
-    def update(self, inputs: dict) -> Tensor:
+    def update(self, inputs: DetectorInputs) -> Tensor:
         """One step of the optimiser; gives the values of ``names`` as one vector."""
-        scenes: list[Scene] = inputs["pick"]
-        self.optimizer.lr.fill_(inputs["lr"])
+        scenes = inputs.scenes
+        self.optimizer.lr.fill_(inputs.lr)
         with engine.arithmetic(self.device, self.recipe.precision):
             losses = self.model([s.image for s in scenes], [{"boxes": s.boxes, "labels": s.labels + 1} for s in scenes])
         total = losses["classification"] + losses["bbox_regression"]
@@ -162,6 +173,6 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
                 engine.deterministic()
                 engine.keep_freed_memory()
                 training = Training(run, target, found)
-                with run.active():
+                with training.active():
                     deque(loop.carry_out(training, alone=True), maxlen=0)
     return [recorded(run) for run in runs]

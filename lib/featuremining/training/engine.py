@@ -10,17 +10,18 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
+from ..datasets.loader import Shown
 from ..errors import FMError, UsageError, choose
 from ..recipes import PRECISIONS
 from .replicas import join, own_gpu
 
 ENGINES = ("eager", "graph", "compile")     # compile: forward and backward fused by torch.compile, in a graph on a GPU
-Inputs = dict[str, Tensor]
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4        # glibc's malloc.h
 
 
@@ -133,6 +134,24 @@ def _format(tensor: Tensor) -> torch.memory_format:
     return torch.channels_last if four else torch.contiguous_format
 
 
+class Inputs(NamedTuple):
+    """What one step is made of, on the device."""
+
+    shown: Shown                    # its images
+    drawn: dict[str, Tensor]        # what the methods drew ahead for it
+
+    @property
+    def size(self) -> int:
+        """Images of the batch."""
+        return len(self.shown.index)
+
+    def tensors(self) -> list[Tensor]:
+        return [*self.shown, *self.drawn.values()]
+
+    def clone(self) -> "Inputs":
+        return Inputs(Shown(*(t.clone() for t in self.shown)), {name: t.clone() for name, t in self.drawn.items()})
+
+
 class Graphed:
     """Carries out ``step(inputs) -> tensor`` as one CUDA graph per shape of the inputs.
 
@@ -147,19 +166,19 @@ class Graphed:
         self.graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, Inputs, Tensor]] = {}
 
     def __call__(self, inputs: Inputs) -> Tensor:
-        shape = tuple(t.shape for t in inputs.values())
+        shape = tuple(t.shape for t in inputs.tensors())
         self.calls[shape] += 1
         if self.calls[shape] <= self.WARM:
             return self.step(inputs)
         if shape not in self.graphs:
             self.graphs[shape] = self._capture(inputs)
         graph, static, result = self.graphs[shape]
-        torch._foreach_copy_(list(static.values()), list(inputs.values()))
+        torch._foreach_copy_(static.tensors(), inputs.tensors())
         graph.replay()
         return result
 
     def _capture(self, inputs: Inputs):
-        static, graph = {name: t.clone() for name, t in inputs.items()}, torch.cuda.CUDAGraph()
+        static, graph = inputs.clone(), torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self.stream):
             result = self.step(static)
         return graph, static, result

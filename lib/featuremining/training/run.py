@@ -130,13 +130,13 @@ class Training:
         return {"loss": torch.stack(list(out.losses.values())).sum(), **out.losses, **logs}
 
     def update(self, inputs: engine.Inputs) -> Tensor:
-        """One step of the optimiser: ``inputs`` are what the loader's batch is made of and what the methods drew. Gives the
-        values of `forward` as one vector in the order of ``self.names``; no number leaves the device."""
-        true = None if self.true_y is None else self.true_y[inputs["pick"][:, 0]]
-        seen = self.forward(*self.loader.images(inputs), inputs, true)
+        """One step of the optimiser. Gives the values of `forward` as one vector in the order of ``self.names``; no number
+        leaves the device."""
+        true = None if self.true_y is None else self.true_y[inputs.shown.index]
+        seen = self.forward(*self.loader.images(inputs.shown), inputs.drawn, true)
         self.optimizer.zero_grad()
         seen["loss"].backward()
-        self.replicas.average(self.optimizer.parameters, len(inputs["pick"]))
+        self.replicas.average(self.optimizer.parameters, inputs.size)
         self.optimizer.step()
         self.names = tuple(seen)
         return torch.stack([value.detach() for value in seen.values()])
@@ -150,8 +150,8 @@ class Training:
             for method in self.methods:
                 drawn |= method.draw(len(self.loader), -(-self.recipe.batch // self.replicas.world), self.sizes)
         drawn = {name: t.to(self.device) for name, t in drawn.items()}
-        for i, batch in enumerate(self.loader.batches(), first):
-            yield {**batch, **{name: t[i] for name, t in drawn.items()}}
+        for i, shown in enumerate(self.loader.batches(), first):
+            yield engine.Inputs(shown, {name: t[i] for name, t in drawn.items()})
 
     def one_epoch(self, report: Report) -> Generator[None, None, dict[str, float]]:
         """Pauses after every step. Returns means over the epoch of every loss and log, training and test accuracy."""
@@ -163,8 +163,7 @@ class Training:
         self.optimizer.lr.fill_(self.recipe.rate(epoch))
         sums, images = 0, 0
         for i, inputs in enumerate(self.inputs(), 1):
-            n = len(inputs["pick"])
-            sums, images = sums + self.advance(inputs) * n, images + n
+            sums, images = sums + self.advance(inputs) * inputs.size, images + inputs.size
             report.step(epoch, i)
             yield
         images = self.replicas.total(torch.tensor(float(images), device=self.device)).item()
