@@ -123,9 +123,9 @@ def check(book, target: Path, parameters: dict) -> None:
 def headline() -> str:
     """The front page: the grid of claims, then our own short runs, as Markdown with inline HTML."""
     records = read_records()
-    printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: int(c.table[1:]))
+    printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: c.at.table.order)
     costs = sum(c.seconds is not None for c in printed)
-    numbers = ", ".join(dict.fromkeys(c.table.removeprefix("T") for c in printed if c.seconds is None))
+    numbers = ", ".join(dict.fromkeys(str(c.at.table.number) for c in printed if c.seconds is None))
     parts = (f"{listing.tally(listing.rows(records))} {pages.on_record(records)}",
              markup.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say",
                          style="fm-grid"),

@@ -1,10 +1,13 @@
 """One thread per process: two busy processes of two threads on two cores collapse. Records of tests never reach the project's."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from importlib import import_module
 
 import pytest
 import torch
@@ -23,6 +26,21 @@ def scratch(tmp_path, monkeypatch):
     monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path / "runs"))
     monkeypatch.setenv("FM_BUILD_DIR", str(tmp_path / "build"))
     return tmp_path
+
+
+@pytest.fixture
+def studies_copy(tmp_path, monkeypatch):
+    """A copy of the studies that a test may change; what was read of them before is forgotten, and again afterwards."""
+    def forget():
+        for file in (paths.ROOT / "lib/featuremining/studies").glob("*.py"):
+            for kept in vars(import_module(f"featuremining.studies.{file.stem}")).values():
+                getattr(kept, "cache_clear", int)()
+
+    shutil.copytree(paths.studies(), tmp_path / "studies")
+    monkeypatch.setattr(paths, "studies", lambda: tmp_path / "studies")
+    forget()
+    yield tmp_path / "studies"
+    forget()
 
 
 @pytest.fixture

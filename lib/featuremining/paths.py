@@ -1,57 +1,73 @@
-"""Where everything lives. No other file builds a path; three environment variables move what is big or temporary."""
+"""Where everything lives. No other file builds a path; three environment variables move what is big or temporary.
+
+In a checkout all lies in it. An installed wheel brings the studies, records and benchmarks of its version along and only
+reads them; what is trained then goes below the folder that one works in.
+"""
 
 import os
 from pathlib import Path
 
 from .errors import FMError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]          # of a checkout
+PACKED = Path(__file__).resolve().parent / "data"   # in a wheel (pyproject.toml: force-include)
 
 
-def _dir(variable: str, default: Path) -> Path:
-    return Path(os.environ[variable]).expanduser() if os.environ.get(variable) else default
+def _dir(variable: str, *default: str) -> Path:
+    if os.environ.get(variable):
+        return Path(os.environ[variable]).expanduser()
+    return (Path.cwd() if PACKED.is_dir() else ROOT).joinpath(*default)
 
 
 def raw() -> Path:
     """Data sets as their publishers lay them out: ``FM_DATA_DIR``, else ``data/raw``."""
-    return _dir("FM_DATA_DIR", ROOT / "data" / "raw")
+    return _dir("FM_DATA_DIR", "data", "raw")
 
 
 def runs() -> Path:
-    """Records, one JSON per training: ``FM_RUNS_DIR``, else ``data/runs``."""
-    return _dir("FM_RUNS_DIR", ROOT / "data" / "runs")
+    """Where records are written, one JSON per training: ``FM_RUNS_DIR``, else ``data/runs``."""
+    return _dir("FM_RUNS_DIR", "data", "runs")
+
+
+def all_runs() -> list[Path]:
+    """Where records are read, what lies in an earlier folder first: `runs`, and what came with a wheel unless ``FM_RUNS_DIR``
+    names the only folder."""
+    packed = [PACKED / "runs"] if PACKED.is_dir() and not os.environ.get("FM_RUNS_DIR") else []
+    return [runs(), *packed]
 
 
 def build() -> Path:
     """What can be made again (checkpoints, weights, executed notebooks): ``FM_BUILD_DIR``, else ``build``."""
-    return _dir("FM_BUILD_DIR", ROOT / "build")
+    return _dir("FM_BUILD_DIR", "build")
+
+
+def _shipped(name: str) -> Path:
+    """What belongs to this version of the code."""
+    return (PACKED if PACKED.is_dir() else ROOT / "data") / name
 
 
 def studies() -> Path:
-    """The published numbers, one TOML per family of experiments."""
-    folder = ROOT / "data" / "studies"
+    """What the papers printed and said, a folder each."""
+    folder = _shipped("studies")
     if not folder.is_dir():
-        raise FMError(f"{folder} is missing: install from a checkout (`pip install -e .`), which holds the studies and records.")
+        raise FMError(f"{folder} is missing: install a wheel of the project, or a checkout (`pip install -e .`).")
     return folder
-
-
-def ambiguities() -> Path:
-    """What the paper leaves open."""
-    return ROOT / "data" / "ambiguities.toml"
-
-
-def audit() -> Path:
-    """Test sets, slips of the paper's text, and accuracies of others."""
-    return ROOT / "data" / "audit.toml"
 
 
 def benchmarks() -> Path:
     """Measured costs, one JSON per device."""
-    return ROOT / "data" / "benchmarks"
+    return _shipped("benchmarks")
 
 
 def record(tier: str, key: str, seed: int) -> Path:
-    return runs() / tier / key / f"seed{seed}.json"
+    """Of a training: where its record lies, else where it is to be written."""
+    return beside_records(tier, key, f"seed{seed}.json")
+
+
+def beside_records(tier: str, key: str, name: str) -> Path:
+    """A file in the folder of a training's records: where it lies, else where it is to be written."""
+    places = [folder / tier / key / name for folder in all_runs()]
+    return next((path for path in places if path.exists()), places[0])
 
 
 def checkpoint(tier: str, key: str, seed: int) -> Path:

@@ -9,11 +9,11 @@ import pytest
 import scipy.stats
 from made_records import example
 
-from featuremining import FMError, UsageError, paths, stats, studies
+from featuremining import FMError, UsageError, stats, studies
 from featuremining.judging import audit
 from featuremining.showing import audit as shown
 from featuremining.showing.figures import audit as drawn
-from featuremining.studies import cell, claims, outcomes
+from featuremining.studies import cell, claims, outcomes, papers
 
 PAIRS = audit.pairs()
 ONCE = audit.distinct(PAIRS)
@@ -161,8 +161,9 @@ def test_baselines_stand_beside_the_papers():
 
 def test_a_damaged_file_is_one_sentence(tmp_path, monkeypatch):
     file = tmp_path / "audit.toml"
-    file.write_text(paths.audit().read_text().replace('quote = "as depicted', 'qoute = "as depicted'))
-    monkeypatch.setattr(paths, "audit", lambda: file)
+    paper = papers()["feature_mining"]
+    file.write_text((paper.folder / file.name).read_text().replace('quote = "as depicted', 'qoute = "as depicted'))
+    monkeypatch.setattr(audit, "papers", lambda: {"feature_mining": replace(paper, folder=tmp_path)})
     audit.data.cache_clear()
     with pytest.raises(FMError, match=r"audit\.toml is not valid: an entry of slips has section, qoute, note\."):
         audit.data()

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 from made_records import example
 
-from featuremining import FMError, UsageError, cli, paths, stats, studies
+from featuremining import FMError, UsageError, cli, stats
 from featuremining.judging import listing, verdicts
 from featuremining.judging.sentences import judge
 from featuremining.records import findings, read_records
@@ -237,15 +237,10 @@ def test_every_claim_and_number_has_a_row():
     ('kind = "gain"\ncells = ["T1.resnet5.fm1", "T1.resnet56.fm1"]', "There is no cell"),
     ('kind = "words"\nwhy = "x"\nreading.decided = "x"', "decided"), ('kind = "words"\nreading.reproduced = "{hours}"', "hours"),
     ('kind = "ordr"', "ordr"), ('kind = "words"\nwhi = "x"', "whi means nothing"), ("", "kind")])
-def test_a_bad_claim_is_named(tmp_path, monkeypatch, entry, says):
-    for path in studies.files():
-        (tmp_path / path.name).write_text(path.read_text())
-    (tmp_path / studies.CLAIMS).write_text(f'["T1.bad"]\nsection = "1"\nquote = "x"\n{entry}\n')
-    monkeypatch.setattr(paths, "studies", lambda: tmp_path)
-    load_claims.cache_clear()
+def test_a_bad_claim_is_named(studies_copy, entry, says):
+    (studies_copy / "feature_mining/sentences.toml").write_text(f'["T1.bad"]\nsection = "1"\nquote = "x"\n{entry}\n')
     with pytest.raises(FMError, match=rf"T1\.bad is not a valid claim.*{says}"):
         load_claims()
-    load_claims.cache_clear()
 
 
 def test_fm_verdict(capsys):

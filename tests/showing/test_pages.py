@@ -222,7 +222,7 @@ def test_status_counts_cells_and_runs(tmp_path):
     assert ablations[3:] == [f"1 of {len(listed)}", "30 minutes", f"2 of {4 * len(listed)}", "2.0 h"]
     (training,) = [row for row in rows_of(shown) if cell.run("full", 0).key in row[0]]
     assert training[1:4] == ["0, 1", "60.0", "8"]
-    assert len([row for row in rows_of(pages.status([])) if ".html" in row[0]]) == len(studies.files())
+    assert len([row for row in rows_of(pages.status([])) if ".html" in row[0]]) == len(studies.read_studies())
 
 
 def test_every_data_set_is_described():

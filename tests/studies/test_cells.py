@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from featuremining import UsageError, paths, studies
+from featuremining import FMError, UsageError, studies
 from featuremining.recipes import Recipe, as_dict, recipe
 from featuremining.studies import cell, load_cells, plan
 
@@ -90,17 +90,10 @@ b = "B"
 
 
 @pytest.mark.parametrize("text", ['dataset = "cifar100"', "dataset = ", 'dataset = "imagnet"', HALF])
-def test_a_damaged_study_is_named(tmp_path, monkeypatch, text):
-    from featuremining import FMError
-
-    (tmp_path / "bad.toml").write_text(text)
-    monkeypatch.setattr(paths, "studies", lambda: tmp_path)
-    load_cells.cache_clear()
-    try:
-        with pytest.raises(FMError, match=r"bad\.toml"):
-            load_cells()
-    finally:
-        load_cells.cache_clear()
+def test_a_damaged_study_is_named(studies_copy, text):
+    (studies_copy / "feature_mining/cells/bad.toml").write_text(text)
+    with pytest.raises(FMError, match=r"bad\.toml"):
+        load_cells()
 
 
 def test_every_cell_has_a_table_with_a_title():

@@ -1,7 +1,6 @@
 """The ambiguity register says what the code does: every setting exists, has that default, and takes the alternatives."""
 
 import re
-import tomllib
 from ast import literal_eval
 from dataclasses import replace
 from importlib import import_module
@@ -17,7 +16,7 @@ from featuremining.models import options_of
 from featuremining.models.retinanet import DETECTORS
 from featuremining.recipes import recipe
 from featuremining.showing.choices import markdown
-from featuremining.studies import choices
+from featuremining.studies import choices, read_studies
 
 SETTINGS = [(name, values) for choice in choices.choices() for name, values in choice.settings.items()]
 NEEDS = {   # what a setting of Feature Mining only means something with
@@ -40,7 +39,7 @@ def in_code(kind, owner, name):
         module, options = DATASETS[owner]
         makers = (import_module(f"featuremining.datasets.{module}").load, corrupt.corrupted)
         return (options | {k: p.default for f in makers for k, p in signature(f).parameters.items()})[name]
-    found = tomllib.loads((paths.studies() / f"{owner}.toml").read_text())
+    found = read_studies()[owner]
     for key in name.split("."):
         found = found[int(key) if isinstance(found, list) else key]
     return found
@@ -123,16 +122,10 @@ def test_the_page_names_the_cells_that_choose_otherwise(scratch):
     ("[A1]\ntitle = 'x'\nquestion = 'y'\nevidence = 'z'\n", "A1 needs settings, or ours and others"),
     ("[A1]\ntitle = 'x'\nquestion = 'y'\nevidence = 'z'\n[A1.settings]\n'fm.box' = ['1']\n", "A1 says 'fm.box'"),
     ("[A1]\nwhy = 'x'\n", "unexpected keyword argument 'why'")], ids=["nothing", "place", "key"])
-def test_a_wrong_entry_is_one_sentence(text, says, tmp_path, monkeypatch):
-    file = tmp_path / "ambiguities.toml"
-    file.write_text(text)
-    monkeypatch.setattr(paths, "ambiguities", lambda: file)
-    choices.choices.cache_clear()
-    try:
-        with pytest.raises(FMError, match=f"ambiguities.toml is not a valid register.*{says}"):
-            choices.choices()
-    finally:
-        choices.choices.cache_clear()
+def test_a_wrong_entry_is_one_sentence(text, says, studies_copy):
+    (studies_copy / "feature_mining/choices.toml").write_text(text)
+    with pytest.raises(FMError, match=f"choices.toml is not a valid register.*{says}"):
+        choices.choices()
 
 
 def test_every_method_named_exists():

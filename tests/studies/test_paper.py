@@ -1,7 +1,7 @@
 """The studies against the text of paper 004: its tables digit for digit, its sentences word for word.
 
-`paper_tables.txt` holds the lines of its tables. Where FM_PAPER names the whole text, these lines and all quotes are looked up
-in it too.
+`paper_tables.txt` holds the lines of its tables. Where FM_PAPERS names a folder with the papers' texts, these lines and all
+quotes are looked up in it too.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from featuremining import paths
-from featuremining.studies import cell, load_cells
+from featuremining.studies import cell, load_cells, papers
 from featuremining.studies.claims import load_claims
 
 LINES = (paths.ROOT / "tests/paper_tables.txt").read_text()
@@ -62,9 +62,10 @@ def test_the_papers_tables_from_the_studies():
     assert len(printed) == 80 and all(c.n == 4 for c in printed)
 
 
-@pytest.mark.skipif("FM_PAPER" not in os.environ, reason="FM_PAPER names no text of the paper")
+@pytest.mark.skipif("FM_PAPERS" not in os.environ, reason="FM_PAPERS names no folder with the papers' texts")
 def test_lines_and_quotes_are_the_papers():
-    text = " ".join(Path(os.environ["FM_PAPER"]).read_text().split())
+    (file,) = Path(os.environ["FM_PAPERS"]).glob(papers()["feature_mining"].text)
+    text = " ".join(file.read_text().split())
     text = text.replace("plus-or-minus\\pm", "").replace("ϵitalic-ϵ\\epsilon ", "")        # left over from its formulas
     for line in re.split(r"\n+", LINES.strip()):
         assert line in text, line

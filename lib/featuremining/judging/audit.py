@@ -1,5 +1,5 @@
-"""Paper 004 held against itself: what its printed means, spreads and n allow it to say. Numbers -> DataFrames, a row each; the
-words are those of `audit_page`. No training, no torch.
+"""The Feature Mining paper held against itself: what its printed means, spreads and n allow it to say. Numbers -> DataFrames, a
+row each; the words are those of `showing.audit`. No training, no torch.
 
 The printed ± is read as the standard deviation of a cell's runs (n - 1 in the denominator), as everywhere here; where that
 matters, the other reading, the standard error of their mean, has a column of its own.
@@ -14,13 +14,15 @@ from statistics import fmean
 
 import pandas as pd
 
-from .. import paths, stats, studies
+from .. import stats, studies
 from ..errors import FMError
 from ..records import Record, by_key
 from ..stats import LEVEL, Summary
-from ..studies import Cell, claims
+from ..studies import Cell, claims, papers
+from ..studies.ids import Table
 from . import cost, listing, sentences, verdicts
 
+PAPER = "feature_mining"
 ALPHA = 1 - LEVEL
 STEP = 0.01         # percentage points: the last digit that the paper prints
 SLIP = {"section", "quote", "note"}
@@ -29,8 +31,8 @@ BASELINE = {"network", "accuracy", "source", "recipe", "plain", "variant", "runs
 
 @cache
 def data() -> dict:
-    """``data/audit.toml``: ``images``, ``slips``, ``baselines``; an `FMError` says what is wrong with it."""
-    path = paths.audit()
+    """``audit.toml`` of the paper: ``images``, ``slips``, ``baselines``; an `FMError` says what is wrong with it."""
+    path = papers()[PAPER].folder / "audit.toml"
     try:
         found = tomllib.loads(path.read_text())
         for name, known, optional in (("slips", SLIP, set()), ("baselines", BASELINE, {"variant", "runs", "epoch"})):
@@ -58,6 +60,11 @@ def pairs() -> pd.DataFrame:
                   "power": stats.power(*[Summary(b.n, 0, _pooled(b))] * 2, pair.printed.value)}
                  for pair, (a, b), p, q in zip(found, both, plain, wide, strict=True)]
     return pd.DataFrame(rows)
+
+
+def in_order(tables: pd.Series) -> pd.Series:
+    """Sort key of names of tables: T2 before T10."""
+    return tables.map(lambda name: Table.at_start_of(name).order)
 
 
 def _as_error(s: Summary) -> Summary:
@@ -102,7 +109,7 @@ def detectable(found: pd.DataFrame) -> pd.DataFrame:
         least = stats.margin(verdicts.pooled_spread(cell), cell.n)
         rows.append({"table": table, "n": cell.n, "spread": _pooled(cell), "borrowed": bool(own.borrowed.any()), "least": least,
                      "pairs": len(own), "smallest": own.difference.min(), "below": int((own.difference < least).sum())})
-    return pd.DataFrame(rows).sort_values("table", key=lambda t: t.str[1:].astype(int), ignore_index=True)
+    return pd.DataFrame(rows).sort_values("table", key=in_order, ignore_index=True)
 
 
 def repeated() -> pd.DataFrame:
@@ -206,7 +213,7 @@ def images(found: pd.DataFrame) -> pd.DataFrame:
         rows.append({"table": table, "images": count, "least": min(c.published for c in cells),
                      "most": max(c.published for c in cells), "error_low": errors[0], "error_high": errors[-1], "pairs": len(own),
                      "below": int((own.difference.to_numpy() < limits).sum())})
-    return pd.DataFrame(rows).sort_values("table", key=lambda t: t.str[1:].astype(int), ignore_index=True)
+    return pd.DataFrame(rows).sort_values("table", key=in_order, ignore_index=True)
 
 
 def _image_variance(id_: str, count: int) -> float:

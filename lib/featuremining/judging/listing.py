@@ -63,7 +63,7 @@ def _sentence(c: Claim, found: Judgement) -> dict:
 
 def _number(c: Cell, records: list[Record]) -> dict:
     """A printed number, or the pair of Table 10's."""
-    base = {"claim": c.id, "kind": "number", "section": studies.sections()[c.study], "says": ", ".join(c.labels),
+    base = {"claim": c.id, "kind": "number", "section": studies.read_studies()[c.study]["section"], "says": ", ".join(c.labels),
             "paper": c.paper, "own_numbers": "", "note": "", "reading": ""}
     if c.seconds is not None:
         known = cost.found([c], "full")

@@ -31,8 +31,8 @@ class Finding:
 
 
 def path(kind: str, run: Run, name: str) -> Path:
-    """Where a finding of this training lies; ``name`` may be ``*``."""
-    return paths.record(run.tier, run.key, 0).with_name(f"{kind}.{name}.json")
+    """Where a finding of this training lies, else where it is to be written."""
+    return paths.beside_records(run.tier, run.key, f"{kind}.{name}.json")
 
 
 def write(kind: str, run: Run, name: str, values: dict, provenance: dict) -> Finding:
@@ -48,7 +48,9 @@ def write(kind: str, run: Run, name: str, values: dict, provenance: dict) -> Fin
 
 def read(kind: str, run: Run) -> list[Finding]:
     """All findings of a kind of this training, in the order of their names; what was set aside under another name is none."""
-    known = {file.name: check(file) for file in sorted(path(kind, run, "*").parent.glob(f"{kind}.*.json"))}
+    folders = [runs / run.tier / run.key for runs in reversed(paths.all_runs())]
+    files = {file.name: file for folder in folders for file in folder.glob(f"{kind}.*.json")}
+    known = {name: check(files[name]) for name in sorted(files)}
     return [found for name, found in known.items() if name == f"{found.kind}.{found.name}.json"]
 
 

@@ -184,13 +184,14 @@ def parse(path: Path, make: type, schemas: tuple[int, ...], what: str, then: str
 
 def read_records(tier: str | None = None, keys: Collection[str] | None = None) -> list[Record]:
     """All records, or those of one tier, or of these trainings, in the order of their paths."""
-    found = sorted(_files(tier or "*"))
+    found = sorted(_files(tier or "*"), key=lambda path: path.parts[-3:])
     return [read(path) for path in found if keys is None or path.parent.name in keys]
 
 
 def _files(tier: str) -> list[Path]:
     """Those of records; what was set aside under another name is none."""
-    return [path for path in paths.runs().glob(f"{tier}/*/seed*.json") if path.stem.removeprefix("seed").isdecimal()]
+    found = {path.relative_to(runs): path for runs in reversed(paths.all_runs()) for path in runs.glob(f"{tier}/*/seed*.json")}
+    return [path for path in found.values() if path.stem.removeprefix("seed").isdecimal()]
 
 
 def seeds() -> dict[tuple[str, str], list[int]]:

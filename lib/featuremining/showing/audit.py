@@ -12,6 +12,7 @@ from ..judging import audit, cost
 from ..recipes import TIERS
 from ..stats import Interval, signed
 from ..studies import outcomes
+from ..studies.ids import Table
 from ..studies.outcomes import CONTRADICTED
 from . import notebook
 from .figures import audit as drawn
@@ -74,14 +75,14 @@ class Audit:
         once = audit.distinct(audit.pairs())
         own = once[once.table.isin(tables)].sort_values("table", kind="stable")
         own = drawn.labelled(own, by_network=len(tables) == 1)
-        title = f"Printed differences of Table{'s' * (len(tables) > 1)} {', '.join(t[1:] for t in tables)}"
+        title = f"Printed differences of Table{'s' * (len(tables) > 1)} {', '.join(map(number, tables))}"
         return drawn.forest(own, title, 3 if len(tables) == 1 else 1)
 
     def spreads(self) -> Html:
         """Trainings that stand in several tables."""
         found = audit.repeated()
         shown = pd.DataFrame([{
-            "network": row.network, "method": row.method, "tables": ", ".join(i.split(".")[0][1:] for i in row.cells),
+            "network": row.network, "method": row.method, "tables": ", ".join(map(number, row.cells)),
             "means": _once(row.means), "spreads": _once(row.spreads),
             "chance if run anew": DASH if row.same_spread else _chance(row.chance)} for row in found.itertuples()])
         odd = found[~found.same_spread]
@@ -137,7 +138,7 @@ class Audit:
         once = audit.distinct(audit.pairs())
         found = audit.detectable(once)
         shown = pd.DataFrame([{
-            "table": row.table[1:], "n": row.n, "pooled spread": f"±{row.spread:.2f}" + (" *" if row.borrowed else ""),
+            "table": number(row.table), "n": row.n, "pooled spread": f"±{row.spread:.2f}" + (" *" if row.borrowed else ""),
             "found with 80 % power": f"{row.least:.2f}", "comparisons": row.pairs, "smallest": f"{row.smallest:.2f}",
             "below": row.below} for row in found.itertuples()])
         weak = once[once.difference < once.table.map(dict(zip(found.table, found.least, strict=True)))].sort_values("power")
@@ -156,13 +157,13 @@ class Audit:
         once = audit.distinct(audit.pairs())
         found = audit.images(once)
         shown = pd.DataFrame([{
-            "table": row.table[1:], "test images": f"{row.images:,}", "accuracies": f"{row.least:.2f} to {row.most:.2f}",
+            "table": number(row.table), "test images": f"{row.images:,}", "accuracies": f"{row.least:.2f} to {row.most:.2f}",
             "standard error of one": f"{row.error_low:.2f} to {row.error_high:.2f}", "comparisons": row.pairs,
             "within 1.96 of two": row.below} for row in found.itertuples()])
         first = found.iloc[0]
         spread = audit.detectable(once).set_index("table").spread[first.table]
         return _join(html(shown, "Binomial standard error of an accuracy by the draw of its test images, in points"), _says(
-            f"Another {first.images:,} test images would move an accuracy of Table {first.table[1:]} by a standard error of "
+            f"Another {first.images:,} test images would move an accuracy of Table {number(first.table)} by a standard error of "
             f"{first.error_low:.2f} to {first.error_high:.2f} points, where the pooled spread of its runs is {spread:.2f}. If "
             f"the two accuracies of a comparison came from different images, {found.below.sum()} of {found.pairs.sum()} printed "
             "differences would lie within 1.96 standard errors."))
@@ -214,9 +215,18 @@ def _anchor(claim: str) -> str:
     return f'<code id="audit-{claim}">{claim}</code>'
 
 
+def number(id_: str) -> str:
+    """Of the table that an id begins with.
+
+    >>> number("T10"), number("T2.resnet110.fm2")
+    ('10', '2')
+    """
+    return str(Table.at_start_of(id_).number)
+
+
 def _named(higher: str, lower: str) -> str:
     a, b = studies.cell(higher), studies.cell(lower)
-    return f"Table {a.table[1:]}, {a.labels[0]}: {a.labels[1]} − {b.labels[1]}"
+    return f"{a.at.table.title}, {a.labels[0]}: {a.labels[1]} − {b.labels[1]}"
 
 
 def _ours(found: list[dict]) -> str:

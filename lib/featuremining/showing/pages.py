@@ -127,7 +127,7 @@ def decided(records: list[Record]) -> pd.DataFrame:
 
 def status(records: list[Record]) -> str:
     """Per experiment what is on record of what is listed, and per training what its runs took."""
-    titles = {path.stem: tomllib.loads(path.read_text())["title"] for path in studies.files()}
+    titles = {name: study["title"] for name, study in studies.read_studies().items()}
     rows = [_experiment(study, title, records) for study, title in titles.items()]
     parts = [markup.html(pd.DataFrame(rows), "Cells of each experiment, and its runs on record by tier")]
     for tier in TIERS:

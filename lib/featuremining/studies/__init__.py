@@ -2,21 +2,10 @@
 answer it), its sentences, the choices it leaves open. In come TOML files, out go frozen objects with checked fields. Nothing here
 looks at what came out, and nothing here needs torch."""
 
-from .cells import (
-    CLAIMS,
-    Cell,
-    Rule,
-    Run,
-    baseline,
-    cell,
-    files,
-    load_cells,
-    plan,
-    rules,
-    sections,
-    titles,
-    wanted,
-)
+from .cells import Cell, baseline, cell, load_cells, plan, read_studies, titles, wanted
+from .papers import Paper, papers
+from .rules import Rule, rules
+from .runs import Run
 
-__all__ = ["CLAIMS", "Cell", "Rule", "Run", "baseline", "cell", "files", "load_cells", "plan", "rules", "sections", "titles",
+__all__ = ["Cell", "Paper", "Rule", "Run", "baseline", "cell", "load_cells", "papers", "plan", "read_studies", "rules", "titles",
            "wanted"]

@@ -1,59 +1,24 @@
-"""Cells: the numbers the papers printed, each with a stable id, and the training that would answer it. No torch here.
+"""Cells: the numbers the papers printed, each with a stable id (`ids`), and the training that would answer it. No torch here.
 
-An id reads ``table.network.method``, ``T1.resnet56.fm2``, or ``table.network.method.condition``, ``T8.resnet110.fm2.pair20``.
 Tables of the Feature Mining paper are T1 to T10, its figures F2, F4, F6; our own additions are X1, X2, ..., and T4s, T6s, F2s,
 ...: the same question on what a CPU can carry, a smaller network or a subset of the data; A9s asks about open choices of the
 method. No printed number is compared with those.
 """
 
-import json
 import tomllib
 from dataclasses import dataclass, field
-from functools import cache
-from hashlib import sha256
+from functools import cache, cached_property
 
-from .. import paths
 from ..datasets import DATASETS
 from ..errors import FMError, UsageError, choose
 from ..methods import METHODS
 from ..models import known
-from ..recipes import SEEDS, TIERS, Recipe, as_dict, recipe
+from ..recipes import SEEDS, TIERS, recipe
+from .ids import CellId
+from .papers import papers
+from .runs import Run
 
-
-@dataclass(frozen=True)
-class Run:
-    """One training, resolved as far as it can be without torch."""
-
-    dataset: str
-    network: str
-    methods: tuple[dict, ...]           # outermost first, each {"name": ..., settings that differ from the defaults}
-    recipe: Recipe
-    tier: str
-    seed: int
-    options: dict = field(default_factory=dict)     # of the network
-    data: dict = field(default_factory=dict)        # what `datasets.load` changes: label noise, a subset, a size
-    task: str = "classification"
-
-    def spec(self) -> dict:
-        """What is trained, apart from the seed; plain JSON values. What came later and is not used stays out, so that no
-        record's key changes."""
-        spec = {"dataset": self.dataset, "network": self.network, "options": self.options, "methods": list(self.methods),
-                "recipe": as_dict(self.recipe), "tier": self.tier}
-        spec |= {"data": self.data} if self.data else {}
-        spec |= {"task": self.task} if self.task != "classification" else {}
-        return json.loads(json.dumps(spec))
-
-    @property
-    def key(self) -> str:
-        """Readable name plus a hash of `spec`; equal for all seeds, and for cells that share a training."""
-        digest = sha256(json.dumps(self.spec(), sort_keys=True).encode()).hexdigest()[:8]
-        methods = "+".join(m["name"] for m in self.methods) or "baseline"
-        network = self.network.replace("/", "-")           # the key names a folder
-        return f"{self.dataset}.{network}.{methods}.{digest}"
-
-    @property
-    def id(self) -> str:
-        return f"{self.key}.seed{self.seed}"
+PRINTED = (set(), {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
 
 
 @dataclass(frozen=True)
@@ -78,22 +43,27 @@ class Cell:
     seconds: float | None = None        # of an iteration
     mib: float | None = None            # of GPU memory
 
+    @cached_property
+    def at(self) -> CellId:
+        """Where it stands, parsed."""
+        return CellId.parse(self.id)
+
     @property
     def table(self) -> str:
-        return self.id.split(".")[0]
+        return str(self.at.table)
 
     @property
     def network(self) -> str:
-        return self.id.split(".")[1]
+        return self.at.network
 
     @property
     def method(self) -> str:
-        return self.id.split(".")[2]
+        return self.at.method
 
     @property
     def condition(self) -> str:
         """The last of four parts, such as the noise of Table 8; empty where an id has three."""
-        return ".".join(self.id.split(".")[3:])
+        return self.at.condition
 
     @property
     def own(self) -> bool:
@@ -102,7 +72,7 @@ class Cell:
         >>> [cell(id_).own for id_ in ("T1.resnet56.fm2", "F6.resnet56.fm2.50", "X1.resnet20.fm2", "F2s.resnet20.fm2")]
         [False, False, True, True]
         """
-        return not self.paper and (self.table[0] != "F" or self.table.endswith("s"))
+        return not self.paper and (self.at.table.own or self.at.table.kind != "F")
 
     @property
     def paper(self) -> str:
@@ -136,61 +106,54 @@ class Cell:
         return self.run(tier, seed)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How a study of our own is judged, written into it before its first run (`comparisons.compare`)."""
-
-    table: str
-    question: str
-    words: str                      # the whole rule, for readers
-    outcome: str                    # the selection rule that decides
-    beside: str                     # the one that is shown beside it
-    level: float
-    seeds: tuple[int, ...]
-    family: tuple[str, ...]         # ids; each is compared with its baseline
-
-
-CLAIMS = "claims.toml"
-PRINTED = (set(), {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
-
-
-def files() -> list:
-    """The studies; the paper's sentences lie beside them (`claims.load_claims`)."""
-    return [path for path in sorted(paths.studies().glob("*.toml")) if path.name != CLAIMS]
+@cache
+def read_studies() -> dict[str, dict]:
+    """The files of cells of all papers as they stand, by their name, in the order of the papers and files."""
+    found: dict[str, dict] = {}
+    for paper in papers().values():
+        for path in paper.cells:
+            try:
+                if path.stem in found:
+                    raise ValueError("two papers have a study of this name")
+                found[path.stem] = {**tomllib.loads(path.read_text()), "paper": paper}
+            except ValueError as error:
+                raise FMError(f"{path.name} is not a valid study: {error}.") from None
+    return found
 
 
 @cache
 def load_cells() -> dict[str, Cell]:
-    """All cells of ``data/studies/*.toml`` by id, in the order of the files."""
+    """All cells of all papers by id, in the order of the files."""
     cells: dict[str, Cell] = {}
-    for path in files():
+    for name, study in read_studies().items():
         try:
-            study = tomllib.loads(path.read_text())
             for id_, printed in study["cells"].items():
                 if id_ in cells:
                     raise ValueError(f"{id_} stands in two files")
                 if printed.keys() not in PRINTED:
                     raise ValueError(f"{id_} needs published, (spread,) n, or seconds and mib, or none of them")
-                cells[id_] = _cell(id_, path.stem, study, printed)
+                cells[id_] = _cell(id_, name, study, printed)
         except (KeyError, TypeError, ValueError) as error:
-            raise FMError(f"{path.name} is not a valid study: {error!r}.") from None
+            raise FMError(f"{name}.toml is not a valid study: {error!r}.") from None
     return cells
 
 
 def _cell(id_: str, name: str, study: dict, printed: dict) -> Cell:
-    table, network, method, *rest = id_.split(".")
-    condition = study["conditions"][rest[0]] if rest else {}
-    of_table = {key: study.get(key, {}).get(table, {}) for key in ("datasets", "data", "recipes")}
+    at = CellId.parse(id_)
+    if at.table.paper != study["paper"].prefix:
+        raise ValueError(f"{id_} begins with another prefix than its paper's, {study['paper'].prefix!r}")
+    condition = study["conditions"][at.condition] if at.condition else {}
+    of_table = {key: study.get(key, {}).get(str(at.table), {}) for key in ("datasets", "data", "recipes")}
     smoke = study.get("smoke", {})
     changed = condition.get("data", {})
-    label = study["labels"][network] + (f", {condition['label']}" if rest else "")
+    label = study["labels"][at.network] + (f", {condition['label']}" if condition else "")
     dataset = choose("data set", of_table["datasets"] or study["dataset"], DATASETS)
     small = choose("data set", smoke.get("dataset", "parts"), DATASETS)
-    return Cell(id_, name, dataset, tuple(study["methods"][method]),
-                study["networks"][network] | condition.get("options", {}), (label, study["labels"][method]),
+    return Cell(id_, name, dataset, tuple(study["methods"][at.method]),
+                study["networks"][at.network] | condition.get("options", {}), (label, study["labels"][at.method]),
                 of_table["recipes"] | condition.get("recipe", {}), of_table["data"] | changed,
                 (small, smoke.get("data", {}) | condition.get("smoke", changed)),
-                study.get("task", "classification"), study.get("reported", {}).get(method, ""), **printed)
+                study.get("task", "classification"), study.get("reported", {}).get(at.method, ""), **printed)
 
 
 def cell(id_: str) -> Cell:
@@ -206,37 +169,14 @@ def cell(id_: str) -> Cell:
 
 
 def baseline(cell_: Cell) -> Cell | None:
-    """The baseline of the cell's table and network; None where there is none or the cell is it."""
-    found = load_cells().get(".".join(filter(None, (cell_.table, cell_.network, "baseline", cell_.condition))))
+    """The baseline of the cell's table, network and condition; None where there is none or the cell is it."""
+    found = load_cells().get(str(cell_.at.beside("baseline")))
     return None if found == cell_ else found
 
 
-@cache
 def titles() -> dict[str, str]:
     """The heading of every table by its name."""
-    return {name: title for path in files() for name, title in tomllib.loads(path.read_text())["tables"].items()}
-
-
-@cache
-def sections() -> dict[str, str]:
-    """The section of the paper by the name of its study."""
-    return {path.stem: tomllib.loads(path.read_text())["section"] for path in files()}
-
-
-@cache
-def rules() -> dict[str, Rule]:
-    """The rules fixed beforehand, by the name of their table."""
-    found = {}
-    for path in files():
-        for table, given in tomllib.loads(path.read_text()).get("rules", {}).items():
-            try:
-                found[table] = Rule(table, **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
-                for id_ in found[table].family:
-                    if baseline(cell(id_)) is None:
-                        raise ValueError(f"{id_} has no baseline")
-            except (TypeError, ValueError, UsageError) as error:
-                raise FMError(f"{path.name}: the rule of {table} is not valid: {error}.") from None
-    return found
+    return {name: title for study in read_studies().values() for name, title in study["tables"].items()}
 
 
 def plan(ids, tier: str, seeds) -> list[tuple[Cell, Run]]:

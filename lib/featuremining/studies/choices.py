@@ -1,5 +1,5 @@
-"""The ambiguity register, ``data/ambiguities.toml``: what the paper leaves open, what is done here, what else could be. No torch
-here."""
+"""The register of open choices, ``choices.toml`` of each paper: what it leaves open, what is done here, what else could be. No
+torch here."""
 
 import tomllib
 from ast import literal_eval
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from .. import paths
 from ..errors import FMError
 from . import cells
 from .cells import Cell
+from .papers import papers
 
 PLACES = {"method": "`{}`", "recipe": "recipe of `{}`", "network": "network `{}`", "data": "data `{}`",
           "detector": "detector of `{}`", "study": "study `{}`"}
@@ -38,12 +38,14 @@ class Choice:
 
 @cache
 def choices() -> tuple[Choice, ...]:
-    """All open questions in the order of the file; an `FMError` says what is wrong with it."""
-    try:
-        found = tomllib.loads(paths.ambiguities().read_text())
-        return tuple(Choice(id_, **entry) for id_, entry in found.items())
-    except (OSError, TypeError, ValueError) as error:
-        raise FMError(f"{paths.ambiguities().name} is not a valid register: {error}.") from None
+    """All open questions in the order of the papers and files; an `FMError` says what is wrong with one."""
+    found = []
+    for paper in papers().values():
+        try:
+            found += [Choice(id_, **entry) for id_, entry in tomllib.loads(paper.choices.read_text()).items()]
+        except (OSError, TypeError, ValueError) as error:
+            raise FMError(f"{paper.name}/{paper.choices.name} is not a valid register: {error}.") from None
+    return tuple(found)
 
 
 def place(setting: str) -> tuple[str, str, str]:

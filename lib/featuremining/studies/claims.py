@@ -1,5 +1,5 @@
-"""What the Feature Mining paper claims: its sentences, in ``data/studies/claims.toml``, and its numbers, the cells. Whether
-they hold is said by `judging`. No torch here."""
+"""What the papers claim: their sentences, ``sentences.toml`` of each, and their numbers, the cells. Whether they hold is said by
+`judging`. No torch here."""
 
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -7,10 +7,11 @@ from difflib import get_close_matches
 from functools import cache
 from itertools import product
 
-from .. import paths
 from ..errors import FMError, UsageError, choose
 from . import cells, outcomes
 from .cells import Cell
+from .ids import Table
+from .papers import papers
 
 KINDS = ("order", "gain", "cost", "parameters", "activations", "words")
 
@@ -50,10 +51,10 @@ class Claim:
         if self.kind == "activations" or self.pairs:
             return [tuple(pair) for pair in self.pairs]
         known = {c.id: c for c in cells.load_cells().values() if not c.own}
-        places = {(c.table, c.network, c.condition): c for c in known.values() if c.table in self.tables}
+        places = dict.fromkeys(c.at.beside("") for c in known.values() if c.table in self.tables)
         found = {}
-        for (table, network, condition), a, b in product(places, self.higher, self.lower):
-            pair = tuple(".".join(filter(None, (table, network, m, condition))) for m in (a, b))
+        for place, a, b in product(places, self.higher, self.lower):
+            pair = tuple(str(place.beside(m)) for m in (a, b))
             if all(id_ in known for id_ in pair):
                 found.setdefault(tuple(known[id_].run("full", 0).key for id_ in pair), pair)
         return list(found.values())
@@ -62,8 +63,8 @@ class Claim:
 @cache
 def load_claims() -> dict[str, Claim]:
     """The sentences by id, in the order of the paper; `FMError` for an entry that does not fit its kind."""
-    path, known, claims = paths.studies() / cells.CLAIMS, {f.name for f in fields(Claim)}, {}
-    for id_, entry in tomllib.loads(path.read_text()).items():
+    known, claims = {f.name for f in fields(Claim)}, {}
+    for path, id_, entry in _entries():
         try:
             choose("kind", entry["kind"], KINDS)
             if extra := entry.keys() - known:
@@ -80,6 +81,16 @@ def load_claims() -> dict[str, Claim]:
     return claims
 
 
+def _entries():
+    """File, id and fields of every sentence, paper by paper."""
+    for paper in papers().values():
+        try:
+            found = tomllib.loads(paper.sentences.read_text())
+        except (OSError, ValueError) as error:
+            raise FMError(f"{paper.name}/{paper.sentences.name} is not valid: {error}.") from None
+        yield from ((paper.sentences, id_, entry) for id_, entry in found.items())
+
+
 def _frozen(value):
     return tuple(value) if isinstance(value, list) else value
 
@@ -87,7 +98,8 @@ def _frozen(value):
 def about(study: str) -> list[Claim]:
     """The sentences on an experiment: those that rest on cells of it, or are named after one of its tables."""
     named = {c.table for c in cells.load_cells().values() if c.study == study}
-    return [c for c in load_claims().values() if c.id.split(".")[0] in named or study in {cell.study for cell in c.needs}]
+    return [c for c in load_claims().values()
+            if str(Table.at_start_of(c.id)) in named or study in {cell.study for cell in c.needs}]
 
 
 def claim(id_: str) -> Claim | Cell:

@@ -25,7 +25,7 @@ def labelled(found: pd.DataFrame, by_network: bool = False) -> pd.DataFrame:
     methods = [f"{a.labels[1]} − {b.labels[1]}" for a, b in cells]
     places = [f"{a.labels[0]}: " if several[a.table] and not by_network else "" for a, _ in cells]
     return found.assign(
-        panel=[a.labels[0] if by_network else f"Table {a.table[1:]}" for a, _ in cells],
+        panel=[a.labels[0] if by_network else a.at.table.title for a, _ in cells],
         label=[place + words for place, words in zip(places, methods, strict=True)],
         state=[0 if holm < ALPHA else 1 if p < ALPHA else 2 for holm, p in zip(found.holm, found.p, strict=True)])
 

@@ -1,0 +1,60 @@
+"""The papers, a folder of ``data/studies`` each: ``paper.toml`` says which paper it is, ``cells/`` what it printed and what is
+trained, ``sentences.toml`` what it says, ``choices.toml`` what it leaves open."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from .. import paths
+from ..errors import FMError
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One paper as its ``paper.toml`` has it."""
+
+    folder: Path
+    title: str
+    short: str
+    authors: tuple[str, ...]
+    year: int
+    venue: str
+    prefix: str = ""        # of its ids; the first paper has none
+    doi: str = ""
+    arxiv: str = ""
+    cite: str = ""          # its key in the book's references
+    text: str = ""          # pattern of the file name of its text
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def cells(self) -> list[Path]:
+        """The files of its cells, one per family of experiments."""
+        return sorted((self.folder / "cells").glob("*.toml"))
+
+    @property
+    def sentences(self) -> Path:
+        return self.folder / "sentences.toml"
+
+    @property
+    def choices(self) -> Path:
+        return self.folder / "choices.toml"
+
+
+@cache
+def papers() -> dict[str, Paper]:
+    """All papers by the name of their folder, the first one (without a prefix) first; an `FMError` says what is wrong."""
+    found = []
+    for path in sorted(paths.studies().glob("*/paper.toml")):
+        try:
+            given = tomllib.loads(path.read_text())
+            found.append(Paper(path.parent, **{**given, "authors": tuple(given["authors"])}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise FMError(f"{path.parent.name}/{path.name} is not valid: {error}.") from None
+    prefixes = [paper.prefix for paper in found]
+    if twice := {prefix for prefix in prefixes if prefixes.count(prefix) > 1}:
+        raise FMError(f"Two papers have the prefix {', '.join(map(repr, sorted(twice)))}.")
+    return {paper.name: paper for paper in sorted(found, key=lambda paper: (paper.prefix, paper.name))}

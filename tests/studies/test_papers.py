@@ -1,0 +1,116 @@
+"""A second paper is a second folder: its cells, sentences and choices are read, judged and shown beside the first's."""
+
+import tomllib
+
+import pytest
+import yaml
+
+from featuremining import FMError, load_cells, paths, studies
+from featuremining.judging import listing
+from featuremining.showing import cards, pages
+from featuremining.showing.choices import markdown
+from featuremining.studies import choices, papers
+from featuremining.studies.claims import load_claims
+from featuremining.studies.ids import CellId, Table
+
+PAPER = '''title = "Another Paper"
+short = "Another"
+authors = ["A. Uthor"]
+year = 2023
+venue = "A Journal"
+prefix = "AP"
+'''
+CELLS = '''title = "Another: Table 1"
+section = "4"
+dataset = "cifar100"
+[tables]
+"AP.T1" = "Table 1. Another table"
+[recipes]
+"AP.T1" = { epochs = 60 }
+[methods]
+baseline = []
+mixup = [{ name = "mixup" }]
+[networks]
+resnet20 = {}
+[labels]
+baseline = "Baseline"
+mixup = "Mixup"
+resnet20 = "ResNet-20"
+[cells]
+"AP.T1.resnet20.baseline" = { published = 70.00, spread = 0.20, n = 3 }
+"AP.T1.resnet20.mixup" = { published = 71.00, spread = 0.20, n = 3 }
+'''
+SENTENCES = '''["AP.T1.better"]
+section = "4"
+quote = "better"
+kind = "order"
+tables = ["AP.T1"]
+higher = ["mixup"]
+lower = ["baseline"]
+'''
+CHOICES = "[AP1]\ntitle = 'x'\nquestion = 'y?'\nevidence = 'z'\nours = 'a'\nothers = 'b'\n"
+FILES = {"paper.toml": PAPER, "cells/another.toml": CELLS, "sentences.toml": SENTENCES, "choices.toml": CHOICES}
+
+
+@pytest.fixture
+def another(studies_copy):
+    folder = studies_copy / "another"
+    (folder / "cells").mkdir(parents=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_a_second_paper_is_a_second_folder(another):
+    first, second = papers().values()
+    assert (first.name, first.prefix, second.name, second.prefix) == ("feature_mining", "", "another", "AP")
+    cell = studies.cell("AP.T1.resnet20.mixup")
+    assert (cell.table, cell.network, cell.method, cell.at.table.title) == ("AP.T1", "resnet20", "mixup", "Table 1")
+    assert studies.baseline(cell).id == "AP.T1.resnet20.baseline" and cell.run("full", 0).recipe.epochs == 60
+    claim = load_claims()["AP.T1.better"]
+    assert claim.named_pairs() == [("AP.T1.resnet20.mixup", "AP.T1.resnet20.baseline")]
+    rows = {row["claim"]: row for row in listing.rows([])}
+    assert rows["AP.T1.better"]["verdict"] == rows["AP.T1.resnet20.mixup"]["verdict"] == "not run"
+    assert "AP1" in markdown("AP") and [c.id for c in choices.choices()][-1] == "AP1"
+    assert "AP.T1.better" in pages.sentences([]) and cards.cards(["AP.T1.resnet20.mixup"], [])["AP.T1.resnet20.mixup"]["n"] == 3
+    assert next(iter(load_cells())).startswith("T9")           # the first paper's come first
+
+
+@pytest.mark.parametrize(("file", "old", "new", "says"), [
+    ("paper.toml", "year = 2023\n", "", "another/paper.toml is not valid"),
+    ("paper.toml", '"AP"', '""', "Two papers have the prefix"),
+    ("cells/another.toml", '"AP.T1.resnet20.mixup"', '"T1.resnet20.mixup"', "another prefix than its paper"),
+    ("cells/another.toml", '"AP.T1.resnet20.mixup"', '"AP.T1.mixup"', "is no id"),
+    ("sentences.toml", "kind = ", "kind ", "another/sentences.toml is not valid")])
+def test_what_is_wrong_with_a_paper_is_one_sentence(another, file, old, new, says):
+    (another / file).write_text(FILES[file].replace(old, new))
+    with pytest.raises(FMError, match=says):
+        load_claims()
+
+
+def test_two_studies_of_one_name_are_refused(another):
+    (another / "cells/cifar.toml").write_text(CELLS)
+    with pytest.raises(FMError, match="two papers have a study of this name"):
+        load_cells()
+
+
+@pytest.mark.parametrize("id_", ["", "T1", "T1.resnet56", "resnet56.fm2", "T1.resnet56.fm2.a.b", "t1.resnet56.fm2", "T1..fm2"])
+def test_what_is_no_id(id_):
+    with pytest.raises(ValueError, match="is no id"):
+        CellId.parse(id_)
+
+
+def test_every_id_comes_back_as_it_was():
+    for id_, cell in load_cells().items():
+        assert str(CellId.parse(id_)) == id_ and str(Table.at_start_of(id_)) == cell.table
+
+
+def test_the_paper_is_named_alike_everywhere():
+    """What cites it says what its folder says."""
+    paper = papers()["feature_mining"]
+    cited = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text())["references"][0]
+    assert (cited["title"], cited["year"], cited["doi"]) == (paper.title, paper.year, paper.doi)
+    assert [f"{a['given-names']} {a['family-names']}" for a in cited["authors"]] == list(paper.authors)
+    assert f"@article{{{paper.cite}," in (paths.ROOT / "book/references.bib").read_text()
+    assert paper.arxiv in (paths.ROOT / "README.md").read_text()
+    assert tomllib.loads((paper.folder / "paper.toml").read_text())["title"] == paper.title
