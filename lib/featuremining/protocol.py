@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .errors import UsageError, choose
 
-Pooling = Callable[[Tensor], Tensor]    # (B, C, H, W) -> (B, R, C), R poolings at once; on the last map row 0 is its mean
+Pooling = Callable[[Tensor], Tensor]    # (B, C, H, W) -> (B, R, C), R poolings at once; the last map's: see `pool_maps`
 Edit = Callable[[Tensor], Tensor]       # (B, C, H, W) -> the same shape
 
 
@@ -35,7 +35,7 @@ class Trace(NamedTuple):
     maps: tuple[Tensor, ...]            # one (B, C, H, W) feature map per stage, shallow to deep
     pooled: Tensor                      # (B, D), what the classifier reads
     logits: Tensor                      # (B, K)
-    parts: Mapping[int, Tensor] = {}    # stage -> (B, R, C), the poolings that the batch asked for, without the mean above
+    parts: Mapping[int, Tensor] = {}    # stage -> (B, R, C), the poolings that the batch asked for, without the mean
 
 
 class Outcome(NamedTuple):
@@ -120,10 +120,15 @@ class Method(nn.Module):
         return sum(self.step(plain_step, model, batch).losses.values())
 
 
-def split_first(pooled: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, R, C) -> (B, C), the global average in row 0, and the other rows (B, R - 1, C)."""
-    first, others = pooled.split([1, pooled.shape[1] - 1], dim=1)       # its backward is one concatenation
-    return first.squeeze(1), others
+def pool_maps(maps: Sequence[Tensor], pools: Mapping[int, Pooling]) -> tuple[Tensor | None, dict[int, Tensor]]:
+    """What a batch's poolings make of all maps: the last map's mean (B, C), None if that map is not asked for, and stage ->
+    (B, R, C). Row 0 of the last map's pooling is its mean and not among the parts: so that map is read once for the
+    classifier and a method together."""
+    parts, last = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}, len(maps) - 1
+    if last not in parts:
+        return None, parts
+    mean, parts[last] = parts[last].split([1, parts[last].shape[1] - 1], dim=1)     # its backward is one concatenation
+    return mean.squeeze(1), parts
 
 
 def soft_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..protocol import Edit, Pooling, Trace, split_first
+from ..protocol import Edit, Pooling, Trace, pool_maps
 from .tapped import Tapped
 
 
@@ -67,11 +67,7 @@ class LibraryNet(nn.Module):
         finally:
             self._found, self._edits = None, {}
         maps = tuple(found[i] for i in range(len(self.channels)))
-        parts = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}
-        last = len(maps) - 1
-        if last in parts:
-            parts[last] = split_first(parts[last])[1]
-        return Trace(maps, found["pooled"], logits, parts)
+        return Trace(maps, found["pooled"], logits, pool_maps(maps, pools)[1])
 
     def state_dict(self, *args, **kwargs):
         return self.net.state_dict(*args, **kwargs)

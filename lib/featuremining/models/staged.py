@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ..protocol import Edit, Pooling, Trace, split_first
+from ..protocol import Edit, Pooling, Trace, pool_maps
 
 
 class StagedNet(nn.Module):
@@ -30,15 +30,10 @@ class StagedNet(nn.Module):
         return self.head(self.pool(self.maps(x)[-1]).flatten(1))
 
     def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}, edits: Mapping[int, Edit] = {}) -> Trace:
-        """A forward pass that keeps the maps. Where a method pools the last map, the first of its rows is the global average,
-        so the map is read once for the classifier and the method together."""
+        """A forward pass that keeps the maps."""
         maps = self.maps(x, edits)
-        parts = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}
-        last = len(maps) - 1
-        if last in parts:
-            pooled, parts[last] = split_first(parts[last])
-        else:
-            pooled = self.pool(maps[-1]).flatten(1)
+        pooled, parts = pool_maps(maps, pools)
+        pooled = self.pool(maps[-1]).flatten(1) if pooled is None else pooled
         return Trace(maps, pooled, self.head(pooled), parts)
 
 

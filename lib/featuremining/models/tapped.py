@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..protocol import Edit, Pooling, Trace, split_first
+from ..protocol import Edit, Pooling, Trace, pool_maps
 
 
 class Tapped:
@@ -46,7 +46,8 @@ class Tapped:
         return self.net(x)
 
     def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}, edits: Mapping[int, Edit] = {}) -> Trace:
-        """``net(x)`` with what it computed on the way; the hooks live only as long as this call."""
+        """``net(x)`` with what it computed on the way; it pools its last map for itself. The hooks live only as long as this
+        call."""
         maps: list[Tensor] = []
         read: list[Tensor] = []
 
@@ -61,8 +62,4 @@ class Tapped:
         finally:
             for hook in hooks:
                 hook.remove()
-        parts = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}
-        last = len(maps) - 1
-        if last in parts:                       # the network pools its last map for itself
-            parts[last] = split_first(parts[last])[1]
-        return Trace(tuple(maps), read[-1], logits, parts)
+        return Trace(tuple(maps), read[-1], logits, pool_maps(maps, pools)[1])
