@@ -194,7 +194,7 @@ def test_saved_bytes_of_a_step_are_those_found_in_the_graph(cell):
     with torch.random.fork_rng():
         training, steps = iterations.prepared(cell.run("smoke", 0), CPU, data)
         one = next(steps)
-        loss = training.forward(*training.loader.images(one.shown), one.drawn)["loss"]
+        loss = training.task.forward(*training.loader.images(one.shown), one.drawn)["loss"]
         held = [*training.model.parameters(), *training.model.buffers(), *training.methods.parameters(), *one.tensors()]
         kept, todo, seen = {}, [loss.grad_fn], set()
         while todo:
@@ -207,7 +207,7 @@ def test_saved_bytes_of_a_step_are_those_found_in_the_graph(cell):
                      if isinstance(t, torch.Tensor) and t.dtype != torch.float64}       # Python's numbers are wrapped as these
         for tensor in held:
             kept.pop(tensor.untyped_storage().data_ptr(), None)
-        found = iterations.saved_bytes(lambda: training.forward(*training.loader.images(one.shown), one.drawn), held)
+        found = iterations.saved_bytes(lambda: training.task.forward(*training.loader.images(one.shown), one.drawn), held)
     assert found == sum(storage.nbytes() for storage in kept.values()) > 2**20
 
 

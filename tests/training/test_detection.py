@@ -1,6 +1,7 @@
 """Detectors: torchvision's RetinaNet, the pre-trained backbone, resuming, images in memory and in files, the figure."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -25,7 +26,9 @@ from featuremining.records.findings import Finding
 from featuremining.showing.figures import detections as FD
 from featuremining.studies import Run
 from featuremining.training import detection, engine, loop, pretraining
-from featuremining.training.run import parameters
+from featuremining.training.classification import parameters
+from featuremining.training.replicas import Replicas
+from featuremining.training.run import Training
 
 CPU = torch.device("cpu")
 NONE = Found(np.zeros((0, 4)), np.zeros(0, int), np.zeros(0))
@@ -64,7 +67,9 @@ def run(epochs=3, seed=0, options=None, **changes):
 
 def start(seed=0, **options):
     engine.deterministic()
-    return detection.Training(run(seed=seed, options=options), CPU, made_up(None))
+    before, weights = made_up(None)
+    task = partial(detection.DetectionTask, before=before, weights=weights)
+    return Training(run(seed=seed, options=options), CPU, "eager", data=detection.scenes(None), task=task)
 
 
 # The network
@@ -260,13 +265,13 @@ def test_seeds_differ_and_repeat(few):
 
 def test_the_rate_warms_up_and_falls(few):
     training = start(warmup=3)
-    assert [round(training.rate(0, i), 6) for i in range(2)] == [round(0.01 / 3, 6), round(0.01 * 5 / 9, 6)]
-    assert training.rate(1, 1) == 0.01 and training.rate(2, 0) == 0.001        # 2 steps an epoch, down after 2/3
-    assert start(warmup=0).rate(0, 0) == 0.01
+    assert [round(training.task.rate(0, i), 6) for i in range(2)] == [round(0.01 / 3, 6), round(0.01 * 5 / 9, 6)]
+    assert training.task.rate(1, 1) == 0.01 and training.task.rate(2, 0) == 0.001        # 2 steps an epoch, down after 2/3
+    assert start(warmup=0).task.rate(0, 0) == 0.01
     training.model.train()
     for i, inputs in enumerate(training.inputs()):
         training.advance(inputs)
-        assert training.optimizer.lr.item() == pytest.approx(training.rate(0, i))
+        assert training.optimizer.lr.item() == pytest.approx(training.task.rate(0, i))
 
 
 def test_it_learns_to_find(few, monkeypatch):
@@ -290,7 +295,7 @@ def test_what_a_detector_cannot_be_trained_with(few, monkeypatch):
         detection.train_all([run()], "cpu", "compile")
     with pytest.raises(UsageError, match="engine 'warp'"):
         detection.train_all([run()], "cpu", "warp")
-    monkeypatch.setattr(detection, "join", lambda: type("Two", (), {"world": 2}))
+    monkeypatch.setattr("featuremining.training.run.join", lambda: Replicas(0, 2))
     with pytest.raises(UsageError, match="without torchrun"):
         detection.train_all([run()], "cpu")
 

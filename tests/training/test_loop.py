@@ -81,7 +81,7 @@ def test_the_images_of_the_best_epoch_are_those_of_the_first_that_reached_it(mon
         right[next(answers)] = True
         return evaluation.Tested({"test_acc": round(100 * right.sum().item() / 45, 4), "test_loss": 1.0}, {"test_acc": right})
 
-    monkeypatch.setattr("featuremining.training.run.evaluate", evaluated)
+    monkeypatch.setattr("featuremining.training.classification.evaluate", evaluated)
     saves = []
     save = T.checkpoint.save
 
@@ -125,7 +125,7 @@ def test_divergence_is_said_and_nothing_is_recorded():
 def test_a_network_that_no_longer_evaluates_is_not_recorded(monkeypatch):
     """Running statistics can overflow while the training loss is still finite; NaN must not reach a record."""
     nothing = evaluation.Tested({"test_acc": 11.1, "test_loss": float("nan")}, {})
-    monkeypatch.setattr("featuremining.training.run.evaluate", lambda *_: nothing)
+    monkeypatch.setattr("featuremining.training.classification.evaluate", lambda *_: nothing)
     with pytest.raises(FMError, match=r"diverged in epoch 1.*test images nan"):
         T.train(run(), "cpu")
     assert not paths.record("smoke", run().key, 0).exists()
@@ -278,7 +278,7 @@ def test_the_step_compiles_to_one_graph_for_any_box():
     graphs = []
     torch._dynamo.reset()
     backend = lambda graph, _: graphs.append(1) or graph  # noqa: E731
-    fused.forward = torch.compile(fused.forward, fullgraph=True, dynamic=False, backend=backend)
+    fused.task.forward = torch.compile(fused.task.forward, fullgraph=True, dynamic=False, backend=backend)
     for one in plain.inputs():
         torch.testing.assert_close(fused.update(one), plain.update(one), rtol=1e-6, atol=1e-6)
     assert len(graphs) == 1

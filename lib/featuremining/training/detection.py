@@ -2,14 +2,13 @@
 Mining paper.
 
 A detection run names the methods of its *pre-training* (`pretraining`); the fine-tuning itself uses none. The loop, its resuming
-and its records are those of `train`: equal runs on equal machines give equal bits. Nothing in a step lacks a deterministic form
-in torch (the pyramid upsamples by nearest neighbours; pooling over regions, as in Faster R-CNN, would have none).
+and its records are those of a classifier: equal runs on equal machines give equal bits. Nothing in a step lacks a deterministic
+form in torch (the pyramid upsamples by nearest neighbours; pooling over regions, as in Faster R-CNN, would have none).
 """
 
 import json
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -24,9 +23,10 @@ from ..models import build, options_of
 from ..models.retinanet import retinanet
 from ..studies import Run
 from . import engine, loop
+from .evaluation import Tested
 from .pretraining import detector_of, pretrained, split_options
-from .replicas import join
-from .run import Training as Classification
+from .replicas import Replicas
+from .run import Training
 
 TEST_BATCH = 50                                     # images in memory; those in files have many sizes and go one by one
 
@@ -73,36 +73,22 @@ class DetectorInputs(NamedTuple):
         return len(self.scenes)
 
 
-class Training(Classification):
-    """One fine-tuning as objects. What is not said here is as in the training of a classifier."""
+class DetectionTask:
+    """Objects are to be found by the run's detector, whose backbone starts from ``weights``, those of the record ``before``."""
 
-    def __init__(self, run: Run, device: torch.device, pretrained: tuple[records.Record, dict[str, Tensor]]):
-        if join().world > 1:
+    def __init__(self, run: Run, data: Scenes, device: torch.device, replicas: Replicas, before: records.Record,
+                 weights: dict[str, Tensor]):
+        if replicas.world > 1:
             raise UsageError("A detector is trained by one process: start it without torchrun.")
-        self.before, self.weights = pretrained
-        super().__init__(run, device, "eager", data=scenes(run))
-
-    def _build(self) -> None:
-        run, r = self.run, self.recipe
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        torch.manual_seed(run.seed)
+        self.run, self.recipe, self.data, self.device, self.before = run, run.recipe, data, device, before
+        self.origin = {"pretrained": {"run": before.id, "weights": before.weights}}
         self.settings = detector_of(run)
-        self.model = build_detector(run, self.data, self.weights).to(self.device, memory_format=torch.channels_last)
-        self.methods = nn.ModuleList()
-        self.loader = SceneLoader(self.data, self.device, run.seed, r, self.settings.learn_difficult)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = engine.SGD(trained, r.lr, r.momentum, r.weight_decay, r.nesterov)
-        self.advance = self.update
-        self.names = ("loss", "classification", "regression")
+        self.model = build_detector(run, data, weights).to(device, memory_format=torch.channels_last)
+        self.methods = nn.ModuleList()              # fine-tuning uses none
+        self.loader = SceneLoader(data, device, run.seed, run.recipe, self.settings.learn_difficult)
 
-    def resolved(self) -> dict:
-        """Every setting with its value, and the weights that the backbone started from."""
-        before = self.before
-        found = {"parameters": sum(p.numel() for p in self.model.parameters() if p.requires_grad),
-                 "network": options_of(self.run.network, **split_options(self.run)[1]), "methods": before.resolved["methods"],
-                 "detector": self.settings.settings(), "pretrained": {"run": before.id, "weights": before.weights}}
-        return json.loads(json.dumps(found))
+    def trained(self) -> list[nn.Parameter]:
+        return [p for p in self.model.parameters() if p.requires_grad]
 
     def inputs(self) -> Iterator[DetectorInputs]:
         epoch = self.loader.epoch
@@ -114,33 +100,38 @@ class Training(Classification):
         done, warmup = epoch * len(self.loader) + step, self.settings.warmup
         return self.recipe.rate(epoch) * (1 / 3 + 2 / 3 * done / warmup if done < warmup else 1)
 
-    def update(self, inputs: DetectorInputs) -> Tensor:
-        """One step of the optimiser; gives the values of ``names`` as one vector."""
-        scenes = inputs.scenes
-        self.optimizer.lr.fill_(inputs.lr)
+    def forward(self, scenes: list[Scene]) -> dict[str, Tensor]:
+        """The total loss and its two terms."""
         with engine.arithmetic(self.device, self.recipe.precision):
-            losses = self.model([s.image for s in scenes], [{"boxes": s.boxes, "labels": s.labels + 1} for s in scenes])
-        total = losses["classification"] + losses["bbox_regression"]
-        self.optimizer.zero_grad()
-        total.backward()
-        self.optimizer.step()
-        return torch.stack([v.detach() for v in (total, losses["classification"], losses["bbox_regression"])])
+            found = self.model([s.image for s in scenes], [{"boxes": s.boxes, "labels": s.labels + 1} for s in scenes])
+        losses = {"classification": found["classification"], "regression": found["bbox_regression"]}
+        return {"loss": losses["classification"] + losses["regression"], **losses}
 
-    def test(self) -> dict[str, float]:
+    def step(self, inputs: DetectorInputs, optimizer: engine.SGD) -> dict[str, Tensor]:
+        """One step of the optimiser at the rate of these inputs; the values of `forward`."""
+        optimizer.lr.fill_(inputs.lr)
+        seen = self.forward(inputs.scenes)
+        optimizer.minimise(seen["loss"], inputs.size)
+        return seen
+
+    def test(self) -> Tested:
         """mAP in percent at an overlap of 0.5 (``test_map``), and by the other rule (``test_map.<rule>``)."""
         found = detect(self.model, self.data.test_x, self.device, self.recipe.precision)
         values = mean_precision(found, self.data.test_y, len(self.data.classes))
-        return {"test_map" if rule == self.settings.metric else f"test_map.{rule}": values[rule] for rule in RULES}
+        return Tested({"test_map" if rule == self.settings.metric else f"test_map.{rule}": values[rule] for rule in RULES}, {})
 
-    def metrics(self) -> dict:
+    def metrics(self, log: dict[str, list]) -> dict:
         n = len(self.data.test_y)
-        others = {name.removeprefix("test_map."): records.metrics(log, n) for name, log in self.log.items()
+        others = {name.removeprefix("test_map."): records.metrics(values, n) for name, values in log.items()
                   if name.startswith("test_map.")}
-        return {**records.metrics(self.log["test_map"], n), "others": others}
+        return {**records.metrics(log["test_map"], n), "others": others}
 
-    def record(self) -> records.Record:
-        record = super().record()
-        return replace(record, provenance={**record.provenance, "pretrained": self.resolved()["pretrained"]})
+    def resolved(self) -> dict:
+        """Every setting with its value, and the weights that the backbone started from."""
+        network = options_of(self.run.network, **split_options(self.run)[1])
+        found = {"parameters": sum(p.numel() for p in self.trained()), "network": network,
+                 "methods": self.before.resolved["methods"], "detector": self.settings.settings(), **self.origin}
+        return json.loads(json.dumps(found))
 
 
 def recorded(run: Run) -> records.Record | None:
@@ -158,7 +149,7 @@ def recorded(run: Run) -> records.Record | None:
 def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "auto") -> list[records.Record]:
     """Train every detection run that has no record, after its pre-training; resume where a killed process left off.
 
-    Records, weights and errors are as those of `train.train_all`. Steps have shapes of their own, so they are neither captured
+    Records, weights and errors are as those of `loop.train_all`. Steps have shapes of their own, so they are neither captured
     nor compiled.
     """
     if choose("engine", engine_name, ("auto", *engine.ENGINES)) not in ("auto", "eager"):
@@ -167,12 +158,14 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
     for run in runs:
         if recorded(run):
             continue
-        found = pretrained(run, device)
+        before, weights = pretrained(run, device)
         with loop.alone(run):
             if not recorded(run):
                 engine.deterministic()
                 engine.keep_freed_memory()
-                training = Training(run, target, found)
+                task = partial(DetectionTask, before=before, weights=weights)
+                training = Training(run, target, "eager", data=scenes(run), task=task)
                 with training.active():
-                    deque(loop.carry_out(training, alone=True), maxlen=0)
+                    for _ in loop.carry_out(training, alone=True):
+                        pass
     return [recorded(run) for run in runs]

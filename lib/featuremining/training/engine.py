@@ -19,7 +19,7 @@ from torch.optim.sgd import sgd
 from ..datasets.loader import Shown
 from ..errors import FMError, UsageError, choose
 from ..recipes import PRECISIONS
-from .replicas import join, own_gpu
+from .replicas import Replicas, join, own_gpu
 
 ENGINES = ("eager", "graph", "compile")     # compile: forward and backward fused by torch.compile, in a graph on a GPU
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4        # glibc's malloc.h
@@ -103,11 +103,19 @@ class SGD:
     captured step reads where it lies. (The class `torch.optim.SGD` loads all of torch.compile before its first step.)
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float, nesterov: bool):
-        self.parameters = list(parameters)
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float, nesterov: bool,
+                 replicas: Replicas = Replicas()):      # noqa: B008
+        self.parameters, self.replicas = list(parameters), replicas
         self.lr = torch.tensor(lr, device=self.parameters[0].device)
         self.momenta: list[Tensor | None] = [None] * len(self.parameters)
         self.settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov, "dampening": 0.0}
+
+    def minimise(self, loss: Tensor, images: int) -> None:
+        """One step down the gradient of ``loss``, the mean over this process's ``images``, averaged over all processes."""
+        self.zero_grad()
+        loss.backward()
+        self.replicas.average(self.parameters, images)
+        self.step()
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:

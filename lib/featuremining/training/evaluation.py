@@ -43,8 +43,9 @@ def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: s
         with arithmetic(device, precision):
             trace = model.trace(x) if more else None
             logits = {"test_acc": trace.logits if trace else model(x)}
-            for method in methods if trace else ():
-                logits |= {f"test_acc.{name}": z for name, z in method.predictions(model, trace).items()}
+            if trace:
+                for method in methods:
+                    logits |= {f"test_acc.{name}": z for name, z in method.predictions(model, trace).items()}
         for name, z in logits.items():
             hits.setdefault(name, []).append(z.argmax(1) == y)
         loss += nn.functional.cross_entropy(logits["test_acc"].float(), y, reduction="sum")

@@ -2,10 +2,8 @@
 
 import json
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 
 import torch
 from filelock import FileLock, Timeout
@@ -20,7 +18,7 @@ from ..studies import Run
 from . import checkpoint, engine
 from .progress import Report
 from .replicas import join
-from .run import Training, append
+from .run import Training
 
 
 def outdated(record: records.Record) -> str:
@@ -82,10 +80,14 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
     missing = [run for run in runs if not recorded(run)]
     replicas = join()
     at_once = target.type == "cuda" if at_once is None else at_once
-    for group in [missing] if at_once and missing and replicas.world == 1 else [[run] for run in missing]:
+    groups = [[run] for run in missing]
+    if at_once and missing and replicas.world == 1:
+        groups = [missing]
+    for group in groups:
         with ExitStack() as held:
-            for run in group if replicas.first else ():
-                held.enter_context(alone(run))
+            if replicas.first:
+                for run in group:
+                    held.enter_context(alone(run))
             replicas.wait()
             with engine.enough_memory():
                 _train([run for run in group if not recorded(run)], target, engine_name)
@@ -110,13 +112,15 @@ def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
     engine.keep_freed_memory()
     trainings = [Training(run, device, engine_name, len(runs) - 1) for run in runs]
     going = {training: carry_out(training, alone=len(runs) == 1) for training in trainings}
-    while going:
-        turn = 1 if len(going) > 1 else None            # in steps; the last one left trains to its end
+    while len(going) > 1:
         for training, steps in list(going.items()):
             with training.active():
-                if not turn or not sum(1 for _ in islice(steps, turn)):
-                    deque(steps, maxlen=0)
+                if next(steps, "done"):
                     del going[training]
+    for training, steps in going.items():
+        with training.active():
+            for _ in steps:
+                pass
 
 
 def carry_out(training: Training, alone: bool) -> Iterator[None]:
@@ -144,3 +148,14 @@ def carry_out(training: Training, alone: bool) -> Iterator[None]:
     checkpoint.save(paths.weights(run.tier, run.key, run.seed), training.model.state_dict())
     records.write(record, paths.record(run.tier, run.key, run.seed))
     training.path.unlink()
+
+
+def append(log: dict[str, list], row: dict, epoch: int) -> None:
+    """One more epoch in every curve: None where a quantity was not measured, as a test that was left out.
+
+    >>> log = {}
+    >>> append(log, {"loss": 2.0}, 0); append(log, {"loss": 1.0, "test_acc": 50.0}, 1); log
+    {'loss': [2.0, 1.0], 'test_acc': [None, 50.0]}
+    """
+    for name in dict.fromkeys((*log, *row)):
+        log.setdefault(name, [None] * epoch).append(row.get(name))

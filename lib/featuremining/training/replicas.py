@@ -54,8 +54,9 @@ class Replicas(NamedTuple):
 
     def spread(self, buffers: Iterable[Tensor]) -> None:
         """The first process's values for all."""
-        for buffer in buffers if self.world > 1 else ():
-            dist.broadcast(buffer, 0)
+        if self.world > 1:
+            for buffer in buffers:
+                dist.broadcast(buffer, 0)
 
     def wait(self) -> None:
         if self.world > 1:

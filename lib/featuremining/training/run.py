@@ -1,39 +1,61 @@
-"""One run of training as an object: its data, network, methods, optimiser and loader, and a step, an epoch, a test of it. Its
-state resumes after any death, and equal runs on equal machines give equal bits."""
+"""One run of training as an object: its task, optimiser and log, and a step, an epoch, a test of it. Its state resumes after any
+death, and equal runs on equal machines give equal bits."""
 
-import json
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .. import paths, records
 from ..datasets import DataSet, load
+from ..datasets.loader import Epochs
 from ..errors import FMError, UsageError
-from ..methods import make
-from ..models import build, options_of
-from ..models.staged import map_sizes
 from ..models.weights import digest
-from ..protocol import Batch, Method, compose
 from ..records import provenance
 from ..studies import Run
 from . import checkpoint, engine
-from .evaluation import evaluate, memorisation, percent
+from .classification import ClassificationTask
+from .evaluation import Tested
 from .progress import Report
 from .replicas import join
 
-FORMAT = 3              # of checkpoints
-METHODS_STREAM = 0x9E3779B9     # so that methods do not draw the very numbers that shuffle and crop the images
+FORMAT = 4              # of checkpoints
+
+
+class Task(Protocol):
+    """What a training learns: made of run, data, device and replicas, its weights drawn from the global random state."""
+
+    model: nn.Module                # what is kept and tested
+    methods: nn.ModuleList          # with what is trained beside it and then gone
+    loader: Epochs
+    origin: dict                    # what it started from, for provenance
+    forward: Callable               # of a step; may be compiled
+
+    def trained(self) -> list[nn.Parameter]: ...
+
+    def inputs(self) -> Iterator:
+        """What the steps of the rest of this epoch are made of; each has its number of images as ``size``."""
+
+    def step(self, inputs, optimizer: engine.SGD) -> dict[str, Tensor]:
+        """One step of the optimiser; ``loss`` and what else is seen of it, scalars that stay on the device."""
+
+    def test(self) -> Tested: ...
+
+    def metrics(self, log: dict[str, list]) -> dict: ...
+
+    def resolved(self) -> dict:
+        """Every setting with its value, plain JSON: what the declared run meant under today's defaults."""
 
 
 class Training:
-    """One run as objects: data, network, methods, optimiser, loader, and the log of finished epochs."""
+    """A run under way: where it is carried out, its task with optimiser and loader, and the log of finished epochs."""
 
-    def __init__(self, run: Run, device: torch.device, engine_name: str = "auto", beside: int = 0,
-                 data: DataSet | None = None):
+    def __init__(self, run: Run, device: torch.device, engine_name: str = "auto", beside: int = 0, data: DataSet | None = None,
+                 task: Callable[..., Task] = ClassificationTask):
         self.run, self.device, self.recipe = run, device, run.recipe
         self.replicas = join()
         self.engine = engine.resolve("eager" if self.replicas.world > 1 and engine_name == "auto" else engine_name, device)
@@ -47,32 +69,21 @@ class Training:
                              "not be of one kind with the others. Run it on another machine.")
         self.random = checkpoint.random_state(device)   # for what draws within its step; all else follows from (seed, epoch)
         with self.active():
-            self._build()
+            self._build(task)
         self.log: dict[str, list[float]] = {}
         self.right: dict[str, dict[str, str]] = {}      # accuracy -> which test images were right, as `records.pack` writes it
         self.seconds, self.resumed = 0.0, 0
 
-    def _build(self) -> None:
-        run, r, device = self.run, self.recipe, self.device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        torch.manual_seed(run.seed)                     # the network first: equal seeds start from equal weights
-        self.model = build(run.network, len(self.data.classes), **run.options).to(device, memory_format=torch.channels_last)
-        self.methods = nn.ModuleList(make(**settings).prepare(self.model) for settings in run.methods).to(device)
-        self.step = compose(self.methods)
-        sampler = self.methods[0].sampler(self.data.train_y, r.batch) if len(self.methods) else None
-        if sampler and self.replicas.world > 1:
-            raise UsageError(f"{run.methods[0]['name']} chooses which images share a batch, and can't be spread over processes.")
-        self.loader = self.data.loader(device, run.seed, r, sampler, self.replicas.share)
-        if self.replicas.world > 1 and self.loader.smallest < 2 * self.replicas.world:      # batch statistics need two images
-            raise UsageError(f"{self.replicas.world} processes are too many: the last batch of an epoch has "
-                             f"{self.loader.smallest} images, and each process needs two. Start fewer, or choose another batch.")
-        self.true_y = None if self.data.true_y is None else self.data.true_y.to(device)
-        self.sizes = map_sizes(self.model, *self.loader.size)
-        parameters = [*self.model.parameters(), *self.methods.parameters()]
-        self.optimizer = engine.SGD(parameters, r.lr, r.momentum, r.weight_decay, r.nesterov)
+    def _build(self, task: Callable[..., Task]) -> None:
+        r = self.recipe
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        torch.manual_seed(self.run.seed)
+        self.task = task(self.run, self.data, self.device, self.replicas)
+        self.model, self.methods, self.loader = self.task.model, self.task.methods, self.task.loader
+        self.optimizer = engine.SGD(self.task.trained(), r.lr, r.momentum, r.weight_decay, r.nesterov, self.replicas)
         if self.engine == "compile":
-            self.forward = torch.compile(self.forward, fullgraph=True, dynamic=False)
+            self.task.forward = torch.compile(self.task.forward, fullgraph=True, dynamic=False)
         self.advance = self.update if self.stream is None or self.engine == "eager" else engine.Graphed(self.update, self.stream)
 
     @contextmanager
@@ -115,46 +126,20 @@ class Training:
             self.environments.append({"epoch": self.loader.epoch, **self.here})
 
     def resolved(self) -> dict:
-        """Every setting with its value: what the declared run meant under today's defaults."""
-        return resolved(self.run, self.model, self.methods)
+        return self.task.resolved()
 
-    def forward(self, x: Tensor, y: Tensor, drawn: dict[str, Tensor], true: Tensor | None = None) -> dict[str, Tensor]:
-        """The total loss of a batch, under its terms, what the methods log, and training accuracy in percent; where some
-        labels are known to be wrong (``true``), also `memorisation`."""
-        with engine.arithmetic(self.device, self.recipe.precision):
-            out = self.step(self.model, Batch(x, y, drawn=drawn))
-        found = out.trace.logits.argmax(1)
-        logs = {**out.logs, "train_acc": percent(found == out.batch.y.argmax(1))}
-        if true is not None and len(true) == len(found):        # CS-KD classifies only half of its pairs' images
-            logs |= memorisation(found, y.argmax(1), true)
-        return {"loss": torch.stack(list(out.losses.values())).sum(), **out.losses, **logs}
+    def inputs(self) -> Iterator:
+        return self.task.inputs()
 
-    def update(self, inputs: engine.Inputs) -> Tensor:
-        """One step of the optimiser. Gives the values of `forward` as one vector in the order of ``self.names``; no number
-        leaves the device."""
-        true = None if self.true_y is None else self.true_y[inputs.shown.index]
-        seen = self.forward(*self.loader.images(inputs.shown), inputs.drawn, true)
-        self.optimizer.zero_grad()
-        seen["loss"].backward()
-        self.replicas.average(self.optimizer.parameters, inputs.size)
-        self.optimizer.step()
+    def update(self, inputs) -> Tensor:
+        """One step of the optimiser. Gives what is seen of it as one vector in the order of ``self.names``; no number leaves
+        the device."""
+        seen = self.task.step(inputs, self.optimizer)
         self.names = tuple(seen)
         return torch.stack([value.detach() for value in seen.values()])
 
-    def inputs(self) -> Iterator[engine.Inputs]:
-        """What the steps of the rest of this epoch are made of. The methods' random numbers follow from (seed, epoch)."""
-        drawn: dict[str, Tensor] = {}
-        first = self.loader.position
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(self.loader.epoch_seed ^ METHODS_STREAM)            # the CPU's alone
-            for method in self.methods:
-                drawn |= method.draw(len(self.loader), -(-self.recipe.batch // self.replicas.world), self.sizes)
-        drawn = {name: t.to(self.device) for name, t in drawn.items()}
-        for i, shown in enumerate(self.loader.batches(), first):
-            yield engine.Inputs(shown, {name: t[i] for name, t in drawn.items()})
-
     def one_epoch(self, report: Report) -> Generator[None, None, dict[str, float]]:
-        """Pauses after every step. Returns means over the epoch of every loss and log, training and test accuracy."""
+        """Pauses after every step. Returns means over the epoch of all that steps give, and what the test gives."""
         epoch = self.loader.epoch
         self.model.train()
         self.methods.train()
@@ -177,10 +162,8 @@ class Training:
         return {"lr": self.recipe.rate(epoch), **row, **tested}
 
     def test(self) -> dict[str, float]:
-        """`evaluate` of this training's network."""
-        self.methods.eval()
-        self.replicas.spread([*self.model.buffers(), *self.methods.buffers()])
-        values, right = evaluate(self.model, self.data, self.device, self.recipe.precision, self.methods, self.replicas)
+        """The task's; which images were right is kept of the last test and of the best."""
+        values, right = self.task.test()
         for name, images in right.items():
             before = [value for value in self.log.get(name, ()) if value is not None]
             kept, bits = self.right.setdefault(name, {}), records.pack(images.numpy())
@@ -189,42 +172,12 @@ class Training:
                 kept["best"] = bits
         return values
 
-    def metrics(self) -> dict:
-        found = records.all_metrics(self.log, len(self.data.test_y))
-        if self.data.true_y is not None:
-            found["wrong_labels"] = round(percent(self.data.train_y != self.data.true_y).item(), 4)
-        return found
-
     def record(self) -> records.Record:
         began = {k: v for k, v in self.environments[0].items() if k != "epoch"}
         where = {**began, "precision": self.recipe.precision, "data_sha256": self.data.digest(),
                  "seconds": round(self.seconds, 1), "peak_memory_mib": provenance.peak_memory_mib(self.device),
                  "resumed": self.resumed, "resumed_elsewhere": self.environments[1:],
-                 "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+                 "finished": datetime.now(UTC).isoformat(timespec="seconds"), **self.task.origin}
         return records.Record(records.SCHEMA, self.run.id, self.run.key, self.run.seed, self.run.spec(), self.resolved(),
-                              self.metrics(), self.log,
-                              digest(self.model.state_dict()), where, records.by_evaluation(self.right))
-
-
-def append(log: dict[str, list], row: dict, epoch: int) -> None:
-    """One more epoch in every curve: None where a quantity was not measured, as a test that was left out.
-
-    >>> log = {}
-    >>> append(log, {"loss": 2.0}, 0); append(log, {"loss": 1.0, "test_acc": 50.0}, 1); log
-    {'loss': [2.0, 1.0], 'test_acc': [None, 50.0]}
-    """
-    for name in dict.fromkeys((*log, *row)):
-        log.setdefault(name, [None] * epoch).append(row.get(name))
-
-
-def resolved(run: Run, model: nn.Module, methods: list[Method]) -> dict:
-    """Network size and every method's settings, defaults included, as plain JSON values."""
-    network = options_of(run.network, **run.options)
-    settings = [{"name": declared["name"], "train_only_parameters": parameters(method), **method.settings()}
-                for declared, method in zip(run.methods, methods, strict=True)]
-    return json.loads(json.dumps({"parameters": parameters(model), "network": network, "methods": settings}))
-
-
-def parameters(module: nn.Module) -> int:
-    """How many numbers are trained."""
-    return sum(p.numel() for p in module.parameters())
+                              self.task.metrics(self.log), self.log, digest(self.model.state_dict()), where,
+                              records.by_evaluation(self.right))
