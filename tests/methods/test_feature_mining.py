@@ -12,7 +12,8 @@ from helpers import batch
 
 from featuremining import FeatureMining, Tapped, UsageError, build, compose, make, plain_step
 from featuremining.methods.boxes import interval
-from featuremining.methods.feature_mining import pool_rows, pooling_matrix
+from featuremining.methods.mine import pool_rows
+from featuremining.methods.segments import pooling_matrix
 
 
 def prepared(dtype=torch.float32, network="resnet20", **settings):
@@ -24,8 +25,9 @@ def prepared(dtype=torch.float32, network="resnet20", **settings):
 
 def spied(fm):
     """Run-time masks of every stage, in the order of the stages."""
-    masks, segments = [], fm.segments
-    fm.segments = lambda x, shared: masks.append(segments(x, shared)) or masks[-1]
+    masks = []
+    for mine in fm.mines:
+        mine.split = lambda *drawn, split=mine.split: masks.append(split(*drawn)) or masks[-1]
     return masks
 
 
@@ -59,21 +61,21 @@ def test_equals_the_textbook_form(settings, memory):
     maps, labels = net.maps(data.x), data.y.argmax(1)
     expected = F.cross_entropy(net.head(maps[-1].mean((2, 3))), labels)
     weights = iter(settings.get("weights", (1.0,) * 99))
-    for stage, pair in zip(fm.stages, masks, strict=True):
-        x = F.relu(fm.necks[f"bn{stage}"](maps[stage])) if f"bn{stage}" in fm.necks else maps[stage]
+    for mine, pair in zip(fm.mines, masks, strict=True):
+        x = F.relu(mine.norm[0](maps[mine.stage])) if settings.get("tap") and mine.stage < 2 else maps[mine.stage]
         for i, mask in enumerate(pair):
             shape = {2: (-1, 1, *x.shape[2:]), 3: (-1, *x.shape[1:])}[mask.dim()]
             m = mask[:, :, None, None] if settings.get("segmentation") == "channel" else mask.reshape(shape)
             part = x * m
-            if f"conv{stage}" in fm.necks:
-                part = fm.necks[f"conv{stage}"][i](part)
+            if settings.get("adapt") and mine.stage < 2:
+                part = mine.adapters[i](part)
             vector = part.mean((2, 3))
             if settings.get("pool") == "masked_mean":
                 vector = part.sum((2, 3)) / m.sum((2, 3)).clamp(min=1)
             head = 0 if settings.get("share_fc") == "parts" else i
-            expected = expected + next(weights) * F.cross_entropy(linear(fm.heads[str(stage)], head, vector), labels)
-        if settings.get("full_head") and stage != 2:
-            expected = expected + F.cross_entropy(linear(fm.heads[str(stage)], 2, x.mean((2, 3))), labels)
+            expected = expected + next(weights) * F.cross_entropy(linear(mine.heads, head, vector), labels)
+        if settings.get("full_head") and mine.stage < 2:
+            expected = expected + F.cross_entropy(linear(mine.heads, 2, x.mean((2, 3))), labels)
     torch.testing.assert_close(loss, expected, rtol=0, atol=1e-12)
     for ours, theirs in zip(gradients, torch.autograd.grad(expected, parameters), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
@@ -111,9 +113,9 @@ def test_one_graph_for_any_box():
     x = torch.randn(4, 64, 8, 8)
     drawn = fm.draw(20, 4, [(32, 32), (16, 16), (8, 8)])
     steps = [{name: t[i] for name, t in drawn.items()} for i in range(20)]
-    graph = make_fx(lambda x, one: fm.pooled(x, 2, one, None, {}), tracing_mode="real")(x, steps[0])
+    graph = make_fx(lambda x, one: fm.mines[0].pooled(x, one, None, {}), tracing_mode="real")(x, steps[0])
     for one in steps:
-        assert torch.equal(graph(x, one), fm.pooled(x, 2, one, None, {}))
+        assert torch.equal(graph(x, one), fm.mines[0].pooled(x, one, None, {}))
 
 
 # ------------------------------------------------------------------------------------------------ properties 1 to 10
@@ -125,7 +127,7 @@ def test_one_graph_for_any_box():
 def test_1_parts_are_complementary(settings, complementary):
     _, fm = prepared(layers=1, **settings)
     torch.manual_seed(3)
-    pairs = [fm.segments(torch.randn(2, 64, 8, 8), None) for _ in range(50)]
+    pairs = [fm.mines[0].split(1, 8, 8, "cpu", None) for _ in range(50)]
     assert all(torch.equal(a + b, torch.ones_like(a)) and not (a * b).any() for a, b in pairs) is complementary
 
 
@@ -134,7 +136,7 @@ def test_the_second_of_two_boxes_is_its_inside_or_its_outside():
     for second in ("inside", "outside"):
         _, fm = prepared(layers=1, segmentation="noncomplementary", second=second)
         torch.manual_seed(5)
-        masks.append(fm.boxes(20, 8, 8, None, "cpu"))
+        masks.append(fm.mines[0].split(20, 8, 8, "cpu", None))
     (first, inside), (same, outside) = masks
     assert torch.equal(first, same) and torch.equal(outside, 1 - inside) and not torch.equal(inside, outside)
 
@@ -148,7 +150,7 @@ def test_a_box_that_is_kept_inside_reaches_both_borders():
 @pytest.mark.parametrize("box", ["center_clip", "corner_clip", "inside"])
 def test_2_masks_are_rectangles(box):
     _, fm = prepared(box=box)
-    for mask in fm.mask(fm.box_draw(500, "cpu"), 8, 6).view(-1, 8, 6):
+    for mask in fm.kind.mask(fm.kind.draw(500, "cpu"), 8, 6).view(-1, 8, 6):
         rows, cols = mask.any(1), mask.any(0)
         assert torch.equal(mask, rows[:, None] & cols[None, :])
         assert all(np.diff(np.flatnonzero(side)).max(initial=1) == 1 for side in (rows.numpy(), cols.numpy()))
@@ -176,7 +178,7 @@ def test_2_mean_area_of_each_rule(settings, size, area):
     assert mean == pytest.approx(area, abs=6e-4)
     _, fm = prepared(**settings)
     torch.manual_seed(0)
-    sampled = fm.mask(fm.box_draw(40000, "cpu"), size, size).float().mean().item()
+    sampled = fm.kind.mask(fm.kind.draw(40000, "cpu"), size, size).float().mean().item()
     assert sampled == pytest.approx(mean, abs=0.004)
 
 
@@ -185,18 +187,18 @@ def test_2_beta_moves_the_mean_area():
     lams = np.random.default_rng(0).beta(2, 5, 40000)
     _, fm = prepared(box="inside", beta=(2.0, 5.0))
     torch.manual_seed(0)
-    sampled = fm.mask(fm.box_draw(40000, "cpu"), 8, 8).float().mean().item()
+    sampled = fm.kind.mask(fm.kind.draw(40000, "cpu"), 8, 8).float().mean().item()
     assert sampled == pytest.approx(np.mean((np.floor(8 * np.sqrt(1 - lams)) / 8) ** 2), abs=0.004)
 
 
 def test_2_empty_boxes_are_counted_and_can_be_forbidden():
     torch.manual_seed(0)
     _, fm = prepared()
-    empty = (~fm.mask(fm.box_draw(40000, "cpu"), 8, 8).any(1)).float().mean().item()
+    empty = (~fm.kind.mask(fm.kind.draw(40000, "cpu"), 8, 8).any(1)).float().mean().item()
     assert empty == pytest.approx(1 / 16, abs=0.005)        # lambda above 15/16 leaves sides below two cells
     for box in ("center_clip", "corner_clip", "inside"):
         _, fm = prepared(box=box, min_box=1)
-        masks = fm.mask(fm.box_draw(40000, "cpu"), 8, 8)
+        masks = fm.kind.mask(fm.kind.draw(40000, "cpu"), 8, 8)
         assert masks.any(1).all() and not masks.all(1).any()
     net, fm = prepared(layers=1, area=0.0)
     assert fm.step(plain_step, net, batch()).logs["fm.stage3.empty"] == 1
@@ -204,16 +206,17 @@ def test_2_empty_boxes_are_counted_and_can_be_forbidden():
 
 def test_3_parts_add_up_under_the_shared_classifier():
     net, fm = prepared(torch.float64, layers=1, share_fc="main")
-    pooled = fm.pooled(net.maps(batch(dtype=torch.float64).x)[-1], 2, {}, None, {})
-    inside, outside = fm.logits(net, 2, pooled[:, 1:])
+    pooled = fm.mines[0].pooled(net.maps(batch(dtype=torch.float64).x)[-1], {}, None, {})
+    inside, outside = fm.mines[0].logits(pooled[:, 1:], net.head)
     torch.testing.assert_close(inside + outside, net.head(pooled[:, 0]) + net.head.bias, rtol=0, atol=1e-12)
 
 
 def test_4_logits_scale_with_the_map():
     net, fm = prepared(torch.float64, layers=1)
-    torch.nn.init.zeros_(fm.heads["2"].bias)
-    x, drawn = net.maps(batch(dtype=torch.float64).x)[-1], fm.box_draw(1, "cpu")
-    once, thrice = (fm.logits(net, 2, fm.pooled(c * x, 2, {}, drawn, {})[:, 1:]) for c in (1, 3))
+    (mine,) = fm.mines
+    torch.nn.init.zeros_(mine.heads.bias)
+    x, drawn = net.maps(batch(dtype=torch.float64).x)[-1], fm.kind.draw(1, "cpu")
+    once, thrice = (mine.logits(mine.pooled(c * x, {}, drawn, {})[:, 1:], net.head) for c in (1, 3))
     torch.testing.assert_close(3 * once, thrice, rtol=1e-12, atol=1e-12)
 
 
@@ -240,27 +243,27 @@ def test_7_gradients_stay_in_their_part():
     _net, fm = prepared(torch.float64, layers=1)
     x = torch.randn(3, 64, 8, 8, dtype=torch.float64, requires_grad=True)
     drawn = torch.tensor([[0.6, 0.5, 0.5]], dtype=torch.float64)
-    mask = fm.mask(drawn, 8, 8).view(8, 8)
+    mask = fm.kind.mask(drawn, 8, 8).view(8, 8)
     assert mask.any() and not mask.all()
     for part, forbidden in ((1, ~mask), (2, mask)):
-        (gradient,) = torch.autograd.grad(fm.pooled(x, 2, {}, drawn, {})[:, part].square().sum(), x)
+        (gradient,) = torch.autograd.grad(fm.mines[0].pooled(x, {}, drawn, {})[:, part].square().sum(), x)
         assert not gradient[:, :, forbidden].any() and gradient[:, :, ~forbidden].any()
 
 
 def test_8_draws_repeat_by_seed_and_differ_by_step():
     _, fm = prepared()
     torch.manual_seed(7)
-    first, second = fm.box_draw(1, "cpu"), fm.box_draw(1, "cpu")
+    first, second = fm.kind.draw(1, "cpu"), fm.kind.draw(1, "cpu")
     torch.manual_seed(7)
-    assert torch.equal(first, fm.box_draw(1, "cpu")) and not torch.equal(first, second)
+    assert torch.equal(first, fm.kind.draw(1, "cpu")) and not torch.equal(first, second)
 
 
 def test_9_limits_of_the_box():
     x = torch.randn(2, 5, 8, 8)
     for area, inside, outside in ((1.0, 1, 2), (0.0, 2, 1)):
         fm = FeatureMining(layers=0, box="inside", area=area)
-        mask = fm.mask(fm.box_draw(1, "cpu"), 8, 8).float()
-        pooled = pool_rows(x, pooling_matrix(torch.stack([torch.ones_like(mask), mask, 1 - mask], 1)))
+        mask = fm.kind.mask(fm.kind.draw(1, "cpu"), 8, 8).float()
+        pooled = pool_rows(x, pooling_matrix(torch.stack([torch.ones_like(mask), mask, 1 - mask], 1))[:, None])
         torch.testing.assert_close(pooled[:, inside], x.mean((2, 3)))
         assert not pooled[:, outside].any()
 
@@ -298,6 +301,21 @@ def test_shared_boxes_are_the_same_relative_box():
     fm.step(plain_step, net, batch())
     coarse, fine = masks[1][0].view(8, 8), masks[0][0].view(16, 16)
     assert coarse.sum() == 16 and fine.sum() == 64
+
+
+@pytest.mark.parametrize("segmentation", ["box", "dropout", "channel", "noncomplementary"])
+def test_each_image_can_have_parts_of_its_own(segmentation):
+    net, fm = prepared(segmentation=segmentation, per_sample=True)
+    masks = spied(fm)
+    fm.step(plain_step, net, batch())
+    assert all(len(part) == 6 and (part != part[0]).any() for pair in masks for part in pair)
+
+
+@pytest.mark.parametrize("segmentation", ["dropout", "channel"])
+def test_a_fixed_share_of_points_is_kept(segmentation):
+    _, fm = prepared(segmentation=segmentation, keep=0.75)
+    for mine in fm.mines:
+        assert mine.split(100, 8, 8, "cpu", None)[0].mean().item() == pytest.approx(0.75, abs=0.02)
 
 
 @pytest.mark.parametrize("share", [True, False])
