@@ -1,78 +1,173 @@
 """Mutation check: change one thing in the methods' code and see that a test fails. ``make mutants`` prints the score.
 
-Every mutant is one replacement in one file, made in a copy of the package; a mutant that all its tests survive is a hole
-in the tests, and the exit code says so. The tests have to pass on the copy as it is.
+A mutant is a function, by module and qualified name, and one expression in it that becomes another. Expressions are compared
+by their structure, and the letters A to E stand for any expression: neither layout nor the names of variables matter. It is made
+in a copy of the package; a mutant that all its tests survive is a hole in the tests, and the exit code says so. The tests have
+to pass on the copy as it is.
 """
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import accumulate
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-METHODS = "lib/featuremining/methods/"
-FM, BOXES, HEADS, MIXUP, BYOT, CSKD, TAUGHT, DROP, CUTMIX, CUTOUT = (METHODS + f"{name}.py" for name in (
-    "feature_mining", "boxes", "heads", "mixup", "byot", "cs_kd", "distillation", "dropout", "cutmix", "cutout"))
+PACKAGE = "lib/featuremining"
 
-MUTANTS = [     # file, what stands there (once), what is put there, tests that must notice
-    (FM, "return first, 1 - first\n        other", "return first, first\n        other", "test_feature_mining.py"),
-    (FM, "return first, 1 - first\n\n    def pooled", "return first, first\n\n    def pooled", "test_feature_mining.py"),
-    (FM, "other if self.second == \"inside\" else 1 - other", "other", "test_feature_mining.py"),
-    (FM, "clamp(min=1) if masked_mean else masks.shape[-1]", "clamp(min=1) if masked_mean else masks.shape[-1] - 1",
-     "test_feature_mining.py"),
-    (FM, "(masks.sum(-1, keepdim=True).clamp(min=1) if masked_mean", "(masks.shape[-1] if masked_mean", "test_feature_mining.py"),
-    (BOXES, "start, half = at - (cut / 2).floor(), (cut / 2).floor()", "start, half = at - (cut / 2).floor(), (cut / 2).ceil()",
-     "test_feature_mining.py"),
-    (BOXES, "(u * (size - cut + 1)).floor()", "(u * (size - cut)).floor()", "test_feature_mining.py"),
-    (FM, "return torch.cat([(1 - lam).sqrt(), at], dim=1)", "return torch.cat([1 - lam, at], dim=1)", "test_feature_mining.py"),
-    (BOXES, "in_x = (cols >= x[0][:, None]) & (cols < x[1][:, None])", "in_x = (cols >= x[0][:, None]) & (cols <= x[1][:, None])",
-     "test_feature_mining.py"),
-    (FM, "self.stages = tuple(range(count - self.layers, count))", "self.stages = tuple(range(self.layers))",
-     "test_feature_mining.py"),
-    (FM, "parts = parts.detach() if stage in self.detach_stages else parts", "parts = parts.detach()", "test_feature_mining.py"),
-    (FM, "use = (0, 1, 2) if self.share_fc == \"none\" else (0, 0, 1)", "use = (0, 0, 1)", "test_feature_mining.py"),
-    (FM, "losses = {k: v / (1 + len(names))", "losses = {k: v / len(names)", "test_feature_mining.py"),
-    (FM, "values = values * self.scales", "values = values + 0 * self.scales", "test_feature_mining.py"),
-    (HEADS, "return torch.baddbmm(bias, parts.transpose(0, 1), weight)", "return torch.bmm(parts.transpose(0, 1), weight)",
-     "test_feature_mining.py"),
-    (FM, "shared, drawn = self.box_draw(steps, \"cpu\") if self.share_box else None, {}", "shared, drawn = None, {}",
-     "test_feature_mining.py"),
-    (MIXUP, "torch.lerp(y[partner], y, lam.to(y.dtype))", "y", "test_methods.py"),
-    (MIXUP, "torch.lerp(x[partner], x, lam.to(x.dtype))", "torch.lerp(x, x[partner], lam.to(x.dtype))", "test_methods.py"),
-    (MIXUP, "[: len(batch.x)].argsort()", "[: len(batch.x)].argsort() * 0", "test_mixing.py"),
-    (BYOT, "out.trace.logits.detach(), out", "out.trace.logits, out", "test_byot.py"),
-    (BYOT, "maps[-1].detach().to(y.dtype)", "maps[-1].to(y.dtype)", "test_byot.py"),
-    (BYOT, "return self.temperature**2 if", "return self.temperature if", "test_byot.py"),
-    (BYOT, "torch.cat([logits, trace.logits[None]]).mean(0)", "logits.mean(0)", "test_byot.py"),
-    (BYOT, "layers += bottleneck(c_out, c_out, 2, squeeze)", "layers += bottleneck(c_out, c_out, 1, squeeze)", "test_byot.py"),
-    (BYOT, "\"ce\": (1 - self.alpha) * soft_cross_entropy", "\"ce\": soft_cross_entropy", "test_byot.py"),
-    (CSKD, "teacher = model(batch.x[half:])", "teacher = model(batch.x[:half])", "test_cs_kd.py"),
-    (CSKD, "with torch.no_grad():", "with torch.enable_grad():", "test_cs_kd.py"),
-    (CSKD, "self.weight * self.temperature**2 * kl", "self.weight * self.temperature * kl", "test_cs_kd.py"),
-    (CSKD, "soft_kl(out.trace.logits, teacher, self.temperature)", "soft_kl(teacher, out.trace.logits, self.temperature)",
-     "test_cs_kd.py"),
-    (CSKD, "counts[mine] + place.long()", "counts[mine] + 0 * place.long()", "test_cs_kd.py"),
-    (CSKD, "order = torch.randperm(len(labels), generator=generator)", "order = torch.arange(len(labels))", "test_cs_kd.py"),
-    (TAUGHT, "net.eval().requires_grad_(False)", "net.train().requires_grad_(False)", "test_distillation.py"),
-    (TAUGHT, "\"ce\": self.ce * out.losses[\"ce\"]", "\"ce\": out.losses[\"ce\"]", "test_distillation.py"),
-    (TAUGHT, "self.taught(out.batch.x).logits", "self.taught(batch.x).logits", "test_distillation.py"),
-    (TAUGHT, "feature_map.square().mean(1)", "feature_map.abs().mean(1)", "test_distillation.py"),
-    (DROP, "torch.rand_like(like, dtype=torch.float32) < p", "torch.rand_like(like) < p", "test_dropout.py"),
-    (DROP, "((height - block + 1) * (width - block + 1))", "(height * width)", "test_dropout.py"),
-    (DROP, "mask, reach = F.pad(seeds, (block - 1,) * 4), 1", "mask, reach = F.pad(seeds, (block - 1,) * 4), 2",
-     "test_dropout.py"),
-    (DROP, "None if self.per_channel else 1", "1 if self.per_channel else None", "test_dropout.py"),
-    (DROP, "lambda x: then(first(x))", "then", "test_dropout.py"),
-    (DROP, "self.drop * progress if", "self.drop * (1 - progress) if", "test_dropout.py"),
-    (DROP, "return coins(x[:, :, :1, :1], self.p)", "return coins(x[:1, :, :1, :1], self.p)", "test_dropout.py"),
-    (DROP, "1 / (1 - self.p)", "1", "test_dropout.py"),
-    (CUTMIX, "kept = 1 - mask.to(batch.y.dtype).mean()", "kept = mask.to(batch.y.dtype).mean()", "test_mixing.py"),
-    (CUTMIX, "(1 - drawn[\"cutmix.lam\"]).sqrt()[None]", "(1 - drawn[\"cutmix.lam\"])[None]", "test_mixing.py"),
-    (CUTOUT, "(cells < centre + half)", "(cells <= centre + half)", "test_mixing.py"),
+
+class Mutant(NamedTuple):
+    """``old``, which stands once in the function ``where``, becomes ``new``; ``tests`` must notice."""
+
+    where: str      # module:qualified.name
+    old: str
+    new: str
+    tests: str
+
+    @property
+    def path(self) -> str:
+        return f"{PACKAGE}/{self.where.split(':')[0].replace('.', '/')}.py"
+
+
+def within(tests: str, module: str, *changes: tuple[str, str, str]) -> list[Mutant]:
+    """Mutants of one module, each (qualified name, old, new)."""
+    return [Mutant(f"{module}:{name}", old, new, tests) for name, old, new in changes]
+
+
+MUTANTS = [
+    *within("test_methods.py", "protocol",
+            ("Outcome.plus", "[A for A in B if A in C or A in D]", "[]"),
+            ("Outcome.plus", "A if B is None else C", "A"),
+            ("pool_maps", "A.split([1, B - 1], dim=1)", "A.split([B - 1, 1], dim=1)[::-1]")),
+    *within("test_feature_mining.py", "methods.segments",
+            ("OneBox.split", "(A, 1 - A)", "(A, A)"),
+            ("Points.split", "(A, 1 - A)", "(A, A)"),
+            ("Channels.split", "(A, 1 - A)", "(A, A)"),
+            ("TwoBoxes.split", "A if B == 'inside' else 1 - A", "A"),
+            ("OneBox.shared", "A if B else None", "None"),
+            ("pooling_matrix", "A.clamp(min=1) if B else C", "A.clamp(min=1) if B else C - 1"),
+            ("pooling_matrix", "A.clamp(min=1) if B else C", "C"),
+            ("Boxes.draw", "(1 - A).sqrt()", "1 - A"),
+            ("Boxes.draw", "torch.full_like(A, 1 - B)", "torch.full_like(A, B)"),
+            ("Boxes.mask", "(A, B - C.to(D.dtype))", "(A, B)"),
+            ("bernoulli", "A < B", "A >= B")),
+    *within("test_feature_mining.py", "methods.boxes",
+            ("interval", "(A - (B / 2).floor(), (B / 2).floor())", "(A - (B / 2).floor(), (B / 2).ceil())"),
+            ("interval", "(A * (B - C + 1)).floor()", "(A * (B - C)).floor()"),
+            ("box_mask", "(A >= x[0][:, None]) & (A < x[1][:, None])", "(A >= x[0][:, None]) & (A <= x[1][:, None])")),
+    *within("test_feature_mining.py", "methods.heads",
+            ("Heads.forward", "torch.baddbmm(A, B, C)", "torch.bmm(B, C)")),
+    *within("test_feature_mining.py", "methods.mine",
+            ("Mine.logits", "A.detach() if B else A", "A.detach()"),
+            ("Mine.__init__", "(0, 1, 2) if A else (0, 0, 1)", "(0, 0, 1)"),
+            ("Mine.pooled", "A if B.per_sample else 1", "1"),
+            ("Mine.adapted", "A(B * C)", "A(B)")),
+    *within("test_feature_mining.py", "methods.feature_mining",
+            ("FeatureMining.prepare", "tuple(range(A - B, A))", "tuple(range(B))"),
+            ("FeatureMining.step", "(A / (1 + len(A)), B)", "(A / len(A), B)"),
+            ("FeatureMining.step", "A * B.scales.to(C)", "A + 0 * B.scales.to(C)"),
+            ("FeatureMining.draw", "A.shared(B, 'cpu')", "None"),
+            ("FeatureMining.step", "None if A else B.shared(C, D)", "None"),
+            ("FeatureMining.lacks", "A and B not in A", "False")),
+    *within("test_methods.py", "methods.mixup",
+            ("mix", "A._replace(x=B, y=C)", "A._replace(x=B, y=A.y)"),
+            ("mix", "A._replace(x=torch.lerp(B[C], B, D), y=E)", "A._replace(x=torch.lerp(B, B[C], D), y=E)")),
+    *within("test_mixing.py", "methods.mixup",
+            ("Mixup.step", "A.argsort()", "A.argsort() * 0")),
+    *within("test_byot.py", "methods.byot",
+            ("BYOT.step", "A.logits.detach()", "A.logits"),
+            ("BYOT.step", "A.maps[-1].detach()", "A.maps[-1]"),
+            ("BYOT.scale", "A**2", "A"),
+            ("BYOT.predictions", "torch.cat([A, B]).mean(0)", "A.mean(0)"),
+            ("adaptation", "bottleneck(A, A, 2, B)", "bottleneck(A, A, 1, B)"),
+            ("BYOT.step", "(1 - A) * soft_cross_entropy(B, C)", "soft_cross_entropy(B, C)"),
+            ("BYOT.step", "(1 - A) * B.losses['ce']", "B.losses['ce']")),
+    *within("test_cs_kd.py", "methods.cs_kd",
+            ("CSKD.step", "A(B[C:])", "A(B[:C])"),
+            ("CSKD.step", "torch.no_grad()", "torch.enable_grad()"),
+            ("CSKD.step", "A * B**2", "A * B"),
+            ("CSKD.step", "soft_kl(A, B, C)", "soft_kl(B, A, C)"),
+            ("partners", "A + B.long()", "A + 0 * B.long()"),
+            ("CSKD.sampler.epoch", "torch.randperm(A, generator=B)", "torch.arange(A)")),
+    *within("test_distillation.py", "methods.distillation",
+            ("load_teacher", "A.eval()", "A.train()"),
+            ("KD.step", "A.ce * B.losses['ce']", "B.losses['ce']"),
+            ("KD.step", "A.taught(B.batch.x)", "A.taught(batch.x)"),
+            ("attention", "A.square()", "A.abs()")),
+    *within("test_dropout.py", "methods.dropout",
+            ("coins", "torch.rand_like(A, dtype=torch.float32)", "torch.rand_like(A)"),
+            ("gamma", "(A - B + 1) * (C - B + 1)", "A * C"),
+            ("block_mask", "(A, 1)", "(A, 2)"),
+            ("DropBlock.seeds", "None if A else 1", "1 if A else None"),
+            ("after", "A if B is None else C", "A"),
+            ("DropBlock.at", "A * B if C else A", "A * (1 - B) if C else A"),
+            ("SpatialDropout.dropped", "A[:, :, :1, :1]", "A[:1, :, :1, :1]"),
+            ("Dropout.edit", "1 / (1 - A)", "1")),
+    *within("test_mixing.py", "methods.cutmix",
+            ("paste", "1 - A.mean()", "A.mean()"),
+            ("CutMix.step", "(1 - A).sqrt()", "1 - A")),
+    *within("test_mixing.py", "methods.cutout",
+            ("inside", "A < B", "A <= B")),
 ]
+
+
+def expression(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
+
+
+def binds(pattern, found, letters: dict[str, ast.expr]) -> bool:
+    """Whether ``found`` has the structure of ``pattern``; ``letters`` then holds what its letters stand for."""
+    if isinstance(pattern, ast.Name) and pattern.id in set("ABCDE"):
+        known = letters.setdefault(pattern.id, found)
+        return isinstance(found, ast.expr) and ast.unparse(known) == ast.unparse(found)
+    if isinstance(pattern, list):
+        return isinstance(found, list) and len(pattern) == len(found) and all(
+            binds(p, f, letters) for p, f in zip(pattern, found, strict=True))
+    if isinstance(pattern, ast.AST):
+        return type(pattern) is type(found) and all(
+            binds(getattr(pattern, name, None), getattr(found, name, None), letters) for name in pattern._fields if name != "ctx")
+    return pattern == found
+
+
+class Fill(ast.NodeTransformer):
+    """Puts what the letters stand for in their places."""
+
+    def __init__(self, letters: dict[str, ast.expr]):
+        self.letters = letters
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.letters.get(node.id, node)
+
+
+def function(tree: ast.Module, name: str) -> ast.AST:
+    """The function or method of this qualified name."""
+    node: ast.AST = tree
+    for word in name.split("."):
+        node = next((n for n in ast.walk(node) if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == word), None)
+        if node is None:
+            sys.exit(f"There is no {name} to be changed.")
+    return node
+
+
+def mutated(text: str, mutant: Mutant) -> str:
+    """A file's text with the mutant's change, and else as it was."""
+    found = []
+    for node in ast.walk(function(ast.parse(text), mutant.where.split(":")[1])):
+        letters: dict[str, ast.expr] = {}
+        if isinstance(node, ast.expr) and binds(expression(mutant.old), node, letters):
+            found.append((node, ast.unparse(Fill(letters).visit(expression(mutant.new)))))
+    if len(found) != 1:
+        sys.exit(f"{mutant.where} does not hold exactly once: {mutant.old}")
+    ((node, new),) = found
+    lines = text.encode().splitlines(keepends=True)             # columns are counted in bytes
+    starts = [0, *accumulate(map(len, lines))]
+    begin, end = starts[node.lineno - 1] + node.col_offset, starts[node.end_lineno - 1] + node.end_col_offset
+    return (text.encode()[:begin] + f"({new})".encode() + text.encode()[end:]).decode()
 
 
 def tested(folder: Path, tests: str) -> int:
@@ -82,37 +177,34 @@ def tested(folder: Path, tests: str) -> int:
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True).returncode
 
 
-def caught(folder: Path, file: str, old: str, new: str, tests: str) -> bool:
+def caught(folder: Path, mutant: Mutant) -> bool:
     """Whether the tests fail on the mutant; the copy is as before afterwards."""
-    path = folder / file
+    path = folder / mutant.path
     text = path.read_text()
-    if text.count(old) != 1:
-        sys.exit(f"{file} does not hold exactly once: {old}")
-    path.write_text(text.replace(old, new))
+    path.write_text(mutated(text, mutant))
     try:
-        return tested(folder, tests) == 1
+        return tested(folder, mutant.tests) == 1
     finally:
         path.write_text(text)
 
 
 def main(words: list[str]) -> int:
-    chosen = [m for m in MUTANTS if not words or any(word in m[0] for word in words)]
+    chosen = [m for m in MUTANTS if not words or any(word in m.where for word in words)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("lib", "tests", "data/studies", "benchmarks"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
-        for tests in dict.fromkeys(m[3] for m in chosen):           # else every mutant would seem to be caught
+        for tests in dict.fromkeys(m.tests for m in chosen):           # else every mutant would seem to be caught
             if tested(folder, tests):
                 sys.exit(f"{tests} fails before anything is changed: see `pytest tests/methods/{tests}`.")
         survived = []
-        for i, (file, old, new, tests) in enumerate(chosen, 1):
+        for i, mutant in enumerate(chosen, 1):
             began = time.monotonic()
-            found = caught(folder, file, old, new, tests)
-            survived += [] if found else [(file, old)]
-            first = old.split("\n")[0]
+            found = caught(folder, mutant)
+            survived += [] if found else [mutant]
             print(f"{i:3}/{len(chosen)} {'caught  ' if found else 'SURVIVED'} {time.monotonic() - began:4.0f} s  "
-                  f"{Path(file).name}: {first}", flush=True)
+                  f"{mutant.where}: {mutant.old} -> {mutant.new}", flush=True)
     print(f"{len(chosen) - len(survived)} of {len(chosen)} mutants caught")
     return 1 if survived else 0
 
