@@ -10,7 +10,7 @@ from pathlib import Path
 from .errors import FMError
 
 ROOT = Path(__file__).resolve().parents[2]          # of a checkout
-PACKED = Path(__file__).resolve().parent / "data"   # in a wheel (pyproject.toml: force-include)
+PACKED = Path(__file__).resolve().parent / "data"   # in a wheel (pyproject.toml: sources)
 
 
 def _dir(variable: str, *default: str) -> Path:
