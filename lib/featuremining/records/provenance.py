@@ -12,9 +12,10 @@ WATCHED = ("lib", "data/studies", "notebooks", "pyproject.toml")        # what c
 
 
 def git(*words: str) -> str | None:
-    """Output of a git command in the checkout; None outside of one."""
+    """Output of a git command in the checkout; None outside of one, even where another repository lies around the package."""
+    ours = ["git", "-C", str(paths.ROOT), "--git-dir", ".git", "--work-tree", "."]
     try:
-        return subprocess.run(["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run([*ours, *words], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
