@@ -46,8 +46,7 @@
     if (!v) return null;
     const d = v.difference, margin = known(v.margin) ? `, margin ±${fixed(v.margin)}` : "";
     const interval = d && known(d.low) ? `${what} ${fixed(d.value, true)} (95 % interval ${between(d, true)})${margin}` : "";
-    const rest = v.text.startsWith(`${v.status}: `) ? v.text.slice(v.status.length + 2) : "";
-    return [badge(v.status), [rest, interval].filter(known).map((text) => ` ${text}.`).join("")];
+    return [badge(v.status), [v.detail, interval].filter(known).map((text) => ` ${text}.`).join("")];
   }
 
   function ours(rule) {

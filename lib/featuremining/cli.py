@@ -101,16 +101,16 @@ def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: 
     records = read_records()
     if one is None:
         rows = listing.rows(records)
-        return print(json.dumps(rows, indent=1)) if as_json else _show_verdicts(rows)
+        return print(listing.as_json(rows)) if as_json else _show_verdicts(rows)
     found = listing.detail(one, records)
-    print(json.dumps(found, indent=1)) if as_json else _show_verdict(found)
+    print(listing.as_json(found)) if as_json else _show_verdict(found)
 
 
 def _show_verdicts(rows: list[dict]) -> None:
     from .judging.listing import tally
 
     _table(("claim", "verdict", "by its own numbers", "paper", "ours"), [
-        (row["claim"], row["verdict"], row["own_numbers"], row["paper"],
+        (row["claim"], str(row["verdict"]), row["own_numbers"], row["paper"],
          row["ours"] + (f" ({row['tier']}, n = {row['n']})" if row["n"] else "")) for row in rows])
     print(f"\n{tally(rows)}")
 

@@ -13,7 +13,8 @@ from featuremining import FMError, UsageError, stats, studies
 from featuremining.judging import audit
 from featuremining.showing import audit as shown
 from featuremining.showing.figures import audit as drawn
-from featuremining.studies import cell, claims, outcomes, papers
+from featuremining.studies import cell, claims, papers
+from featuremining.studies.outcomes import Status
 
 PAIRS = audit.pairs()
 ONCE = audit.distinct(PAIRS)
@@ -103,7 +104,7 @@ def test_costs_as_table_10_prints_them():
     found = audit.costs().set_index(["claim", "cell"])
     row = found.loc["T10.negligible", "T10.resnet56.fm2"]
     assert row.time == pytest.approx(0.113 / 0.094) and row.low < row.time < row.high and row.memory == pytest.approx(1959 / 1740)
-    assert row.status == outcomes.CONTRADICTED and found.loc["P.little_cost", "T10.resnet56.fm1"].status == outcomes.SUPPORTED
+    assert row.status == Status.CONTRADICTED and found.loc["P.little_cost", "T10.resnet56.fm1"].status == Status.SUPPORTED
 
 
 def test_what_the_best_epoch_adds():

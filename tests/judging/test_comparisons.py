@@ -9,11 +9,10 @@ from scipy import stats
 
 from featuremining import records, studies
 from featuremining.judging import comparisons
-from featuremining.judging.comparisons import ABOVE, BELOW, NOT_SETTLED, UNFINISHED
 from featuremining.recipes import Recipe
 from featuremining.showing import pages
 from featuremining.showing.tables import comparisons as table
-from featuremining.studies import outcomes
+from featuremining.studies.outcomes import Status
 
 RULE = studies.rules()["X3"]
 
@@ -43,8 +42,8 @@ def test_what_was_fixed_before_the_first_run():
 def test_nothing_is_said_before_the_fourth_seed_of_both():
     three = made("X3.resnet20.fm2", (75.0, 75.1, 75.2))
     first, *others = comparisons.compare(RULE, BASE + three)
-    assert first.status == UNFINISHED and first.p is None and first.outcome.value == pytest.approx(5.05)
-    assert first.paired.value == pytest.approx(5.0) and {c.status for c in others} == {UNFINISHED, outcomes.NOT_RUN}
+    assert first.status == Status.UNFINISHED and first.p is None and first.outcome.value == pytest.approx(5.05)
+    assert first.paired.value == pytest.approx(5.0) and {c.status for c in others} == {Status.UNFINISHED, Status.NOT_RUN}
     late = made("X3.resnet20.fm2", (75.0, 75.1, 75.2, 75.3), first=1)       # seeds 1 to 4: 4 is none of the study's
     assert comparisons.compare(RULE, BASE + late)[0].seeds == ((1, 2, 3), (0, 1, 2, 3))
 
@@ -55,13 +54,13 @@ def test_the_rule_by_another_hand():
     found = comparisons.compare(RULE, BASE + made("X3.resnet20.fm2", up) + made("X3.resnet20.fm1", nil))
     tests = [stats.ttest_ind(values, (70.0, 70.2, 70.1, 69.9), equal_var=False) for values in (up, nil)]
     assert found[0].p == pytest.approx(4 * tests[0].pvalue) and found[2].p == pytest.approx(min(1, 3 * tests[1].pvalue))
-    assert (found[0].status, found[2].status) == (ABOVE, NOT_SETTLED)
+    assert (found[0].status, found[2].status) == (Status.ABOVE, Status.NOT_SETTLED)
     for c, test in zip((found[0], found[2]), tests, strict=True):
         assert (c.outcome.low, c.outcome.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
         assert c.beside.value == pytest.approx(c.outcome.value)
     pair = stats.ttest_rel(up, (70.0, 70.2, 70.1, 69.9)).confidence_interval(0.95)
     assert (found[0].paired.low, found[0].paired.high) == pytest.approx(tuple(pair))
-    assert comparisons.compare(RULE, BASE + made("X3.resnet20.fm2", [v - 2 for v in up]))[0].status == BELOW
+    assert comparisons.compare(RULE, BASE + made("X3.resnet20.fm2", [v - 2 for v in up]))[0].status == Status.BELOW
 
 
 def test_what_comes_later_can_only_firm_up_a_verdict():
@@ -73,7 +72,7 @@ def test_what_comes_later_can_only_firm_up_a_verdict():
 
 def test_other_tiers_do_not_count():
     short = [replace(r, key=studies.cell("X3.resnet20.fm2").run("short", 0).key) for r in made("X3.resnet20.fm2", (1, 2, 3, 4))]
-    assert comparisons.compare(RULE, BASE + short)[0].status == UNFINISHED
+    assert comparisons.compare(RULE, BASE + short)[0].status == Status.UNFINISHED
 
 
 def test_the_page_says_question_rule_and_progress():
@@ -81,5 +80,5 @@ def test_the_page_says_question_rule_and_progress():
     assert escape(RULE.question) in said and "Holm" in said and "0 of 24 runs" in said
     assert "1 of 24 runs" in pages.rule(RULE, BASE[:1])
     frame = table(comparisons.compare(RULE, BASE + made("X3.resnet20.fm2", (71.0, 71.3, 70.9, 71.2))))
-    assert frame["verdict"].tolist() == [ABOVE, UNFINISHED, UNFINISHED, outcomes.NOT_RUN]
+    assert [v.status for v in frame["verdict"]] == [Status.ABOVE, Status.UNFINISHED, Status.UNFINISHED, Status.NOT_RUN]
     assert frame["last epoch"][0].startswith("+1.05 (+0.") and frame["n"][0] == "4 and 4"

@@ -5,6 +5,7 @@ import pytest
 from made_costs import BASE, FM1, FM2, SMALL, finding, times
 
 from featuremining.judging import cost
+from featuremining.studies.outcomes import Status
 
 
 @pytest.mark.parametrize(("cell", "interval", "device", "says"), [
@@ -17,7 +18,7 @@ from featuremining.judging import cost
     (FM2, (0.99, 1.05), "AMD EPYC", "cheaper here: another device, ratios only"),
     (FM2, (1.15, 1.25), "AMD EPYC", "as printed: another device, ratios only")])
 def test_verdicts(cell, interval, device, says):
-    assert cost.verdict(cell, finding(cell, device=device, **times(1.0, *interval))) == says
+    assert str(cost.verdict(cell, finding(cell, device=device, **times(1.0, *interval)))) == says
 
 
 def test_the_device_nearest_to_the_papers_is_judged():
@@ -30,6 +31,7 @@ def test_the_device_nearest_to_the_papers_is_judged():
 
 
 def test_what_is_not_judged():
-    assert cost.verdict(BASE, finding(BASE)) == "not testable" and cost.verdict(BASE, None) == "not run"
-    assert cost.verdict(FM2, None) == "not run" and cost.verdict(SMALL[1], None) == "–"
-    assert cost.verdict(FM2, finding(FM2, "short", **times(1.2, 1.1, 1.3))) == "not judged: short tier"
+    assert cost.verdict(BASE, finding(BASE)).status == Status.UNTESTABLE and cost.verdict(BASE, None).status == Status.NOT_RUN
+    assert cost.verdict(FM2, None).status == Status.NOT_RUN and cost.verdict(SMALL[1], None) is None
+    short = cost.verdict(FM2, finding(FM2, "short", **times(1.2, 1.1, 1.3)))
+    assert short.status == Status.NOT_JUDGED and str(short) == "not judged: short tier"

@@ -13,6 +13,7 @@ from featuremining.judging import verdicts
 from featuremining.records import findings
 from featuremining.showing import cards, markup, tables
 from featuremining.studies import cell, load_cells
+from featuremining.studies.outcomes import Standing, Status
 
 
 def made(id_, found):
@@ -97,14 +98,16 @@ def test_cards_of_everything_are_small():
 
 def test_the_grid_has_every_printed_number_and_the_rows_of_others(scratch):
     cells = [c for c in load_cells().values() if c.paper]
-    other = {"cell": "P.above_others", "claim": "higher than all", "paper": "a sentence", "verdict": "inconclusive"}
+    other = {"cell": "P.above_others", "claim": "higher than all", "paper": "a sentence",
+             "verdict": Standing(Status.INCONCLUSIVE)}
     frame = cards.grid(cells, decided(), [other])
     assert sorted(frame.cell) == sorted([*(c.id for c in cells), "P.above_others"]) and len(frame) == 84
-    undecided = list(frame.verdict == "not run")
+    undecided = [v.status == Status.NOT_RUN for v in frame.verdict]
     assert undecided == sorted(undecided)           # what is decided comes first
     row = frame.set_index("cell").loc[ID]
-    assert (row.ours, row.tier, row.n, row.verdict) == ("75.35", "full", 4, "reproduced") and " to " in row["95 % interval"]
-    assert set(frame.verdict) == {"not run", "reproduced", "inconclusive"}
+    assert (row.ours, row.tier, row.n, row.verdict.status) == ("75.35", "full", 4, Status.REPRODUCED)
+    assert " to " in row["95 % interval"]
+    assert {v.status for v in frame.verdict} == {"not run", "reproduced", "inconclusive"}
     assert frame.set_index("cell").loc["P.above_others"].ours == "–"
 
 

@@ -108,20 +108,18 @@ def test_the_test_on_the_page_passes_and_can_fail(added):
         run()
 
 
-def test_the_cell_on_the_page_trains(added, tmp_path, monkeypatch):
+def test_the_cell_on_the_page_trains(added, studies_copy, monkeypatch):
     """With the lines of the page in the study, the cell exists and its smoke training takes a few steps."""
     (lines,) = blocks("add_a_method.md", "toml")
-    text = (paths.studies() / "cifar.toml").read_text()
+    study = studies_copy / "feature_mining/cells/cifar.toml"
+    assert "data/studies/feature_mining/cells/cifar.toml" in (BOOK / "add_a_method.md").read_text()
+    text = study.read_text()
     for heading, line in re.findall(r"^(\[\w+\])\n(.+)$", lines, re.M):
         assert len(re.findall(rf"^{re.escape(heading)}.*$", text, re.M)) == 1
         text = re.sub(rf"^{re.escape(heading)}.*$", lambda found, line=line: f"{found[0]}\n{line}", text, flags=re.M)
-    (tmp_path / "cifar.toml").write_text(text)
+    study.write_text(text)
     (id_,) = tomllib.loads(lines)["cells"]
-    with monkeypatch.context() as patch:
-        patch.setattr(paths, "studies", lambda: tmp_path)
-        studies.load_cells.cache_clear()
-        run = studies.cell(id_).runnable("smoke", 0)
-    studies.load_cells.cache_clear()
+    run = studies.cell(id_).runnable("smoke", 0)
     assert run.methods == ({"name": added[0]},)
     assert blocks("add_a_method.md", "bash")[0].split() == ["fm", "run", id_, "--tier", "smoke"]
     data = featuremining.load("parts")

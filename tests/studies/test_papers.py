@@ -12,6 +12,7 @@ from featuremining.showing.choices import markdown
 from featuremining.studies import choices, papers
 from featuremining.studies.claims import load_claims
 from featuremining.studies.ids import CellId, Table
+from featuremining.studies.outcomes import Standing, Status
 
 PAPER = '''title = "Another Paper"
 short = "Another"
@@ -70,7 +71,7 @@ def test_a_second_paper_is_a_second_folder(another):
     claim = load_claims()["AP.T1.better"]
     assert claim.named_pairs() == [("AP.T1.resnet20.mixup", "AP.T1.resnet20.baseline")]
     rows = {row["claim"]: row for row in listing.rows([])}
-    assert rows["AP.T1.better"]["verdict"] == rows["AP.T1.resnet20.mixup"]["verdict"] == "not run"
+    assert rows["AP.T1.better"]["verdict"] == rows["AP.T1.resnet20.mixup"]["verdict"] == Standing(Status.NOT_RUN)
     assert "AP1" in markdown("AP") and [c.id for c in choices.choices()][-1] == "AP1"
     assert "AP.T1.better" in pages.sentences([]) and cards.cards(["AP.T1.resnet20.mixup"], [])["AP.T1.resnet20.mixup"]["n"] == 3
     assert next(iter(load_cells())).startswith("T9")           # the first paper's come first

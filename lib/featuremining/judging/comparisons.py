@@ -11,9 +11,7 @@ from .. import studies
 from ..records import Record
 from ..stats import Interval, Summary, holm, mean_interval, welch, welch_p
 from ..studies import Rule
-from ..studies.outcomes import NOT_RUN
-
-ABOVE, BELOW, NOT_SETTLED, UNFINISHED = "above its baseline", "below its baseline", "not settled", "unfinished"
+from ..studies.outcomes import Status
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Comparison:
     cell: studies.Cell
     base: studies.Cell
     seeds: tuple[tuple[int, ...], tuple[int, ...]]
-    status: str
+    status: Status
     outcome: Interval | None = None
     paired: Interval | None = None          # over the seeds that both have; stands beside and does not decide
     beside: Interval | None = None          # of the other epoch, by Welch
@@ -54,12 +52,19 @@ def _comparison(cell: studies.Cell, pair: list[dict[int, Record]], rule: Rule, p
     method, base = pair
     seeds = tuple(tuple(own) for own in pair)
     if not method or not base:
-        return Comparison(cell, studies.baseline(cell), seeds, UNFINISHED if method or base else NOT_RUN)
+        return Comparison(cell, studies.baseline(cell), seeds, Status.UNFINISHED if method or base else Status.NOT_RUN)
     outcome, beside = (welch(_summary(method, which), _summary(base, which), rule.level) for which in (rule.outcome, rule.beside))
     both = [method[seed].value(rule.outcome) - base[seed].value(rule.outcome) for seed in method if seed in base]
     paired = mean_interval(Summary.of(both), rule.level) if both else None
-    status = UNFINISHED if p is None else NOT_SETTLED if p >= 1 - rule.level else ABOVE if outcome.value > 0 else BELOW
-    return Comparison(cell, studies.baseline(cell), seeds, status, outcome, paired, beside, p)
+    return Comparison(cell, studies.baseline(cell), seeds, _status(p, rule.level, outcome.value), outcome, paired, beside, p)
+
+
+def _status(p: float | None, level: float, difference: float) -> Status:
+    if p is None:
+        return Status.UNFINISHED
+    if p >= 1 - level:
+        return Status.NOT_SETTLED
+    return Status.ABOVE if difference > 0 else Status.BELOW
 
 
 def progress(rule: Rule, records: list[Record]) -> tuple[int, int]:

@@ -7,7 +7,8 @@ The paper prints means of the first 300 iterations at batch 128 on a Tesla M40. 
 from .. import studies
 from ..records import findings
 from ..records.findings import COST, Finding
-from ..studies import Cell, outcomes
+from ..studies import Cell
+from ..studies.outcomes import Standing, Status
 
 PAPERS_DEVICE, ROUNDING = "Tesla M40", 0.0005       # seconds: half of the last digit that the paper prints
 
@@ -35,26 +36,27 @@ def nearest(known: list[Finding]) -> Finding | None:
     return max(known, key=lambda f: (PAPERS_DEVICE in f.provenance["device"], "allocated_mib" in f.values), default=None)
 
 
-def verdict(cell: Cell, finding: Finding | None) -> str:
+def verdict(cell: Cell, finding: Finding | None) -> Standing | None:
     """Our interval of the time ratio against the printed ratio, as wide as its rounding. An interval that holds both the printed
-    ratio and 1, no cost at all, decides nothing; nor do the seconds of the baseline, which are the device's."""
+    ratio and 1, no cost at all, decides nothing; nor do the seconds of the baseline, which are the device's. None where nothing
+    is printed."""
     if cell.seconds is None:
-        return outcomes.NOT_PRINTED
+        return None
     if finding is None:
-        return outcomes.NOT_RUN
+        return Standing(Status.NOT_RUN)
     if finding.tier != "full":
-        return f"not judged: {finding.tier} tier"
+        return Standing(Status.NOT_JUDGED, f"{finding.tier} tier")
     printed = printed_ratio(cell)
     if printed is None:
-        return outcomes.UNTESTABLE
+        return Standing(Status.UNTESTABLE)
     ours, (_, low, high) = finding.values, printed
     if ours["high"] < low:
-        status = "cheaper here"
+        status = Status.CHEAPER
     elif ours["low"] > high:
-        status = "dearer here"
+        status = Status.DEARER
     else:
-        status = outcomes.INCONCLUSIVE if ours["low"] <= 1 <= ours["high"] else "as printed"
-    return status if PAPERS_DEVICE in finding.provenance["device"] else f"{status}: another device, ratios only"
+        status = Status.INCONCLUSIVE if ours["low"] <= 1 <= ours["high"] else Status.AS_PRINTED
+    return Standing(status, scope="" if PAPERS_DEVICE in finding.provenance["device"] else "another device, ratios only")
 
 
 def words(finding: Finding) -> str:

@@ -1,5 +1,6 @@
 """Every claim with its verdict: the paper's sentences and its printed numbers, as plain JSON. No torch here."""
 
+import json
 from collections import Counter
 
 from .. import stats, studies
@@ -7,14 +8,14 @@ from ..records import Record
 from ..stats import Interval
 from ..studies import Cell
 from ..studies.claims import Claim, load_claims
-from ..studies.outcomes import UNDECIDED
+from ..studies.outcomes import Standing
 from . import cost, verdicts
 from .sentences import Judgement, judge
 
 
 def rows(records: list[Record]) -> list[dict]:
     """One dict per claim, sentences in the order of the paper, then the printed numbers by table: what `fm verdict` prints and
-    the front page's grid shows."""
+    the front page's grid shows. Plain JSON but for ``verdict``, a `Standing`; `as_json` writes it as text."""
     return [_sentence(c, judge(c, records)) for c in load_claims().values()] + [
         _number(c, records) for c in studies.load_cells().values() if c.paper]
 
@@ -22,12 +23,18 @@ def rows(records: list[Record]) -> list[dict]:
 def tally(found: list[dict]) -> str:
     """How many of these `rows` have which verdict, in a sentence that ends with what is undecided.
 
-    >>> tally([{"verdict": "not run"}, {"verdict": "reproduced"}, {"verdict": "not run"}])
+    >>> from featuremining.studies.outcomes import Status
+    >>> tally([{"verdict": Standing(status)} for status in (Status.NOT_RUN, Status.REPRODUCED, Status.NOT_RUN)])
     '3 claims: 1 reproduced; 2 not run.'
     """
-    counts = Counter(row["verdict"] for row in found)
-    order = sorted(counts, key=lambda status: (UNDECIDED.index(status) if status in UNDECIDED else -1, -counts[status]))
-    return f"{len(found)} claims: " + "; ".join(f"{counts[status]} {status}" for status in order) + "."
+    counts = Counter((row["verdict"].status, row["verdict"].scope) for row in found)
+    order = sorted(counts, key=lambda kind: (kind[0].place, -counts[kind]))
+    return f"{len(found)} claims: " + "; ".join(f"{counts[kind]} {Standing(kind[0], scope=kind[1])}" for kind in order) + "."
+
+
+def as_json(found: list[dict] | dict) -> str:
+    """Of `rows` or of `detail`."""
+    return json.dumps(found, indent=1, default=str)
 
 
 def detail(one: Claim | Cell, records: list[Record]) -> dict:
@@ -57,7 +64,8 @@ def _sentence(c: Claim, found: Judgement) -> dict:
     reading = c.reading.get(found.status, "").format(ours=found.ours, paper=found.paper, device=found.device)
     return {"claim": c.id, "kind": c.kind, "section": c.section, "says": c.quote, "paper": found.paper, "ours": found.ours,
             "interval": [gained.low, gained.high] if gained and gained.half < float("inf") else None,
-            "tier": found.tier, "n": found.n, "device": found.device, "verdict": found.status, "own_numbers": found.own_numbers,
+            "tier": found.tier, "n": found.n, "device": found.device, "verdict": Standing(found.status),
+            "own_numbers": found.own_numbers or "",
             "note": found.note, "reading": reading}
 
 
@@ -73,5 +81,5 @@ def _number(c: Cell, records: list[Record]) -> dict:
     i = stats.mean_interval(found) if found else None
     return base | {"ours": f"{found.mean:.2f}" + (f" ± {found.sd:.2f}" if found.n > 1 else "") if found else "",
                    "interval": [i.low, i.high] if i and found.n > 1 else None, "tier": "full" if found else "",
-                   "n": found.n if found else None, "verdict": v.status,
+                   "n": found.n if found else None, "verdict": Standing(v.status),
                    "note": f"{v.seeds_needed} seeds would decide" if v.seeds_needed else ""}

@@ -4,17 +4,16 @@ from .. import stats, studies
 from ..records import Record, by_key
 from ..stats import Interval
 from ..studies import Cell
-from ..studies.outcomes import CONTRADICTED, NOT_REPRODUCED
+from ..studies.outcomes import Status
 from . import verdicts
 
 TIERS = ("full", "short")
-FAILED = (NOT_REPRODUCED, CONTRADICTED)
 
 
 def lost_gains(records: list[Record]) -> list[Cell]:
     """Cells of the paper whose printed lead over the baseline was not reproduced."""
     judged = ((cell, verdicts.gain(cell, records)) for cell in studies.load_cells().values())
-    return [cell for cell, found in judged if found and found.status == NOT_REPRODUCED]
+    return [cell for cell, found in judged if found and found.status == Status.NOT_REPRODUCED]
 
 
 def against_baseline(records: list[Record]) -> list[tuple[str, Cell, Interval, tuple[int, int]]]:

@@ -17,10 +17,8 @@ from ..errors import UsageError
 from ..records import Record, findings
 from ..records.durations import Cost, about, devices, hours
 from ..studies import Cell
-from ..studies.outcomes import INCONCLUSIVE, NOT_RUN
 from . import verdicts
 
-OPEN = (NOT_RUN, INCONCLUSIVE)
 UNMEASURED = "cost not measured"
 UNITS = {"m": 1 / 60, "h": 1, "d": 24}
 
@@ -43,7 +41,7 @@ def seeds(cell: Cell, records: list[Record]) -> int | None:
         return studies.wanted(cell, "full")
     spreads = verdicts.pooled_spread(cell)
     usual, within = sqrt(fmean(s * s for s in spreads)), stats.margin(spreads, cell.n)
-    if found.status not in OPEN:
+    if not found.status.open:
         return found.ours.n
     if found.ours is None:              # suppose that the paper is right
         return cell.n if verdicts.seeds_to_decide(0.0, usual, verdicts.printed(cell), within) else None
@@ -109,13 +107,13 @@ def questions(records: list[Record]) -> list[Question]:
         if cell.task == "cost":
             found += [] if findings.read("cost", cell.run("full", 0)) else [Question(cell.id, (cell,), (1,))]
             continue
-        if verdicts.verdict(cell, records).status in OPEN:
+        if verdicts.verdict(cell, records).status.open:
             found.append(Question(cell.id, (cell,), (seeds(cell, records),)))
-        if (gain := verdicts.gain(cell, records)) and gain.status in OPEN:
+        if (gain := verdicts.gain(cell, records)) and gain.status.open:
             n = gain_seeds(cell, records)
             found.append(Question(f"{cell.id} over its baseline", (cell, studies.baseline(cell)), (n, n)))
     for claim in claims.load_claims().values():
-        if claim.needs and sentences.judge(claim, records).status in OPEN:
+        if claim.needs and sentences.judge(claim, records).status.open:
             found.append(Question(claim.id, claim.needs, tuple(studies.wanted(c, "full") for c in claim.needs)))
     return found
 

@@ -21,16 +21,7 @@ from ..records.durations import device_of
 from ..records.findings import read as findings_of
 from ..stats import Interval, holm
 from ..studies.claims import Claim
-from ..studies.outcomes import (
-    CONTRADICTED,
-    INCONCLUSIVE,
-    NOT_ESTABLISHED,
-    NOT_REPRODUCED,
-    NOT_RUN,
-    REPRODUCED,
-    SUPPORTED,
-    UNTESTABLE,
-)
+from ..studies.outcomes import Status
 from . import cost, verdicts
 
 ROUNDING = 0.005        # percentage points: half of the last digit that the paper prints
@@ -53,8 +44,8 @@ class Pair:
 class Judgement:
     """``status`` from our records, or what the printed numbers say against the claim; ``own_numbers``: what they say alone."""
 
-    status: str
-    own_numbers: str = ""
+    status: Status
+    own_numbers: Status | None = None
     ours: str = ""              # in words
     paper: str = ""
     pairs: tuple[Pair, ...] = ()
@@ -81,7 +72,7 @@ def compared(claim_: Claim, records: list[Record]) -> tuple[Pair, ...]:
 def judge(claim_: Claim, records: list[Record]) -> Judgement:
     """Whether the claim holds: ``records`` of any tier, from which each kind takes what may count."""
     return {"order": _order, "gain": _gain, "cost": _cost, "parameters": _parameters, "activations": _activations,
-            "words": lambda c, _: Judgement(UNTESTABLE, note=c.why)}[claim_.kind](claim_, records)
+            "words": lambda c, _: Judgement(Status.UNTESTABLE, note=c.why)}[claim_.kind](claim_, records)
 
 
 def _order(claim_: Claim, records: list[Record]) -> Judgement:
@@ -90,14 +81,14 @@ def _order(claim_: Claim, records: list[Record]) -> Judgement:
     run = [p for p in pairs if p.ours]
     settled = [p for p in run if p.p < 1 - stats.LEVEL]
     nil = [p for p in run if _none(p) and not (p in settled and p.ours.value > 0)]
-    if own == CONTRADICTED:
-        status = CONTRADICTED
+    if own == Status.CONTRADICTED:
+        status = Status.CONTRADICTED
     elif not run:
-        status = NOT_RUN
+        status = Status.NOT_RUN
     elif nil or any(p.ours.value < 0 for p in settled):
-        status = NOT_REPRODUCED
+        status = Status.NOT_REPRODUCED
     else:
-        status = REPRODUCED if len(settled) == len(pairs) else INCONCLUSIVE
+        status = Status.REPRODUCED if len(settled) == len(pairs) else Status.INCONCLUSIVE
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
     firm = sum(p.printed_p < 1 - stats.LEVEL for p in pairs if p.printed)
     paper = f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own else f"{len(pairs)} pairs, not printed"
@@ -113,13 +104,13 @@ def _borrowed(claim_: Claim) -> str:
     return "No spreads are printed here; those of the same network in other tables stand in." if bare else ""
 
 
-def _by_own_numbers(found: list[tuple[Interval, float]]) -> str:
-    """What printed differences and their p say about the claim that each is positive; empty where nothing is printed."""
+def _by_own_numbers(found: list[tuple[Interval, float]]) -> Status | None:
+    """What printed differences and their p say about the claim that each is positive; None where nothing is printed."""
     if any(difference.value < 0 for difference, _ in found):
-        return CONTRADICTED
+        return Status.CONTRADICTED
     if not found:
-        return ""
-    return SUPPORTED if all(p < 1 - stats.LEVEL for _, p in found) else NOT_ESTABLISHED
+        return None
+    return Status.SUPPORTED if all(p < 1 - stats.LEVEL for _, p in found) else Status.NOT_ESTABLISHED
 
 
 def _none(pair: Pair) -> bool:
@@ -138,8 +129,8 @@ def _gain(claim_: Claim, records: list[Record]) -> Judgement:
     printed = a.published - b.published
     said = printed if claim_.difference is None else claim_.difference
     agree = claim_.values in ((), (a.published, b.published)) and abs(said - printed) < 3 * ROUNDING     # of three numbers
-    own = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else CONTRADICTED
-    return Judgement(CONTRADICTED if own == CONTRADICTED else found.status, own,
+    own = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else Status.CONTRADICTED
+    return Judgement(Status.CONTRADICTED if own == Status.CONTRADICTED else found.status, own,
                      stats.signed(pair.ours.value) if pair.ours else "", stats.signed(printed), (pair,),
                      "full" if pair.ours else "", min(pair.n) if pair.ours else None, _borrowed(claim_))
 
@@ -156,14 +147,14 @@ def _cost(claim_: Claim, _) -> Judgement:
     ours = "; ".join(f"{c.labels[1]}: {cost.ratios(v)}" for c, v in known)
     memory = [v["memory_ratio"] for _, v in known if "allocated_mib" in v]
     if dear:
-        status = CONTRADICTED
+        status = Status.CONTRADICTED
     elif {c.id for c, _ in known} != set(claim_.cells):
-        status = NOT_RUN
+        status = Status.NOT_RUN
     elif max(memory + [v["high"] for _, v in known]) <= claim_.at_most:
-        status = REPRODUCED
+        status = Status.REPRODUCED
     else:
-        status = NOT_REPRODUCED if max(memory + [v["low"] for _, v in known]) > claim_.at_most else INCONCLUSIVE
-    own = CONTRADICTED if dear else SUPPORTED if printed else ""
+        status = Status.NOT_REPRODUCED if max(memory + [v["low"] for _, v in known]) > claim_.at_most else Status.INCONCLUSIVE
+    own = Status.CONTRADICTED if dear else Status.SUPPORTED if printed else None
     return Judgement(status, own, ours, paper, tier="full" if known else "",
                      device="; ".join(sorted({device_of(f.provenance) for _, f in measured})),
                      note=f"Read as at most {claim_.at_most:.2f} times the baseline's; the paper gives no limit."
@@ -177,7 +168,7 @@ def _parameters(claim_: Claim, records: list[Record]) -> Judgement:
     sizes = {_network(r): r.resolved["parameters"] for r in records if not r.spec["methods"]}
     found = list({r.key: r for r in records if r.key in keys and _network(r) in sizes}.values())
     if not found:
-        return Judgement(NOT_RUN)
+        return Judgement(Status.NOT_RUN)
     if claim_.expects == "same":
         good = [r.resolved["parameters"] == sizes[_network(r)] for r in found]
         ours = f"{sum(good)} of {len(good)} trained networks have their baseline's number of parameters"
@@ -185,7 +176,7 @@ def _parameters(claim_: Claim, records: list[Record]) -> Judgement:
         extra = [sum(m["train_only_parameters"] for m in r.resolved["methods"]) for r in found]
         good = [not n for n in extra]
         ours = f"{min(extra):,} to {max(extra):,} parameters more in training"
-    return Judgement(REPRODUCED if all(good) else NOT_REPRODUCED, ours=ours, note=claim_.why, n=len(found),
+    return Judgement(Status.REPRODUCED if all(good) else Status.NOT_REPRODUCED, ours=ours, note=claim_.why, n=len(found),
                      tier=", ".join(t for t in TIERS if t in {r.tier for r in found}))
 
 
@@ -198,16 +189,16 @@ def _activations(claim_: Claim, _) -> Judgement:
     """Counts above the threshold, by stage, of one pair of networks per seed: a sign in every stage, no interval."""
     found = findings_of("activations", studies.cell(claim_.cells[0]).run("full", 0))
     if not found:
-        return Judgement(NOT_RUN)
+        return Judgement(Status.NOT_RUN)
     ratios = []
     for f in found:
         first, *_, last = (list(map(sum, stages)) for stages in f.values["raw"]["counts"].values())
         ratios.append([x / y for x, y in zip(last, first, strict=True)])
     means = [fmean(column) for column in zip(*ratios, strict=True)]
     if len(found) < 2:
-        status = INCONCLUSIVE
+        status = Status.INCONCLUSIVE
     elif means[0] < max(means) or any(all(r <= 1 for r in stage) for stage in zip(*ratios, strict=True)):
-        status = NOT_REPRODUCED
+        status = Status.NOT_REPRODUCED
     else:
-        status = REPRODUCED if all(r > 1 for row in ratios for r in row) else INCONCLUSIVE
+        status = Status.REPRODUCED if all(r > 1 for row in ratios for r in row) else Status.INCONCLUSIVE
     return Judgement(status, ours="ratio by stage: " + ", ".join(f"{m:.2f}" for m in means), tier="full", n=len(found))

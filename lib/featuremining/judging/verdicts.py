@@ -14,7 +14,7 @@ from .. import studies
 from ..records import Record
 from ..stats import MOST_SEEDS, Interval, Summary, margin, power, welch
 from ..studies import Cell
-from ..studies.outcomes import DIRECTION, INCONCLUSIVE, NOT_REPRODUCED, NOT_RUN, REPRODUCED
+from ..studies.outcomes import Standing, Status
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,18 @@ class Verdict:
     """A status, the numbers it rests on, the seeds that would decide (None: decided, or no number of seeds would), and the
     power with which these runs detect the margin."""
 
-    status: str
+    status: Status
     ours: Summary | None = None
     difference: Interval | None = None
     margin: float | None = None
     seeds_needed: int | None = None
     power: float | None = None
+
+    def standing(self, cell: Cell) -> Standing:
+        """The status, and what is missing where a cell can't run yet, or the seeds that would decide where it is open."""
+        if self.status == Status.NOT_RUN and cell.missing:
+            return Standing(self.status, f"lacks {cell.missing}")
+        return Standing(self.status, f"{self.seeds_needed} seeds would decide" if self.seeds_needed else "")
 
 
 def seeds_to_decide(difference: float, spread: float, paper: Summary, within: float) -> int | None:
@@ -53,14 +59,14 @@ def seeds_for_gain(method: Summary, baseline: Summary, printed: float, wide: flo
 def judge(ours: Summary | None, paper: Summary, within: float, pooled: float) -> Verdict:
     """The verdict on one printed number."""
     if ours is None:
-        return Verdict(NOT_RUN, margin=within)
+        return Verdict(Status.NOT_RUN, margin=within)
     difference, able = welch(ours, paper), power(ours, paper, within)
     if -within <= difference.low and difference.high <= within:
-        return Verdict(REPRODUCED, ours, difference, within, power=able)
+        return Verdict(Status.REPRODUCED, ours, difference, within, power=able)
     if difference.low > within or difference.high < -within:
-        return Verdict(NOT_REPRODUCED, ours, difference, within, power=able)
+        return Verdict(Status.NOT_REPRODUCED, ours, difference, within, power=able)
     needed = seeds_to_decide(difference.value, ours.sd if ours.n > 1 else pooled, paper, within)
-    return Verdict(INCONCLUSIVE, ours, difference, within, needed, able)
+    return Verdict(Status.INCONCLUSIVE, ours, difference, within, needed, able)
 
 
 def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary, Summary], within: float) -> Verdict:
@@ -72,19 +78,19 @@ def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary
     """
     method, baseline = ours
     if method is None or baseline is None:
-        return Verdict(NOT_RUN, margin=within)
+        return Verdict(Status.NOT_RUN, margin=within)
     gain, printed, wide = welch(method, baseline), paper[0].mean - paper[1].mean, sqrt(2) * within
     able, sign = power(method, baseline, within), 1 if printed >= 0 else -1
     low, high = sorted((sign * gain.low, sign * gain.high))
     if high < 0 < abs(printed):
-        return Verdict(NOT_REPRODUCED, method, gain, within, power=able)
+        return Verdict(Status.NOT_REPRODUCED, method, gain, within, power=able)
     if -wide <= low - abs(printed) and high - abs(printed) <= wide:
-        return Verdict(REPRODUCED, method, gain, within, power=able)
+        return Verdict(Status.REPRODUCED, method, gain, within, power=able)
     if low > 0:
-        return Verdict(DIRECTION, method, gain, within, power=able)
+        return Verdict(Status.DIRECTION, method, gain, within, power=able)
     if -within <= low and high <= within and high < abs(printed):
-        return Verdict(NOT_REPRODUCED, method, gain, within, power=able)
-    return Verdict(INCONCLUSIVE, method, gain, within, seeds_for_gain(method, baseline, printed, wide), able)
+        return Verdict(Status.NOT_REPRODUCED, method, gain, within, power=able)
+    return Verdict(Status.INCONCLUSIVE, method, gain, within, seeds_for_gain(method, baseline, printed, wide), able)
 
 
 def printed(cell: Cell) -> Summary:
@@ -115,7 +121,7 @@ def verdict(cell: Cell, records: list[Record]) -> Verdict | None:
         return None
     found = ours(cell, records)
     if found is None:
-        return Verdict(NOT_RUN)
+        return Verdict(Status.NOT_RUN)
     spreads = pooled_spread(cell)
     return judge(found, printed(cell), margin(spreads, cell.n), sqrt(fmean(s * s for s in spreads)))
 
@@ -127,5 +133,5 @@ def gain(cell: Cell, records: list[Record]) -> Verdict | None:
         return None
     pair = ours(cell, records), ours(base, records)
     if None in pair:
-        return Verdict(NOT_RUN)
+        return Verdict(Status.NOT_RUN)
     return judge_gain(pair, (printed(cell), printed(base)), margin(pooled_spread(cell), cell.n))

@@ -146,7 +146,7 @@ def localise(model, images: Tensor, labels: Tensor, boxes, how: str = "cam", sta
     Plain values. In percent: ``pointing``; ``energy``, the mean over maps that are somewhere positive; ``chance``, the mean
     share of the box's area, which a random point and a uniform map reach; ``centre``, how often the middle of the image lies
     in the box; ``top1``. Further ``n``, ``silent`` (maps that are nowhere positive) and in ``each`` the values per image for
-    `verdicts.paired`: 0/1 strings for pointing and right answers, energies of four digits (None where silent). Images whose
+    `stats.paired`: 0/1 strings for pointing and right answers, energies of four digits (None where silent). Images whose
     box has no area, because a crop left it out, are not among the n; ``hidden`` counts them.
     """
     return _localise(model, zip(images.split(BATCH), labels.split(BATCH), strict=True), boxes, how, stage, tolerance)

@@ -11,15 +11,14 @@ from ..errors import choose
 from ..judging import audit, cost
 from ..recipes import TIERS
 from ..stats import Interval, signed
-from ..studies import outcomes
 from ..studies.ids import Table
-from ..studies.outcomes import CONTRADICTED
+from ..studies.outcomes import Status
 from . import notebook
 from .figures import audit as drawn
 from .markup import DASH, Html, badge, bounds, html, tier_badge
 
 PARAMETERS = ("tier",)
-OWN = {outcomes.SUPPORTED: "supported", outcomes.NOT_ESTABLISHED: "not established", CONTRADICTED: "contradicted"}
+OWN = {Status.SUPPORTED: "supported", Status.NOT_ESTABLISHED: "not established", Status.CONTRADICTED: "contradicted"}
 
 
 def start(names: dict) -> "Audit":
@@ -40,7 +39,7 @@ class Audit:
         rows = []
         for status, word in OWN.items():
             ids = found.claim[found.own_numbers == status]
-            rows.append({"own numbers": badge(word), "sentences": len(ids),
+            rows.append({"own numbers": badge(status, word), "sentences": len(ids),
                          "note": ", ".join(f'<a href="#audit-{i}"><code>{i}</code></a>' for i in ids)})
         silent = found.claim[found.own_numbers == ""]
         rows.append({"own numbers": "no number printed", "sentences": len(silent),
@@ -58,8 +57,8 @@ class Audit:
         shown = pd.DataFrame([{
             "claim": _anchor(row.claim), "pairs": row.pairs, "printed so": row.above, "settled alone": row.settled,
             "settled (Holm)": row.holm, "if ± is a standard error (Holm)": row.holm_as_error,
-            "own numbers": badge(OWN[row.status]) + (" *" if row.borrowed else "")} for row in orders.itertuples()])
-        close, supported = once[once.holm >= audit.ALPHA], orders[orders.status == outcomes.SUPPORTED]
+            "own numbers": badge(row.status, OWN[row.status]) + (" *" if row.borrowed else "")} for row in orders.itertuples()])
+        close, supported = once[once.holm >= audit.ALPHA], orders[orders.status == Status.SUPPORTED]
         one_layer = sum(studies.cell(i).method == "fm1" for i in close.higher)
         return _join(html(shown, "Orders that the paper claims, by its printed numbers"), _says(
             f"The {len(found)} pairs are {len(once)} comparisons of printed numbers. "
@@ -103,7 +102,7 @@ class Audit:
         """The sentences about cost beside Table 10."""
         found = audit.costs()
         shown = pd.DataFrame([{
-            "claim": "" if again else f"{_anchor(row.claim)}<br>{badge(OWN[row.status])}",
+            "claim": "" if again else f"{_anchor(row.claim)}<br>{badge(row.status, OWN[row.status])}",
             "read as": "" if again else f"at most × {row.at_most:.2f}", "method": row.method, "memory": f"× {row.memory:.2f}",
             "time (rounded)": f"× {row.time:.2f} ({row.low:.2f} to {row.high:.2f})", "ours": _ours(row.ours)}
             for row, again in zip(found.itertuples(), found.claim.duplicated(), strict=True)])

@@ -13,8 +13,9 @@ from ..judging import cost, planning, verdicts
 from ..recipes import TIERS
 from ..records import Record, by_key, findings
 from ..records.findings import Finding
-from ..studies import Cell, outcomes
-from . import markup, tables
+from ..studies import Cell
+from ..studies.outcomes import Standing, Status
+from . import markup
 from .markup import DASH
 
 GRID = ["cell", "claim", "verdict", "paper", "ours", "95 % interval", "tier", "n"]     # the verdict is seen without scrolling
@@ -98,7 +99,7 @@ def _finding(found: Finding, cell: Cell) -> dict:
     plain = {name: _plain(v) if isinstance(v, dict) else v for name, v in found.values.items()
              if name != "each" and not isinstance(v, list)}
     return {"kind": found.kind, "name": found.name, "values": {k: v for k, v in plain.items() if v != {}},
-            "verdict": cost.verdict(cell, found) if found.kind == findings.COST else ""} | {
+            "verdict": str(cost.verdict(cell, found) or DASH) if found.kind == findings.COST else ""} | {
             name: found.provenance[name] for name in ORIGIN if name in found.provenance}
 
 
@@ -110,7 +111,7 @@ def _verdict(v: verdicts.Verdict | None, cell: Cell) -> dict | None:
     if v is None:
         return None
     d = v.difference
-    return {"status": v.status, "text": tables.verdict_text(v, cell), "margin": number(v.margin), "seeds_needed": v.seeds_needed,
+    return {"status": v.status, "detail": v.standing(cell).rest, "margin": number(v.margin), "seeds_needed": v.seeds_needed,
             "difference": d and {"value": number(d.value), "low": number(d.low), "high": number(d.high)}}
 
 
@@ -119,19 +120,19 @@ def grid(cells: list[Cell], records: list[Record], others: Iterable[dict] = ()) 
     that are no cells, with the same columns; ``cell`` is the id under which a page opens them. What is decided comes first."""
     groups = by_key(records)
     rows = [*(row for cell in cells for row in _rows(cell, groups)), *others]
-    last = outcomes.UNDECIDED
-    rows.sort(key=lambda row: last.index(row["verdict"]) if row["verdict"] in last else -1)
+    rows.sort(key=lambda row: row["verdict"].status.place if row["verdict"] else 0)
     return pd.DataFrame(rows, columns=GRID).fillna(DASH)
 
 
 def _rows(cell: Cell, groups: Groups) -> list[dict]:
     """One row; of a cost, one per device."""
     row = {"cell": cell.id, "claim": ", ".join(cell.labels), "paper": cell.paper, "ours": DASH, "95 % interval": DASH,
-           "tier": DASH, "n": DASH, "verdict": outcomes.NOT_RUN}
+           "tier": DASH, "n": DASH, "verdict": Standing(Status.NOT_RUN)}
     if cell.task == "cost":
         return [row | _cost(cell, f) for f in findings.read(findings.COST, cell.run("full", 0))] or [row]
     own = groups.get(cell.run("full", 0).key, [])
-    row["verdict"] = tables.verdict_text(verdicts.verdict(cell, own), cell)
+    judged = verdicts.verdict(cell, own)
+    row["verdict"] = judged.standing(cell) if judged else None
     if found := verdicts.ours(cell, own):
         row |= {"ours": f"{found.mean:.2f}", "95 % interval": markup.bounds(stats.mean_interval(found)), "tier": "full",
                 "n": found.n}

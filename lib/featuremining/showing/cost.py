@@ -31,7 +31,7 @@ def _row(cell: Cell, finding: Finding | None) -> dict[str, str]:
     row = {"cell": cell.id, "method": cell.labels[1],          # ratios first: of all this, only they compare
            "paper time ratio": f"{printed[0]:.3f}" if printed else DASH, "our time ratio (95 %)": DASH,
            "paper memory ratio": f"{cell.mib / base.mib:.3f}" if printed else DASH, "our memory ratio": DASH,
-           "verdict": verdict(cell, finding), "device": device(finding) if finding else DASH,
+           "verdict": verdict(cell, finding) or DASH, "device": device(finding) if finding else DASH,
            "paper s": f"{cell.seconds:.3f}" if cell.seconds else DASH, "ours s (mean)": DASH, "median (quartiles)": DASH,
            "paper MB": f"{cell.mib:g}" if cell.mib else DASH, "our MiB": DASH}
     if finding is None:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from .. import stats
+from ..studies.outcomes import Standing, Status
 
 DASH = "–"
 
@@ -20,7 +21,7 @@ class Html(str):
 
 def percent(s: stats.Summary | None) -> str:
     """
-    >>> percent(verdicts.Summary(4, 75.35, 0.07)), percent(verdicts.Summary(1, 50.0, float("nan")))
+    >>> percent(stats.Summary(4, 75.35, 0.07)), percent(stats.Summary(1, 50.0, float("nan")))
     ('75.35 ± 0.07', '50.00')
     """
     if s is None:
@@ -30,8 +31,8 @@ def percent(s: stats.Summary | None) -> str:
 
 def bounds(i: stats.Interval | None, signed: bool = False) -> str:
     """
-    >>> none = verdicts.Interval(50, float("-inf"), float("inf"))
-    >>> bounds(verdicts.Interval(0, -1, 1), signed=True), bounds(none, signed=True), bounds(none)
+    >>> none = stats.Interval(50, float("-inf"), float("inf"))
+    >>> bounds(stats.Interval(0, -1, 1), signed=True), bounds(none, signed=True), bounds(none)
     ('−1.00 to +1.00', 'needs 2 seeds each', 'needs 2 seeds')
     """
     if i is None:
@@ -41,8 +42,16 @@ def bounds(i: stats.Interval | None, signed: bool = False) -> str:
     return " to ".join(stats.signed(v) if signed else f"{v:.2f}" for v in (i.low, i.high))
 
 
-def badge(status: str) -> str:
-    return f'<span class="verdict verdict-{status.replace(" ", "-")}">{escape(status)}</span>'
+def badge(status: Status, text: str = "") -> str:
+    """The status as it is marked on every page; ``text`` says it in other words."""
+    return f'<span class="verdict {status.css}">{escape(text or status)}</span>'
+
+
+def standing(value: Standing | str) -> str:
+    """A badge, and below it what else is to be said; texts stay."""
+    if not isinstance(value, Standing):
+        return str(value)
+    return badge(value.status) + (f"<br><small>{escape(value.rest)}</small>" if value.rest else "")
 
 
 def tier_badge(tier: str) -> str:
@@ -60,10 +69,7 @@ def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str 
     if frame.empty:
         return Html(f'<p class="fm-caption">{escape(caption)}</p>\n<p class="empty">Nothing on record yet'
                     + (f", {tier} tier" if tier else "") + ".</p>")
-    shown = frame.astype(str)
-    for column in ("verdict", "gain"):
-        if column in shown:
-            shown[column] = shown[column].map(_badged)
+    shown = frame.map(standing)
     opens = [f' data-cell="{escape(c)}"' for c in shown["cell"]] if "cell" in shown else [""] * len(shown)
     if "cell" in shown:
         shown["cell"] = [f"<code>{c}</code>" for c in shown["cell"]]
@@ -93,12 +99,6 @@ def save_link(text: str, word: str, ending: str, of: str) -> Html:
     name = re.sub(r"[^a-z0-9]+", "-", of.lower()).strip("-")[:60].strip("-")
     return Html(f'<a class="fm-save" download="{name}.{ending}" aria-label="{word}: {escape(of)}" '
                 f'href="data:text/{ending};charset=utf-8,{quote(text, safe="/,:;()=")}">{word}</a>')
-
-
-def _badged(text: str) -> str:
-    """"status: detail" as a badge above the detail."""
-    status, _, detail = text.partition(": ")
-    return text if text == DASH else badge(status) + (f"<br><small>{escape(detail)}</small>" if detail else "")
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -8,11 +8,11 @@ import pandas as pd
 from .. import stats, studies
 from ..judging import listing
 from ..judging.class_activation import elsewhere, worse_over_seeds
-from ..judging.negative import FAILED, against_baseline, lost_gains
+from ..judging.negative import against_baseline, lost_gains
 from ..records import Record
 from ..stats import Interval
 from ..studies import Cell
-from ..studies.outcomes import NOT_RUN
+from ..studies.outcomes import FAILED, Status
 from . import markup, tables
 
 
@@ -25,8 +25,8 @@ def _paper(records: list[Record]) -> list[str]:
     rows, gains = listing.rows(records), lost_gains(records)
     printed, said = ([row for row in rows if (row["kind"] == "number") == number] for number in (True, False))
     accuracies = [row for row in printed if studies.cell(row["claim"]).published is not None]
-    run = sum(row["verdict"] != NOT_RUN for row in accuracies)
-    numbers, sentences = ([row for row in kind if row["verdict"] in FAILED] for kind in (accuracies, said))
+    run = sum(row["verdict"].status != Status.NOT_RUN for row in accuracies)
+    numbers, sentences = ([row for row in kind if row["verdict"].status in FAILED] for kind in (accuracies, said))
     parts = [f"Of {len(accuracies)} printed accuracies, {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's "
              + (f"protocol; not reproduced: {len(numbers)}." if run else "protocol yet, so none could fail.")
              + " Printed costs can't fail here: another device than the paper's only has other ratios."]
@@ -39,7 +39,7 @@ def _paper(records: list[Record]) -> list[str]:
 
 def _quoted(row: dict) -> str:
     found = [f"{name}: {escape(row[key])}" for name, key in (("the paper", "paper"), ("ours", "ours")) if row[key]]
-    return (f"<p>{markup.badge(row['verdict'])} <q>{escape(row['says'])}</q> ({_where(row['section'])})<br>"
+    return (f"<p>{markup.badge(row['verdict'].status)} <q>{escape(row['says'])}</q> ({_where(row['section'])})<br>"
             f"<small>{'. '.join([*found, escape(row['note'])]).strip()}</small></p>")
 
 

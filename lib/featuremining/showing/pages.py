@@ -16,7 +16,8 @@ from ..datasets import DATASETS
 from ..judging import comparisons, listing, planning, verdicts
 from ..records import Record, by_key, durations, findings, read_records
 from ..records.durations import words
-from ..studies import Cell, claims, outcomes
+from ..studies import Cell, claims
+from ..studies.outcomes import Status
 from . import markup, tables
 from .markup import Html
 
@@ -40,8 +41,8 @@ def sentences(records: list[Record]) -> str:
 def sentences_on(study: str, records: list[Record]) -> Html:
     """The sentences on one experiment, as `sentences` shows them; those that nobody has run yet come last and are folded."""
     found = [listing.detail(one, records) for one in claims.about(study)]
-    waiting = [_judged(d) for d in found if d["verdict"] == outcomes.NOT_RUN]
-    parts = [text for d in found if d["verdict"] != outcomes.NOT_RUN for text in (_judged(d), _pairs(d))]
+    waiting = [_judged(d) for d in found if d["verdict"].status == Status.NOT_RUN]
+    parts = [text for d in found if d["verdict"].status != Status.NOT_RUN for text in (_judged(d), _pairs(d))]
     if waiting:
         parts += [f"<details><summary>Not run: {_counted(len(waiting), 'sentence')}</summary>", *waiting, "</details>"]
     return Html("\n".join(filter(None, parts)))
@@ -53,7 +54,7 @@ def _judged(found: dict, cost: str = "") -> str:
              "note": found["note"], "to decide it": cost}
     said = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
     lines = [f'<blockquote class="fm-quote">{escape(found["says"])}</blockquote>',
-             f'<p>{markup.badge(found["verdict"])} <code>fm verdict {found["claim"]}</code></p>',
+             f'<p>{markup.badge(found["verdict"].status)} <code>fm verdict {found["claim"]}</code></p>',
              f"<p>{escape(found['reading'])}</p>" if found["reading"] else "",
              f'<dl class="fm-facts">{said}</dl>' if said else ""]
     return "\n".join(filter(None, lines))
@@ -122,7 +123,7 @@ def decided(records: list[Record]) -> pd.DataFrame:
     """The claims that have been decided, for the README."""
     return pd.DataFrame([{"claim": f"`{row['claim']}`", "what it says": shorten(row["says"], 90, placeholder=" …"),
                           "verdict": row["verdict"], "paper": row["paper"] or markup.DASH, "ours": row["ours"]}
-                         for row in listing.rows(records) if row["verdict"] not in outcomes.UNDECIDED])
+                         for row in listing.rows(records) if not row["verdict"].status.silent])
 
 
 def status(records: list[Record]) -> str:

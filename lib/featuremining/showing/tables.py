@@ -11,20 +11,12 @@ from ..judging.comparisons import Comparison
 from ..recipes import hours, recipe
 from ..records import Record, by_key, durations
 from ..records.findings import Finding
-from ..studies import Cell, outcomes
+from ..studies import Cell
+from ..studies.outcomes import Standing, Status
 from .markup import DASH, badge, bounds, percent
 
 MAPS = (("cam", "CAM"), ("grad_cam", "Grad-CAM"))
 SHORT = "A short schedule may favour the baseline: a method that holds a network back early may pay late."
-
-
-def verdict_text(v: verdicts.Verdict | None, cell: Cell) -> str:
-    """The status in words; what is missing where a cell can't run yet, the seeds that would decide where it is open."""
-    if v is None:
-        return DASH
-    if v.status == outcomes.NOT_RUN and cell.missing:
-        return f"not run: lacks {cell.missing}"
-    return v.status + (f": {v.seeds_needed} seeds would decide" if v.seeds_needed else "")
 
 
 def claims(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
@@ -34,8 +26,9 @@ def claims(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
         found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
         rows.append({"cell": cell.id, "method": cell.labels[1], "paper": cell.paper or DASH,
                      "ours (full)": f"{percent(found)} (n = {found.n})" if found else DASH,
-                     "95 % interval": bounds(stats.mean_interval(found) if found else None), "verdict": verdict_text(v, cell),
-                     "gain": g.status if (g := verdicts.gain(cell, records)) else DASH})
+                     "95 % interval": bounds(stats.mean_interval(found) if found else None),
+                     "verdict": v.standing(cell) if v else DASH,
+                     "gain": Standing(g.status) if (g := verdicts.gain(cell, records)) else DASH})
     return pd.DataFrame(rows)
 
 
@@ -73,7 +66,7 @@ def _two_lines(cell: Cell, records: list[Record]) -> str:
 
 def tally(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
     """Verdicts per table: how many printed numbers, and how many of them have which status."""
-    statuses = (outcomes.REPRODUCED, outcomes.NOT_REPRODUCED, outcomes.INCONCLUSIVE, outcomes.NOT_RUN)
+    statuses = (Status.REPRODUCED, Status.NOT_REPRODUCED, Status.INCONCLUSIVE, Status.NOT_RUN)
     rows = []
     for table in dict.fromkeys(c.table for c in cells):
         found = [verdicts.verdict(c, records).status for c in cells if c.table == table]
@@ -91,7 +84,8 @@ def comparisons(found: list[Comparison]) -> pd.DataFrame:
         "cell": c.cell.id, "network": c.cell.labels[0], "method": c.cell.labels[1],
         "n": " and ".join(str(len(s)) for s in c.seeds), "last epoch": of(c.outcome),
         "p (Holm)": DASH if c.p is None else "< 0.0001" if c.p < 1e-4 else f"{c.p:.4f}",
-        "verdict": c.status, "best epoch, beside": of(c.beside), "paired by seed, beside": of(c.paired)} for c in found])
+        "verdict": Standing(c.status), "best epoch, beside": of(c.beside), "paired by seed, beside": of(c.paired)}
+        for c in found])
 
 
 def costs(records: list[Record]) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def load_claims() -> dict[str, Claim]:
                 raise ValueError(f"{', '.join(sorted(extra))} means nothing")
             claim = Claim(id_, **{k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in entry.items()})
             for status, text in claim.reading.items():
-                choose("reading", status, outcomes.DECIDED)
+                choose("reading", status, outcomes.TOLD)
                 text.format(ours="", paper="", device="")
             if not claim.needs and claim.kind not in ("parameters", "words"):
                 raise ValueError("it names no cell")
