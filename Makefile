@@ -2,7 +2,7 @@
 PY   := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: book test notebooks nbval bench mutants check readme launch setup lock clean
+.PHONY: book test notebooks nbval bench mutants check readme rooms launch setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
@@ -39,6 +39,9 @@ check: $(STAMP)                    ## style, and whether imports run one way, fr
 
 readme: $(STAMP)                   ## README's table from the records
 	$(PY) book/build.py --readme > README.new && mv README.new README.md
+
+rooms: $(STAMP)                    ## the picture and the list of rooms, after a change of a room, its docstring or the import contract
+	$(PY) book/rooms.py
 
 launch: $(STAMP)                   ## after a change of the repository's address in _config.yml: into the notebooks' first cells
 	$(PY) book/build.py --launch
