@@ -20,6 +20,25 @@ def test_readme_shows_what_the_records_say():
     assert result.stdout == (ROOT / "README.md").read_text(), "run `make readme`"
 
 
+def test_readme_begins_with_how_to_use_it():
+    """Ten lines within the first forty, before the table; `tests/test_wheel.py` runs them."""
+    head = (ROOT / "README.md").read_text().partition("<!-- headline -->")[0]
+    (example,) = re.findall(r"^```python\n(.+?)^```$", head, re.M | re.S)
+    assert head.count("\n") < 40 and len(example.splitlines()) <= 10 and "FeatureMining(" in example
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_what_a_front_page_points_to_is_there(name):
+    """Its links, its paths in code, its targets of make. CONTRIBUTING fits a screen."""
+    text = (ROOT / name).read_text()
+    named = re.findall(r"\]\((?!https?:)([^)#]+)\)", text) + re.findall(r"`((?:lib|book|data|tests|notebooks)/[\w/.]*)`", text)
+    made_later = {"data/raw"}
+    assert named and [path for path in {*named} - made_later if not (ROOT / path).exists()] == []
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.M)) <= targets
+    assert name == "README.md" or len(text.splitlines()) <= 60
+
+
 def test_the_lock_holds_no_address_and_every_dependency():
     lock = (ROOT / "requirements.lock").read_text()
     assert not re.search(r"https?://|--index-url|--find-links|--hash|file:", lock)
@@ -37,7 +56,7 @@ def test_conda_environment_is_the_lock_and_the_project():
     assert pip == ["-r requirements.lock", "-e ."]
 
 
-@pytest.mark.parametrize("name", ["LICENSE", "CITATION.cff", "CHANGELOG.md", ".ci/run"])
+@pytest.mark.parametrize("name", ["LICENSE", "CITATION.cff", "CHANGELOG.md", "CONTRIBUTING.md", ".ci/run"])
 def test_files_a_project_has(name):
     assert (ROOT / name).stat().st_size > 100
 
