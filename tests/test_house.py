@@ -158,8 +158,8 @@ def test_a_room_uses_only_what_lies_below(room):
 
 @pytest.mark.parametrize("line", [
     "from ..showing import tables", "from .. import cli", "import featuremining.judging.cost",
-    "from featuremining import training", "def f():\n    from ..training.loop import train", "import_module('..judging.cost', __package__)",
-    "import_module(f'featuremining.showing.{name}')"])
+    "from featuremining import training", "def f():\n    from ..training.loop import train",
+    "import_module('..judging.cost', __package__)", "import_module(f'featuremining.showing.{name}')"])
 def test_an_import_upwards_is_seen(line):
     (name,) = used(line, ["featuremining", "records"])
     assert HEIGHT[name] > HEIGHT["records"]
