@@ -76,10 +76,10 @@ def page(text: str) -> str:
 
 def wide(house: list[list[str]]) -> str:
     """Names and words on the left, the way on the right: 984 across."""
-    top, high, left, step = 44, 60, 488, 63
+    top, high, left, step = 44, 60, 446, 69
     y, end = {room: top + i * high for i, floor in enumerate(house) for room in floor}, top + len(house) * high
     parts = [_text("head", 40, 26, "the rooms: each uses only what lies below it"),
-             _text("head", left - 30, 26, "the way of a number, from what is printed to what is shown"),
+             _text("head", left - 24, 26, "the way of a number, from what is printed to what is shown"),
              f'<path class="down" d="M18 {top + 6}V{end - 14}M10 {end - 24}l8 10l8 -10"/>']
     for i, floor in enumerate(house):
         parts.append(_floor(36, top + i * high, 984 - 36, high - 6, i == len(house) - 1))
