@@ -40,9 +40,10 @@ def within(tests: str, module: str, *changes: tuple[str, str, str]) -> list[Muta
 
 
 MUTANTS = [
-    *within("test_methods.py", "protocol",
+    *within("test_protocol.py", "protocol",
             ("Outcome.plus", "[A for A in B if A in C or A in D]", "[]"),
-            ("Outcome.plus", "A if B is None else C", "A"),
+            ("Outcome.plus", "A if B is None else C", "A")),
+    *within("test_feature_mining.py", "protocol",
             ("pool_maps", "A.split([1, B - 1], dim=1)", "A.split([B - 1, 1], dim=1)[::-1]")),
     *within("test_feature_mining.py", "methods.segments",
             ("OneBox.split", "(A, 1 - A)", "(A, A)"),
@@ -74,10 +75,9 @@ MUTANTS = [
             ("FeatureMining.draw", "A.shared(B, 'cpu')", "None"),
             ("FeatureMining.step", "None if A else B.shared(C, D)", "None"),
             ("FeatureMining.lacks", "A and B not in A", "False")),
-    *within("test_methods.py", "methods.mixup",
-            ("mix", "A._replace(x=B, y=C)", "A._replace(x=B, y=A.y)"),
-            ("mix", "A._replace(x=torch.lerp(B[C], B, D), y=E)", "A._replace(x=torch.lerp(B, B[C], D), y=E)")),
     *within("test_mixing.py", "methods.mixup",
+            ("mix", "A._replace(x=B, y=C)", "A._replace(x=B, y=A.y)"),
+            ("mix", "A._replace(x=torch.lerp(B[C], B, D), y=E)", "A._replace(x=torch.lerp(B, B[C], D), y=E)"),
             ("Mixup.step", "A.argsort()", "A.argsort() * 0")),
     *within("test_byot.py", "methods.byot",
             ("BYOT.step", "A.logits.detach()", "A.logits"),

@@ -1,4 +1,4 @@
-"""Methods that change the batch, against their definitions: Mixup (more in test_methods.py), CutMix, Cutout, label smoothing."""
+"""Methods that change the batch, against their definitions: Mixup, CutMix, Cutout, label smoothing."""
 
 import math
 
@@ -10,6 +10,7 @@ from helpers import batch
 
 from featuremining import UsageError, build, make, plain_step
 from featuremining.methods.cutmix import paste
+from featuremining.methods.mixup import mix
 
 
 def seen_by(method, data):
@@ -17,6 +18,22 @@ def seen_by(method, data):
     found = []
     method.step(lambda model, b: found.append(b) or plain_step(model, b), build("resnet20", 10).to(data.x.dtype), data)
     return found[0]
+
+
+def test_mixup_is_identity_at_lambda_one():
+    data = batch()
+    mixed = mix(data, torch.tensor(1.0), torch.randperm(6))
+    assert torch.equal(mixed.x, data.x) and torch.equal(mixed.y, data.y)
+
+
+def test_mixup_loss_is_the_weighted_sum_of_both_labels():
+    net, data = build("resnet20", 10).double().eval(), batch(dtype=torch.float64)
+    lam, partner = torch.tensor(0.3, dtype=torch.float64), torch.tensor([5, 0, 1, 2, 3, 4])
+    loss = plain_step(net, mix(data, lam, partner)).losses["ce"]
+    logits = net(0.3 * data.x + 0.7 * data.x[partner])
+    labels = data.y.argmax(1)
+    expected = 0.3 * F.cross_entropy(logits, labels) + 0.7 * F.cross_entropy(logits, labels[partner])
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-12)
 
 
 def test_mixup_pairs_every_image_with_one_other_by_a_permutation():
