@@ -192,7 +192,7 @@ def main(words: list[str]) -> int:
     chosen = [m for m in MUTANTS if not words or any(word in m.where for word in words)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("lib", "tests", "data/studies", "benchmarks"):
+        for part in ("lib", "tests", "data/studies", "benchmarks", "book"):     # tests import the book's builder
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
         for tests in dict.fromkeys(m.tests for m in chosen):           # else every mutant would seem to be caught
