@@ -19,9 +19,10 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from featuremining import paths, read_records, studies
+from featuremining import paths, studies
 from featuremining.errors import FMError
 from featuremining.judging import listing
+from featuremining.judging.ledger import Ledger
 from featuremining.methods import METHODS
 from featuremining.showing import api, cards, choices, markup, methods, negative, pages, tables
 from featuremining.studies.claims import load_claims
@@ -122,16 +123,16 @@ def check(book, target: Path, parameters: dict) -> None:
 
 def headline() -> str:
     """The front page: the grid of claims, then our own short runs, as Markdown with inline HTML."""
-    records = read_records()
+    ledger = Ledger.read()
     printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: c.at.table.order)
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(str(c.at.table.number) for c in printed if c.seconds is None))
-    parts = (f"{listing.tally(listing.rows(records))} {pages.on_record(records)}",
-             markup.html(cards.grid(printed, records, pages.grid_rows(records)), "What the paper says, and what our runs say",
+    parts = (f"{listing.tally(listing.rows(ledger))} {pages.on_record(ledger)}",
+             markup.html(cards.grid(printed, ledger, pages.grid_rows(ledger)), "What the paper says, and what our runs say",
                          style="fm-grid"),
              f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {len(load_claims())} "
              f"[sentences](claims.md) are listed.",
-             markup.html(tables.preview(records), "Our own ResNet-20 on CIFAR-100 after 30 epochs, test top-1 in percent; a "
+             markup.html(tables.preview(ledger), "Our own ResNet-20 on CIFAR-100 after 30 epochs, test top-1 in percent; a "
                          "preview of the trainer, not a test of the paper", "short"))
     return "\n\n".join(parts) + "\n"
 
@@ -146,18 +147,18 @@ def method_parts(name: str) -> None:
 
 def project_parts() -> dict[str, str]:
     """What the pages about the project itself include, by the name of the file."""
-    records = read_records()
-    return {"claims": pages.sentences(records), "register.A": choices.markdown("A"), "register.P": choices.markdown("P"),
-            "negative": negative.markdown(records), "status": pages.status(records), "data": pages.data_sets(),
+    ledger = Ledger.read()
+    return {"claims": pages.sentences(ledger), "register.A": choices.markdown("A"), "register.P": choices.markdown("P"),
+            "negative": negative.markdown(ledger), "status": pages.status(ledger), "data": pages.data_sets(),
             "licences": pages.licences(), "api": api.markdown()}
 
 
 def readme() -> str:
     """README.md with the table between its two marks made anew from the records."""
-    records = read_records()
-    tally = f"What stands of the paper, by what is on record: {listing.tally(listing.rows(records))} {pages.on_record(records)}"
+    ledger = Ledger.read()
+    tally = f"What stands of the paper, by what is on record: {listing.tally(listing.rows(ledger))} {pages.on_record(ledger)}"
     between = "Our own ResNet-20 on CIFAR-100 after thirty epochs (short tier), test top-1 in percent; no verdict follows:"
-    parts = tally, markup.markdown(pages.decided(records)), between, markup.markdown(tables.preview(records))
+    parts = tally, markup.markdown(pages.decided(ledger)), between, markup.markdown(tables.preview(ledger))
     table = "\n\n".join(parts)
     head, mark, rest = (ROOT / "README.md").read_text().partition("<!-- headline -->\n")
     if not mark or "<!-- end -->" not in rest:
@@ -202,7 +203,7 @@ def finish(html: Path) -> None:
     """Give each page the cards of the cells that its tables name, once. Take out the scripts of Thebe, which is off: its
     extension declares its constants twice, an error in every browser. What a list holds are items to a screen reader. Launch
     buttons lead to the notebooks of the repository, not to their executed copies, which it does not hold."""
-    known = cards.cards(studies.load_cells(), read_records())
+    known = cards.cards(studies.load_cells(), Ledger.read())
     for page in (p for p in html.rglob("*.html") if "_static" not in p.parts):
         text = CARDS.sub("", THEBE.sub("", page.read_text())).replace('role="doc-biblioentry"', 'role="listitem"')
         text = LAUNCH.sub(r"\1notebooks/\2", text)

@@ -58,14 +58,15 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
            as_json: Annotated[bool, typer.Option("--json", help="for programs: one object per cell")] = False) -> None:
     """Per cell and tier: runs done, runs missing, verdict (full tier against the printed number)."""
     from . import records
-    from .judging import verdicts
+    from .judging.ledger import Ledger
 
     cells = [c for c in studies.load_cells().values() if c.id.startswith(prefix)]
-    on_record, found = records.seeds(), records.read_records("full", {c.run("full", 0).key for c in cells})
+    on_record = records.seeds()
+    ledger = Ledger(records.read_records("full", {c.run("full", 0).key for c in cells}))
     rows = []
     for cell in cells:
         done = {t: _done(cell, t, on_record) for t in TIERS}
-        v = verdicts.verdict(cell, found)
+        v = ledger.verdict(cell)
         rows.append({"cell": cell.id, "paper": cell.paper, "published": cell.published, "spread": cell.spread, "n": cell.n,
                      "lacks": cell.missing or None, "verdict": v.status if v else None,
                      "tiers": {t: {"seeds": done[t], "missing": max(studies.wanted(cell, t) - len(done[t]), 0)} for t in TIERS}})
@@ -94,15 +95,15 @@ def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: 
             as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """Does it hold? All claims of the paper, its sentences and its numbers, or one of them with what its verdict rests on."""
     from .judging import listing
-    from .records import read_records
+    from .judging.ledger import Ledger
     from .studies import claims
 
     one = claims.claim(claim) if claim else None
-    records = read_records()
+    ledger = Ledger.read()
     if one is None:
-        rows = listing.rows(records)
+        rows = listing.rows(ledger)
         return print(listing.as_json(rows)) if as_json else _show_verdicts(rows)
-    found = listing.detail(one, records)
+    found = listing.detail(one, ledger)
     print(listing.as_json(found)) if as_json else _show_verdict(found)
 
 
@@ -134,11 +135,12 @@ def plan(budget: Annotated[str, typer.Option(help="minutes, hours or days: 90m, 
          as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """What to run next: the runs that decide the most claims per hour, from measured costs. What is on record is done."""
     from .judging import planning
-    from .records import durations, read_records
+    from .judging.ledger import Ledger
+    from .records import durations
 
-    hours, records = planning.budget(budget), read_records()
-    on = durations.device(device, records)
-    found = planning.plan(hours, planning.questions(records), records, on, any_data)
+    hours, ledger = planning.budget(budget), Ledger.read()
+    on = durations.device(device, ledger)
+    found = planning.plan(hours, planning.questions(ledger), ledger, on, any_data)
     print(json.dumps(found, indent=1)) if as_json else _show_plan(found)
 
 

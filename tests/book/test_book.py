@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
 
 from featuremining import METHODS, FeatureMining, FMError, build, paths, read_records, studies
+from featuremining.judging.ledger import Ledger
 from featuremining.showing import methods, pages
 from featuremining.showing.api import field_lines
 
@@ -35,7 +36,7 @@ def test_results_come_from_the_records(html):
     found = [r for r in read_records("short") if r.key in own]
     for record in found:
         assert f"{record.metrics['best']:.2f}" in front and f"{record.metrics['last']:.2f}" in page
-    assert pages.on_record(read_records()).rpartition(" cells ")[2] in front        # "and 48 of our own small ones."
+    assert pages.on_record(Ledger.read()).rpartition(" cells ")[2] in front        # "and 48 of our own small ones."
     assert page.count("verdict-not-run") >= 50 - len(read_records("full"))
     assert 'role="img"' in page or not found
 
@@ -88,7 +89,7 @@ def test_numbers_that_the_method_page_computes():
     page = re.sub(r"\s+", " ", (paths.ROOT / "book/feature_mining.md").read_text())
     for network, stage3, stage2 in (("resnet56", 13000, 6600), ("resnet164", 51400, 25800)):
         fm = FeatureMining(layers=2).prepare(build(network, 100))
-        count = [sum(p.numel() for p in fm.heads[stage].parameters()) for stage in ("2", "1")]
+        count = [sum(p.numel() for p in mine.parameters()) for mine in fm.mines][::-1]
         assert count == [stage3, stage2] and f"{stage3:,} | {stage2:,}" in page
     assert f"{(13000 + 6600) / 861_620:.1%}".replace("%", " %") in page
 

@@ -11,6 +11,7 @@ from made_records import example
 
 from featuremining import FMError, UsageError, stats, studies
 from featuremining.judging import audit
+from featuremining.judging.ledger import Ledger
 from featuremining.showing import audit as shown
 from featuremining.showing.figures import audit as drawn
 from featuremining.studies import cell, claims, papers
@@ -116,12 +117,12 @@ def test_what_the_best_epoch_adds():
 
     records = (runs("X1.resnet20.fm2", "short", (70, 69, 69.5), (71, 69, 70))
                + runs("X1.resnet20.baseline", "short", (68, 67.5, 67)) + runs("X1.resnet20.fm1", "full", (72, 71, 71)))
-    found = audit.selection(records).set_index(["tier", "cell"])
+    found = audit.selection(Ledger(records)).set_index(["tier", "cell"])
     assert len(found) == 3                                      # F4s.resnet20 names the same trainings
     fm2 = found.loc["short"].query("method == 'FM (2 layers)'").iloc[0]
     assert (fm2.n, fm2["last"], fm2["median"], fm2.method_only) == (2, 1.5, 0.75, 1.0)
     assert fm2.last_sd == pytest.approx(np.std([1, 2], ddof=1))
-    assert found.loc["full", "X1.resnet20.fm1"].isna().method_only and audit.selection([]).empty
+    assert found.loc["full", "X1.resnet20.fm1"].isna().method_only and audit.selection(Ledger()).empty
 
 
 def test_binomial_errors():

@@ -9,6 +9,7 @@ from scipy import stats
 
 from featuremining import records, studies
 from featuremining.judging import comparisons
+from featuremining.judging.ledger import Ledger
 from featuremining.recipes import Recipe
 from featuremining.showing import pages
 from featuremining.showing.tables import comparisons as table
@@ -33,7 +34,7 @@ def test_what_was_fixed_before_the_first_run():
     assert (RULE.outcome, RULE.beside, RULE.level, RULE.seeds) == ("last", "best", 0.95, (0, 1, 2, 3))
     keys = {id_: studies.cell(id_).run("full", 0).key for id_ in
             ("X3.resnet20.baseline", *RULE.family, "X3.resnet56.baseline")}
-    assert len(set(keys.values())) == 6 and comparisons.progress(RULE, []) == (0, 24)
+    assert len(set(keys.values())) == 6 and comparisons.progress(RULE, Ledger()) == (0, 24)
     recipe = studies.cell("X3.resnet56.fm2").run("full", 0).recipe
     assert recipe == Recipe(epochs=60, batch=128, lr=0.1, milestones=(0.5, 0.75), weight_decay=5e-4, precision="bf16")
     assert studies.cell("X3.resnet20.mean_loss").methods == studies.cell("A9s.resnet20.mean_loss").methods
@@ -41,17 +42,17 @@ def test_what_was_fixed_before_the_first_run():
 
 def test_nothing_is_said_before_the_fourth_seed_of_both():
     three = made("X3.resnet20.fm2", (75.0, 75.1, 75.2))
-    first, *others = comparisons.compare(RULE, BASE + three)
+    first, *others = comparisons.compare(RULE, Ledger(BASE + three))
     assert first.status == Status.UNFINISHED and first.p is None and first.outcome.value == pytest.approx(5.05)
     assert first.paired.value == pytest.approx(5.0) and {c.status for c in others} == {Status.UNFINISHED, Status.NOT_RUN}
     late = made("X3.resnet20.fm2", (75.0, 75.1, 75.2, 75.3), first=1)       # seeds 1 to 4: 4 is none of the study's
-    assert comparisons.compare(RULE, BASE + late)[0].seeds == ((1, 2, 3), (0, 1, 2, 3))
+    assert comparisons.compare(RULE, Ledger(BASE + late))[0].seeds == ((1, 2, 3), (0, 1, 2, 3))
 
 
 def test_the_rule_by_another_hand():
     """Welch by SciPy and Holm by its definition, of two comparisons that are finished and two that are not."""
     up, nil = (71.0, 71.3, 70.9, 71.2), (70.1, 69.9, 70.2, 70.3)
-    found = comparisons.compare(RULE, BASE + made("X3.resnet20.fm2", up) + made("X3.resnet20.fm1", nil))
+    found = comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", up) + made("X3.resnet20.fm1", nil)))
     tests = [stats.ttest_ind(values, (70.0, 70.2, 70.1, 69.9), equal_var=False) for values in (up, nil)]
     assert found[0].p == pytest.approx(4 * tests[0].pvalue) and found[2].p == pytest.approx(min(1, 3 * tests[1].pvalue))
     assert (found[0].status, found[2].status) == (Status.ABOVE, Status.NOT_SETTLED)
@@ -60,25 +61,25 @@ def test_the_rule_by_another_hand():
         assert c.beside.value == pytest.approx(c.outcome.value)
     pair = stats.ttest_rel(up, (70.0, 70.2, 70.1, 69.9)).confidence_interval(0.95)
     assert (found[0].paired.low, found[0].paired.high) == pytest.approx(tuple(pair))
-    assert comparisons.compare(RULE, BASE + made("X3.resnet20.fm2", [v - 2 for v in up]))[0].status == Status.BELOW
+    assert comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", [v - 2 for v in up])))[0].status == Status.BELOW
 
 
 def test_what_comes_later_can_only_firm_up_a_verdict():
     up = made("X3.resnet20.fm2", (70.5, 70.7, 70.6, 70.3))
-    before = comparisons.compare(RULE, BASE + up)[0]
-    after = comparisons.compare(RULE, BASE + up + made("X3.resnet20.fm1", (72.0, 72.1, 72.2, 72.3)))[0]
+    before = comparisons.compare(RULE, Ledger(BASE + up))[0]
+    after = comparisons.compare(RULE, Ledger(BASE + up + made("X3.resnet20.fm1", (72.0, 72.1, 72.2, 72.3))))[0]
     assert after.p < before.p and after.outcome == before.outcome
 
 
 def test_other_tiers_do_not_count():
     short = [replace(r, key=studies.cell("X3.resnet20.fm2").run("short", 0).key) for r in made("X3.resnet20.fm2", (1, 2, 3, 4))]
-    assert comparisons.compare(RULE, BASE + short)[0].status == Status.UNFINISHED
+    assert comparisons.compare(RULE, Ledger(BASE + short))[0].status == Status.UNFINISHED
 
 
 def test_the_page_says_question_rule_and_progress():
-    said = pages.rule(RULE, [])
+    said = pages.rule(RULE, Ledger())
     assert escape(RULE.question) in said and "Holm" in said and "0 of 24 runs" in said
-    assert "1 of 24 runs" in pages.rule(RULE, BASE[:1])
-    frame = table(comparisons.compare(RULE, BASE + made("X3.resnet20.fm2", (71.0, 71.3, 70.9, 71.2))))
+    assert "1 of 24 runs" in pages.rule(RULE, Ledger(BASE[:1]))
+    frame = table(comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", (71.0, 71.3, 70.9, 71.2)))))
     assert [v.status for v in frame["verdict"]] == [Status.ABOVE, Status.UNFINISHED, Status.UNFINISHED, Status.NOT_RUN]
     assert frame["last epoch"][0].startswith("+1.05 (+0.") and frame["n"][0] == "4 and 4"

@@ -10,6 +10,7 @@ from made_records import example
 from featuremining import UsageError, load, paths, records
 from featuremining.datasets import SIZES, cub, imagenet, size, tiny_imagenet
 from featuremining.judging import planning
+from featuremining.judging.ledger import Ledger
 from featuremining.judging.planning import Question, plan, to_decide
 from featuremining.recipes import Recipe
 from featuremining.records import durations
@@ -120,11 +121,11 @@ def test_what_a_verdict_still_costs(measured):
     first = to_decide(cell("T1.resnet56.fm2"))
     assert first == f"about {words(4 * each)} (4 seeds; {measured})"
     mine = [record("T1.resnet56.fm2", seed=s, best=75.35, threads=1) for s in range(3)]
-    assert to_decide(cell("T1.resnet56.fm2"), mine[:1]) == f"about {words(3 * each)} (3 seeds; {measured})"
-    assert to_decide(cell("T1.resnet56.fm2"), mine) == ""       # three equal runs decide it
+    assert to_decide(cell("T1.resnet56.fm2"), Ledger(mine[:1])) == f"about {words(3 * each)} (3 seeds; {measured})"
+    assert to_decide(cell("T1.resnet56.fm2"), Ledger(mine)) == ""       # three equal runs decide it
     wide = [record("T1.resnet56.fm2", seed=s, best=75.35 + d, threads=1) for s, d in enumerate((-0.5, 0.1, 0.2, 0.3))]
-    needed = planning.verdicts.verdict(cell("T1.resnet56.fm2"), wide).seeds_needed
-    assert needed > 4 and f"({needed - 4} seed" in to_decide(cell("T1.resnet56.fm2"), wide)
+    needed = Ledger(wide).verdict(cell("T1.resnet56.fm2")).seeds_needed
+    assert needed > 4 and f"({needed - 4} seed" in to_decide(cell("T1.resnet56.fm2"), Ledger(wide))
     assert "no number of seeds" in to_decide(cell("T1.resnet110.dropout"))      # its printed spread exceeds the margin
 
 
@@ -150,7 +151,7 @@ def test_runs_on_record_are_done(measured):
     """Their seeds are not asked for again, and what they can't decide is said."""
     done = [record("T1.resnet56.fm2", seed=s, threads=1) for s in (0, 2)] + [
         record("T1.resnet56.fm2", "short", seed=s, threads=1) for s in range(4)]       # of another tier
-    found = plan(1000, [asked("T1.resnet56.fm2"), asked("T1.resnet56.fm2", n=2, name="two")], done, anywhere=True)
+    found = plan(1000, [asked("T1.resnet56.fm2"), asked("T1.resnet56.fm2", n=2, name="two")], Ledger(done), anywhere=True)
     assert [(r["cell"], r["seeds"]) for s in found["steps"] for r in s["runs"]] == [("T1.resnet56.fm2", [1, 3])]
     assert found["hours"] == pytest.approx(2 * EACH)
     assert [(o["claim"], o["why"]) for o in found["open"]] == [("two", "its runs are on record and do not decide")]
@@ -176,7 +177,7 @@ def test_most_claims_per_hour_come_first_and_the_budget_is_kept(measured):
 @pytest.mark.parametrize("hours_", [3, 200, 3000])
 def test_a_plan_of_all_open_claims_keeps_its_promises(measured, hours_):
     """Within the budget; what is said to be decided has its runs; nothing that is left would still fit; twice the same."""
-    questions = planning.questions([])
+    questions = planning.questions(Ledger())
     found = plan(hours_, questions, anywhere=True)
     assert found == plan(hours_, questions, anywhere=True)
     runs = {(cell(r["cell"]).run("full", 0).key, seed) for s in found["steps"] for r in s["runs"] for seed in r["seeds"]}
@@ -201,7 +202,7 @@ def test_why_a_claim_stays_open(measured, scratch, tmp_path, monkeypatch):
 
 
 def test_open_claims_are_numbers_gains_and_sentences(measured, scratch):
-    found = {q.id: q for q in planning.questions([])}
+    found = {q.id: q for q in planning.questions(Ledger())}
     assert found["T1.resnet56.fm2"].seeds == (4,) and found["T1.resnet110.dropout"].seeds == (None,)
     assert [c.id for c in found["T1.resnet56.fm2 over its baseline"].needs] == ["T1.resnet56.fm2", "T1.resnet56.baseline"]
     assert "T1.resnet56.baseline over its baseline" not in found and found["T10.resnet56.fm1"].seeds == (1,)
@@ -210,7 +211,7 @@ def test_open_claims_are_numbers_gains_and_sentences(measured, scratch):
     assert "T9.two_layers" in sentences
     pair = ("T1.resnet56.fm2", "T1.resnet56.baseline")
     equal = [record(id_, seed=s, best=cell(id_).published) for id_ in pair for s in range(4)]
-    assert {"T1.resnet56.fm2", "T1.resnet56.fm2 over its baseline"}.isdisjoint(q.id for q in planning.questions(equal))
+    assert {"T1.resnet56.fm2", "T1.resnet56.fm2 over its baseline"}.isdisjoint(q.id for q in planning.questions(Ledger(equal)))
 
 
 @pytest.mark.parametrize("text", ["40", "h", "-3h", "0h", "nan h", "inf", "3 weeks", ""])

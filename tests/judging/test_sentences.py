@@ -9,8 +9,9 @@ from made_records import example
 
 from featuremining import FMError, UsageError, cli, stats
 from featuremining.judging import listing, verdicts
+from featuremining.judging.ledger import Ledger
 from featuremining.judging.sentences import judge
-from featuremining.records import findings, read_records
+from featuremining.records import findings
 from featuremining.stats import holm
 from featuremining.studies import cell, claims
 from featuremining.studies.claims import claim, load_claims
@@ -45,12 +46,12 @@ def test_welch_p_is_scipys():
 
 def test_the_papers_own_numbers():
     """Means alone order all pairs of T1.consistently as claimed; their spreads do so for some, as scipy says too."""
-    found = judge(claim("T1.consistently"), [])
+    found = judge(claim("T1.consistently"), Ledger())
     assert (found.status, found.own_numbers, len(found.pairs)) == (Status.NOT_RUN, Status.NOT_ESTABLISHED, 48)
     close = {(p.higher, p.lower): p for p in found.pairs}["T1.resnet56.fm1", "T1.resnet56.spatial_dropout"]
     raw = scipy.stats.ttest_ind_from_stats(74.55, 0.11, 4, 74.38, 0.17, 4, equal_var=False).pvalue
     assert close.printed.value == pytest.approx(0.17) and close.printed_p >= raw > 0.05
-    assert judge(claim("T4.best"), []).own_numbers == Status.SUPPORTED
+    assert judge(claim("T4.best"), Ledger()).own_numbers == Status.SUPPORTED
 
 
 def test_a_training_counts_once_and_only_printed_cells_belong():
@@ -66,7 +67,7 @@ def test_a_training_counts_once_and_only_printed_cells_belong():
     ((74.2, 74.21, 74.19, 74.2), (74.0, 74.01, 73.99, 74.0), Status.REPRODUCED),      # small, and yet settled as claimed
     ((74.2, 73.1, 74.6), (73.5, 74.0, 73.2), Status.INCONCLUSIVE), ((), DOWN, Status.NOT_RUN)])
 def test_an_order_of_one_pair(high, low, status):
-    found = judge(claim("T9.complementary"), records({"T9.resnet56.fm1": high, "T9.resnet56.noncomplementary_fm": low}))
+    found = judge(claim("T9.complementary"), Ledger(records({"T9.resnet56.fm1": high, "T9.resnet56.noncomplementary_fm": low})))
     assert found.status == status
     assert found.tier == ("full" if high and low else "") and found.n == (min(len(high), len(low)) if high and low else None)
 
@@ -76,22 +77,22 @@ def test_the_papers_numbers_as_ours_never_speak_against_it(id_):
     """Four runs with the printed mean and spread of each cell: what it prints as small is no refutation when it comes again."""
     again = {c.id: [c.published + sign * verdicts.printed(c).sd * 0.75**0.5 for sign in (-1, -1, 1, 1)]
              for c in claim(id_).needs if c.published}
-    found = judge(claim(id_), records(again))
+    found = judge(claim(id_), Ledger(records(again)))
     assert found.status in (Status.REPRODUCED, Status.INCONCLUSIVE, *[Status.NOT_RUN] * (not again))
 
 
 def test_an_order_wants_all_its_pairs():
     some = {"T9.resnet56.fm2": UP, "T9.resnet56.fm1": DOWN}
-    found = judge(claim("T9.two_layers"), records(some))
+    found = judge(claim("T9.two_layers"), Ledger(records(some)))
     assert (found.status, found.ours) == (Status.INCONCLUSIVE, "1 of 2 pairs run: 1 in this order, 1 settled")
-    assert judge(claim("T9.two_layers"), records(some | {"T9.resnet56.fm3": DOWN})).status == Status.REPRODUCED
-    assert judge(claim("T9.two_layers"), runs("T9.resnet56.fm2", *UP, tier="short")).status == Status.NOT_RUN
+    assert judge(claim("T9.two_layers"), Ledger(records(some | {"T9.resnet56.fm3": DOWN}))).status == Status.REPRODUCED
+    assert judge(claim("T9.two_layers"), Ledger(runs("T9.resnet56.fm2", *UP, tier="short"))).status == Status.NOT_RUN
 
 
 def test_families_are_corrected():
     """A pair that alone would be settled is not settled among two."""
     edge = {"T9.resnet56.fm2": (75.4, 75.2, 75.3), "T9.resnet56.fm1": (75.1, 74.9, 75.04), "T9.resnet56.fm3": (75.1, 74.9, 75.04)}
-    found = judge(claim("T9.two_layers"), records(edge))
+    found = judge(claim("T9.two_layers"), Ledger(records(edge)))
     alone = stats.welch_p(*(stats.Summary.of(list(edge[f"T9.resnet56.fm{i}"])) for i in (2, 1)))
     assert 0.025 < alone < 0.05 < found.pairs[0].p == pytest.approx(2 * alone)
     assert found.status == Status.INCONCLUSIVE
@@ -106,26 +107,26 @@ def changed(monkeypatch, id_, **values):
 
 
 def test_printed_numbers_can_contradict(monkeypatch):
-    assert judge(claim("T8.pair20_gain"), []).own_numbers == Status.SUPPORTED
-    assert judge(changed(monkeypatch, "T8.pair20_gain", difference=7.41), []).status == Status.CONTRADICTED
-    assert judge(changed(monkeypatch, "T1.resnet164_gain", values=(78.31, 74.88)), []).status == Status.CONTRADICTED
+    assert judge(claim("T8.pair20_gain"), Ledger()).own_numbers == Status.SUPPORTED
+    assert judge(changed(monkeypatch, "T8.pair20_gain", difference=7.41), Ledger()).status == Status.CONTRADICTED
+    assert judge(changed(monkeypatch, "T1.resnet164_gain", values=(78.31, 74.88)), Ledger()).status == Status.CONTRADICTED
     swapped = changed(monkeypatch, "T9.complementary", higher=("noncomplementary_fm",), lower=("fm2",))
-    assert judge(swapped, []).status == Status.CONTRADICTED
+    assert judge(swapped, Ledger()).status == Status.CONTRADICTED
 
 
 def test_every_printed_difference_agrees_with_its_table():
     gains = [c for c in load_claims().values() if c.kind == "gain"]
-    assert len(gains) == 11 and all(judge(c, []).own_numbers == Status.SUPPORTED for c in gains)
+    assert len(gains) == 11 and all(judge(c, Ledger()).own_numbers == Status.SUPPORTED for c in gains)
 
 
 def test_borrowed_spreads_are_named():
-    noted = {c.id for c in load_claims().values() if "No spreads are printed" in judge(c, []).note}
+    noted = {c.id for c in load_claims().values() if "No spreads are printed" in judge(c, Ledger()).note}
     assert noted == {"F6.all_sizes", "T8.huge", *(f"T8.{n}_gain" for n in ("symmetric50", "symmetric20", "pair50", "pair20"))}
 
 
 def test_a_gain_is_judged_like_a_tables():
-    found = judge(claim("T1.resnet164_gain"), records({"T1.resnet164.fm2": (78.3, 78.4, 78.2, 78.35), "T1.resnet164.baseline": (
-        75.0, 74.9, 75.1, 74.95)}))
+    runs_ = records({"T1.resnet164.fm2": (78.3, 78.4, 78.2, 78.35), "T1.resnet164.baseline": (75.0, 74.9, 75.1, 74.95)})
+    found = judge(claim("T1.resnet164_gain"), Ledger(runs_))
     assert (found.status, found.ours, found.n) == (Status.REPRODUCED, "+3.33", 4)
 
 
@@ -135,35 +136,35 @@ def cost(id_, ratio, low, high, memory, **more):
 
 
 def test_cost(scratch):
-    paper = judge(claim("T10.negligible"), [])
+    paper = judge(claim("T10.negligible"), Ledger())
     assert (paper.status, paper.own_numbers) == (Status.CONTRADICTED,) * 2        # 1.20 and 1.13 times are not negligible
     little = claim("P.little_cost")
-    assert (judge(little, []).status, judge(little, []).own_numbers) == (Status.NOT_RUN, Status.SUPPORTED)
+    assert (judge(little, Ledger()).status, judge(little, Ledger()).own_numbers) == (Status.NOT_RUN, Status.SUPPORTED)
     cost("T10.resnet56.fm1", 1.004, 0.999, 1.009, 1.0004)
-    assert judge(little, []).status == Status.NOT_RUN         # one of two
+    assert judge(little, Ledger()).status == Status.NOT_RUN         # one of two
     for ratio, low, high, status in ((1.01, 1.0, 1.02, Status.REPRODUCED), (1.24, 1.2, 1.28, Status.INCONCLUSIVE),
                                      (1.4, 1.3, 1.5, Status.NOT_REPRODUCED)):
         cost("T10.resnet56.fm2", ratio, low, high, 1.01)
-        assert judge(little, []).status == status
+        assert judge(little, Ledger()).status == status
 
 
 def test_memory_counts_where_an_allocator_counted_it(scratch):
     """What autograd saves is less than a training's memory: it is shown under its name and decides nothing."""
     cost("T10.resnet56.fm1", 1.0, 0.99, 1.01, 1.0)
     cost("T10.resnet56.fm2", 1.0, 0.99, 1.01, 1.4)
-    found = judge(claim("P.little_cost"), [])
+    found = judge(claim("P.little_cost"), Ledger())
     assert found.status == Status.REPRODUCED and "saved for backward × 1.400" in found.ours
     cost("T10.resnet56.fm2", 1.0, 0.99, 1.01, 1.4, allocated_mib=9.0)
-    found = judge(claim("P.little_cost"), [])
+    found = judge(claim("P.little_cost"), Ledger())
     assert found.status == Status.NOT_REPRODUCED and " memory × 1.400" in found.ours
 
 
 def test_a_cost_of_a_network_whose_time_is_not_printed(scratch):
     claimed = claim("T2.negligible_time")
-    found = judge(claimed, [])
+    found = judge(claimed, Ledger())
     assert (found.status, found.own_numbers, found.paper) == (Status.NOT_RUN, None, "") and "ResNet-110" in found.note
     cost("X10.resnet110.fm2", 1.02, 1.01, 1.03, 1.0)
-    assert judge(claimed, []).status == Status.REPRODUCED
+    assert judge(claimed, Ledger()).status == Status.REPRODUCED
 
 
 def test_parameters():
@@ -175,14 +176,14 @@ def test_parameters():
                        resolved={"parameters": parameters, "methods": [{"train_only_parameters": n} for n in heads]})
 
     trained = [made("T1.resnet56.baseline", 100), made("T1.resnet56.fm1", 100, 13)]
-    assert judge(claim("P.test_unchanged"), trained).status == Status.REPRODUCED
-    assert judge(claim("P.parameter_free"), trained).status == Status.NOT_REPRODUCED
+    assert judge(claim("P.test_unchanged"), Ledger(trained)).status == Status.REPRODUCED
+    assert judge(claim("P.parameter_free"), Ledger(trained)).status == Status.NOT_REPRODUCED
     grown = [trained[0], made("T1.resnet56.fm1", 113, 0)]
-    assert judge(claim("P.test_unchanged"), grown).status == Status.NOT_REPRODUCED
-    assert judge(claim("P.parameter_free"), grown).status == Status.REPRODUCED
-    assert judge(claim("P.test_unchanged"), trained[1:]).status == Status.NOT_RUN
+    assert judge(claim("P.test_unchanged"), Ledger(grown)).status == Status.NOT_REPRODUCED
+    assert judge(claim("P.parameter_free"), Ledger(grown)).status == Status.REPRODUCED
+    assert judge(claim("P.test_unchanged"), Ledger(trained[1:])).status == Status.NOT_RUN
     fewer_classes = replace(trained[0], spec=trained[0].spec | {"dataset": "cub_50"}, resolved={"parameters": 97, "methods": []})
-    assert judge(claim("P.test_unchanged"), [*trained, fewer_classes]).status == Status.REPRODUCED
+    assert judge(claim("P.test_unchanged"), Ledger([*trained, fewer_classes])).status == Status.REPRODUCED
 
 
 @pytest.mark.parametrize(("ratios", "status"), [
@@ -194,28 +195,28 @@ def test_activations(scratch, ratios, status):
     for seed, row in enumerate(ratios):
         counts = {"baseline": [[50, 50]] * 3, "fm2": [[60 * r, 40 * r] for r in row]}
         findings.write("activations", cell("F4.resnet110.fm2").run("full", 0), f"seed{seed}", {"raw": {"counts": counts}}, {})
-    assert judge(claim("F4.more_activations"), []).status == status
+    assert judge(claim("F4.more_activations"), Ledger()).status == status
 
 
 def test_what_is_decided_here_has_a_reading():
     """By the records of the project, sentences on cost and on parameters: one paragraph for the very verdict that each has."""
-    found = [row for row in listing.rows(read_records()) if row["kind"] in ("cost", "parameters")]
+    found = [row for row in listing.rows(Ledger.read()) if row["kind"] in ("cost", "parameters")]
     decided = [row for row in found if row["verdict"].status in TOLD]
     assert len(decided) > 4 and all(row["reading"] for row in decided)
 
 
 def test_a_reading_has_our_numbers_in_it(scratch):
-    found = listing.detail(claim("P.little_cost"), [])
+    found = listing.detail(claim("P.little_cost"), Ledger())
     assert (found["verdict"].status, found["reading"]) == (Status.NOT_RUN, "")
     for method, ratio in (("fm1", 1.01), ("fm2", 1.17)):
         cost(f"T10.resnet56.{method}", ratio, ratio - 0.01, ratio + 0.01, 1.0)
-    found = listing.detail(claim("P.little_cost"), [])
+    found = listing.detail(claim("P.little_cost"), Ledger())
     assert found["verdict"].status == Status.REPRODUCED and "Measured on a CPU, 2 threads" in found["reading"]
     assert "1.170 (1.160 to 1.180)" in found["reading"]
 
 
 def test_words_say_why():
-    found = judge(claim("T7.capture"), [])
+    found = judge(claim("T7.capture"), Ledger())
     assert found.status == Status.UNTESTABLE and "mAP" in found.note
     assert all(c.why for c in load_claims().values() if c.kind == "words")
 
@@ -226,11 +227,11 @@ def test_needs_are_the_cells_that_would_decide():
 
 
 def test_every_claim_and_number_has_a_row():
-    rows = listing.rows([])
+    rows = listing.rows(Ledger())
     assert len(rows) == len(load_claims()) + 80 + 3 and len({r["claim"] for r in rows}) == len(rows)
     assert all(r["verdict"] and r["says"] and r["section"] for r in rows)
     json.loads(listing.as_json(rows), parse_constant=pytest.fail)
-    one = listing.rows(records({"T1.resnet164.fm2": UP[:1], "T1.resnet164.baseline": DOWN[:1]}))
+    one = listing.rows(Ledger(records({"T1.resnet164.fm2": UP[:1], "T1.resnet164.baseline": DOWN[:1]})))
     json.loads(listing.as_json(one), parse_constant=pytest.fail)
 
 

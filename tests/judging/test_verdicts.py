@@ -8,15 +8,14 @@ import pytest
 from made_records import example
 from scipy import stats
 
+from featuremining.judging.ledger import Ledger
 from featuremining.judging.verdicts import (
-    gain,
     judge,
     judge_gain,
     pooled_spread,
     printed,
     seeds_for_gain,
     seeds_to_decide,
-    verdict,
 )
 from featuremining.stats import Summary, margin, mean_interval, power, prediction_interval, welch
 from featuremining.studies import baseline, load_cells
@@ -165,11 +164,11 @@ def test_only_full_records_of_the_same_training_reach_a_cell():
     run = cell.run("full", 0)
     right = [example(key=run.key, seed=s, metrics={"best": 75.3 + s / 10}) for s in range(3)]
     short = [example(key=cell.run("short", 0).key, metrics={"best": 10.0})]
-    assert verdict(cell, short).status == "not run"
-    found = verdict(cell, right + short)
+    assert Ledger(short).verdict(cell).status == "not run"
+    found = Ledger(right + short).verdict(cell)
     assert found.ours.n == 3 and found.ours.mean == pytest.approx(statistics.fmean([75.3, 75.4, 75.5]))
-    assert verdict(base, right).status == "not run" and gain(cell, right).status == "not run"
-    assert gain(base, right) is None and verdict(load_cells()["X1.resnet20.fm2"], right) is None
+    assert Ledger(right).verdict(base).status == "not run" and Ledger(right).gain(cell).status == "not run"
+    assert Ledger(right).gain(base) is None and Ledger(right).verdict(load_cells()["X1.resnet20.fm2"]) is None
 
 
 def test_a_table_without_spreads_borrows_those_of_its_network():

@@ -20,7 +20,7 @@ from featuremining.measuring import insight
 from featuremining.models.staged import StagedNet
 from featuremining.recipes import recipe
 from featuremining.showing import figures
-from featuremining.showing.figures import maps
+from featuremining.showing.figures import maps as map_figures
 from featuremining.studies import Run
 from featuremining.training import checkpoint
 
@@ -372,7 +372,7 @@ def drawn(monkeypatch):
     """The matplotlib figures that were made."""
     kept = []
     inline = figures.inline
-    for module in (maps, *(import_module(f"featuremining.showing.figures.{kind}") for kind in ("activations", "samples"))):
+    for module in (map_figures, *(import_module(f"featuremining.showing.figures.{kind}") for kind in ("activations", "samples"))):
         monkeypatch.setattr(module, "inline", lambda figure, *words: kept.append(figure) or inline(figure, *words))
     return kept
 
@@ -380,7 +380,7 @@ def drawn(monkeypatch):
 def test_class_activation_shows_every_map_and_the_box(drawn):
     data, maps = load("parts", train=9, test=9), torch.rand(3, 8, 8)
     boxes = parts.draw(3, seed=1).boxes
-    html = maps.class_activation(data.test_x[:3], {"baseline": maps, "with <FM>": maps.numpy()}, boxes, data.classes[:3])
+    html = map_figures.class_activation(data.test_x[:3], {"baseline": maps, "with <FM>": maps.numpy()}, boxes, data.classes[:3])
     svg, text = parsed(html)
     assert len(svg.findall(".//{*}image")) == 9 and all(word in text for word in ("baseline", "with <FM>", data.classes[2]))
     axes = drawn[0].axes[5]                                 # second row, last column
@@ -392,17 +392,17 @@ def test_class_activation_shows_every_map_and_the_box(drawn):
 def test_an_overlay_is_brightest_at_the_peak():
     heat = np.zeros((8, 8))
     heat[1, 6] = 1
-    light = maps.overlay(np.full((32, 32, 3), 128, np.uint8), heat).sum(2)
+    light = map_figures.overlay(np.full((32, 32, 3), 128, np.uint8), heat).sum(2)
     y, x = np.unravel_index(light.argmax(), light.shape)
     assert 4 <= y < 8 and 24 <= x < 28 and light[20:].max() == light.min()
-    assert maps.overlay(np.zeros((32, 32, 3), np.uint8), np.zeros((8, 8))).shape == (32, 32, 3)
+    assert map_figures.overlay(np.zeros((32, 32, 3), np.uint8), np.zeros((8, 8))).shape == (32, 32, 3)
 
 
 def test_large_images_are_made_smaller_until_the_figure_is_small():
     noise = torch.randint(256, (5, 150, 200, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    svg, _ = parsed(maps.class_activation(noise, {"a": torch.rand(5, 7, 7), "b": torch.rand(5, 7, 7)}))
+    svg, _ = parsed(map_figures.class_activation(noise, {"a": torch.rand(5, 7, 7), "b": torch.rand(5, 7, 7)}))
     assert len(svg.findall(".//{*}image")) == 15
-    halves = maps.thumbnails(noise.numpy(), 100)
+    halves = map_figures.thumbnails(noise.numpy(), 100)
     np.testing.assert_allclose(halves, noise.numpy().reshape(5, 75, 2, 100, 2, 3).mean((2, 4)), atol=1)       # rounded per axis
 
 

@@ -9,7 +9,7 @@ import pytest
 from made_records import ID, decided, recorded
 
 from featuremining import records, stats, studies
-from featuremining.judging import verdicts
+from featuremining.judging.ledger import Ledger
 from featuremining.records import findings
 from featuremining.showing import cards, markup, tables
 from featuremining.studies import cell, load_cells
@@ -17,7 +17,7 @@ from featuremining.studies.outcomes import Standing, Status
 
 
 def made(id_, found):
-    (card,) = cards.cards([id_], found).values()
+    (card,) = cards.cards([id_], Ledger(found)).values()
     return card
 
 
@@ -32,10 +32,10 @@ def test_a_number_that_was_not_run_says_so_and_how():
 
 def test_the_card_says_what_verdicts_and_records_say():
     found = decided()
-    card, expected = made(ID, found), verdicts.verdict(cell(ID), found)
+    card, expected = made(ID, found), Ledger(found).verdict(cell(ID))
     assert card["verdict"]["status"] == expected.status == "reproduced"
     assert card["verdict"]["difference"]["low"] == pytest.approx(expected.difference.low, abs=1e-4)
-    assert card["gain"]["status"] == verdicts.gain(cell(ID), found).status
+    assert card["gain"]["status"] == Ledger(found).gain(cell(ID)).status
     (full,) = card["tiers"]
     assert [s["seed"] for s in full["seeds"]] == [0, 1, 2, 3] and [s["best"] for s in full["seeds"]] == [75.3, 75.5, 75.2, 75.4]
     assert full["rules"]["last"]["mean"] == pytest.approx(75.35 - 0.5) and full["seeds"][0]["best_epoch"] == 2
@@ -81,7 +81,7 @@ def test_a_cost_shows_its_findings_and_no_list(scratch):
     assert "each" not in finding["values"] and finding["values"]["time_ratio"] == 1.04 and finding["dirty"] is True
     assert finding["verdict"] == "as printed: another device, ratios only"
     assert card["tiers"][0]["rerun"][0] == "fm run T10.resnet56.fm1 --tier full"
-    (row,) = cards.grid([cell("T10.resnet56.fm1")], []).to_dict("records")
+    (row,) = cards.grid([cell("T10.resnet56.fm1")], Ledger()).to_dict("records")
     assert row["95 % interval"] == "1.030 to 1.050" and "1.040 of the baseline's" in row["ours"] and row["tier"] == "full"
 
 
@@ -91,16 +91,16 @@ def test_cards_of_everything_are_small():
     (like,) = (r for r in records.read_records("short") if r.key.startswith("cifar100.resnet20.fm+mixup"))
     once = {c.run("full", 0).key: c.id for c in cells}          # tables share trainings
     found = [record for id_ in once.values() for record in recorded(id_, 75.3, 75.5, 75.2, 75.4, like=like)]
-    text = json.dumps(cards.cards([c.id for c in cells], found), separators=(",", ":"))
+    text = json.dumps(cards.cards([c.id for c in cells], Ledger(found)), separators=(",", ":"))
     assert '"curves"' not in text and len(text) < 400_000, len(text)
-    assert cards.cards(["P.no_cell"], []) == {}
+    assert cards.cards(["P.no_cell"], Ledger()) == {}
 
 
 def test_the_grid_has_every_printed_number_and_the_rows_of_others(scratch):
     cells = [c for c in load_cells().values() if c.paper]
     other = {"cell": "P.above_others", "claim": "higher than all", "paper": "a sentence",
              "verdict": Standing(Status.INCONCLUSIVE)}
-    frame = cards.grid(cells, decided(), [other])
+    frame = cards.grid(cells, Ledger(decided()), [other])
     assert sorted(frame.cell) == sorted([*(c.id for c in cells), "P.above_others"]) and len(frame) == 84
     undecided = [v.status == Status.NOT_RUN for v in frame.verdict]
     assert undecided == sorted(undecided)           # what is decided comes first
@@ -113,18 +113,18 @@ def test_the_grid_has_every_printed_number_and_the_rows_of_others(scratch):
 
 def test_a_table_names_its_cells_and_carries_its_values():
     """Rows of cells open; the CSV beside the caption holds the values without HTML; other tables have neither."""
-    html = markup.html(tables.claims([cell(ID)], decided()), 'A "table" & more', "full")
+    html = markup.html(tables.claims([cell(ID)], Ledger(decided())), 'A "table" & more', "full")
     assert f'<tr data-cell="{ID}">' in html
     (href,) = re.findall(r'download="a-table-more.csv"[^>]* href="data:text/csv;charset=utf-8,([^"]+)"', html)
     head, row = unquote(href).splitlines()
     assert head.startswith("cell,method,paper") and row.startswith(f"{ID},FM (2 layers),75.35 ± 0.07,") and "<" not in row
-    matrix = markup.html(tables.matrix("T2", decided()), "m")
+    matrix = markup.html(tables.matrix("T2", Ledger(decided())), "m")
     assert 'data-cell="T2.resnet110.byot"' in matrix and "download=" in matrix
-    assert "download=" not in markup.html(tables.tally([cell(ID)], []), "tally")
+    assert "download=" not in markup.html(tables.tally([cell(ID)], Ledger()), "tally")
 
 
 def test_every_cell_has_a_card():
-    found = cards.cards(load_cells(), records.read_records())
+    found = cards.cards(load_cells(), Ledger(records.read_records()))
     assert list(found) == list(load_cells())
     for id_, card in found.items():
         assert card["table"] == studies.titles()[id_.split(".")[0]] and card["tiers"][0]["tier"] == "full"

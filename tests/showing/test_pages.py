@@ -16,6 +16,7 @@ import featuremining
 from featuremining import METHODS, cli, make, methods, paths, read_records, studies
 from featuremining.datasets import DATASETS
 from featuremining.judging import class_activation, negative
+from featuremining.judging.ledger import Ledger
 from featuremining.records import dumps, durations, metrics
 from featuremining.records.findings import write as write_finding
 from featuremining.showing import api, pages, tables
@@ -172,14 +173,15 @@ def test_a_notebook_says_what_the_sentences_on_its_experiment_come_to(tmp_path):
     """What was run is open to read, with its pairs; the rest is folded. A short run decides nothing."""
     pair = [studies.cell(f"F6.resnet56.{method}.50") for method in ("baseline", "fm2")]
     short = [record_in(tmp_path, cell, "short", 0, 40.0) for cell in pair]
-    assert "<details><summary>Not run: 1 sentence</summary>" in pages.sentences_on("small_data", short)
+    assert "<details><summary>Not run: 1 sentence</summary>" in pages.sentences_on("small_data", Ledger(short))
     full = [record_in(tmp_path, cell, "full", 0, 40.0 + i) for i, cell in enumerate(pair)]
-    shown = pages.sentences_on("small_data", short + full)
+    shown = pages.sentences_on("small_data", Ledger(short + full))
     assert "1 of 6 pairs run: 1 in this order, 0 settled. The sentence" in shown and ">inconclusive<" in shown
     assert "Not run" not in shown
     (run, *others) = rows_of(shown)
     assert "F6.resnet56.fm2.50" in run[0] and "+1.00" in run and len(others) == 5
-    assert pages.sentences_on("noisy_labels", []).index("T8.tolerance") < pages.sentences_on("noisy_labels", []).index("T8.huge")
+    noisy = pages.sentences_on("noisy_labels", Ledger())
+    assert noisy.index("T8.tolerance") < noisy.index("T8.huge")
 
 
 @pytest.mark.parametrize("path", sorted((paths.ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
@@ -201,11 +203,11 @@ def test_seeds_trained_at_once_share_their_time(tmp_path):
 def test_whose_the_full_runs_are(tmp_path):
     """Figure 6 prints no number, Table 1 does, and A9s is ours."""
     made = [record_in(tmp_path, studies.cell(id_), "full", 0, 60.0) for id_ in ("F6.resnet56.fm2.50", "A9s.resnet20.fm2")]
-    assert "none has runs under the paper's protocol yet" in pages.on_record(made)
-    assert "1 run of the paper's cells and 1 of our own" in pages.on_record(made)
+    assert "none has runs under the paper's protocol yet" in pages.on_record(Ledger(made))
+    assert "1 run of the paper's cells and 1 of our own" in pages.on_record(Ledger(made))
     more = [*made, record_in(tmp_path, studies.cell("T1.resnet110.fm2"), "full", 0, 60.0)]
     twice = sum(c.run("full", 0).key == more[-1].key for c in studies.load_cells().values() if c.published)
-    assert f"{twice} have runs" in pages.on_record(more) and twice > 1      # a training of several tables
+    assert f"{twice} have runs" in pages.on_record(Ledger(more)) and twice > 1      # a training of several tables
 
 
 def test_status_counts_cells_and_runs(tmp_path):
@@ -213,14 +215,14 @@ def test_status_counts_cells_and_runs(tmp_path):
     cell = studies.cell("T9.resnet56.fm1")
     made = [record_in(tmp_path, cell, "full", seed, 70.0) for seed in (0, 1)]
     made.append(record_in(tmp_path, cell, "short", 0, 60.0, 1800))
-    shown = pages.status(made)
+    shown = pages.status(Ledger(made))
     (ablations,) = [row for row in rows_of(shown) if "ablations.html" in row[0]]
     listed = [c for c in studies.load_cells().values() if c.study == "ablations"]
     assert ablations[1:3] == [str(len(listed)), str(sum(c.published is not None for c in listed))]
     assert ablations[3:] == [f"1 of {len(listed)}", "30 minutes", f"2 of {4 * len(listed)}", "2.0 h"]
     (training,) = [row for row in rows_of(shown) if cell.run("full", 0).key in row[0]]
     assert training[1:4] == ["0, 1", "60.0", "8"]
-    assert len([row for row in rows_of(pages.status([])) if ".html" in row[0]]) == len(studies.read_studies())
+    assert len([row for row in rows_of(pages.status(Ledger())) if ".html" in row[0]]) == len(studies.read_studies())
 
 
 def test_every_data_set_is_described():
@@ -298,7 +300,7 @@ def test_every_experiment_says_what_it_took():
 
 def test_without_records_nothing_has_failed_but_what_the_paper_contradicts(tmp_path, monkeypatch):
     monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))        # findings are read from there
-    shown = shown_negative.markdown([])
+    shown = shown_negative.markdown(Ledger())
     assert "Of 80 printed accuracies, none has runs under the paper's protocol yet" in shown and "none lies below it" in shown
     assert shown.count("verdict-not-reproduced") == 0
 
@@ -306,37 +308,37 @@ def test_without_records_nothing_has_failed_but_what_the_paper_contradicts(tmp_p
 def test_a_method_below_its_baseline_is_listed(tmp_path):
     base, fm = (studies.cell(f"X1.resnet20.{m}") for m in ("baseline", "fm1"))
     made = [record_in(tmp_path, base, "short", 0, 60.0), record_in(tmp_path, fm, "short", 0, 59.5)]
-    shown = shown_negative.markdown(made)
+    shown = shown_negative.markdown(Ledger(made))
     assert "1 lies below it" in shown and "A single seed gives no interval" in shown and "A short schedule" in shown
     (row,) = [row for row in rows_of(shown) if "X1.resnet20.fm1" in row[0]]
     assert "−0.50" in row and "needs 2 seeds each" in row and "1, 1" in row
     above = [made[0], replace(made[1], metrics=metrics([60.5], 100))]
-    assert "X1.resnet20.fm1" not in shown_negative.markdown(above)
+    assert "X1.resnet20.fm1" not in shown_negative.markdown(Ledger(above))
 
 
 def test_a_training_of_two_tables_is_listed_once(tmp_path):
     """F4s asks the networks of X1."""
     made = [record_in(tmp_path, studies.cell(f"X1.resnet20.{m}"), "short", 0, best)
             for m, best in (("baseline", 60), ("fm2", 50))]
-    assert [cell.id for _, cell, *_ in negative.against_baseline(made)] == ["X1.resnet20.fm2"]
+    assert [cell.id for _, cell, *_ in negative.against_baseline(Ledger(made))] == ["X1.resnet20.fm2"]
 
 
 def test_a_number_that_is_not_reproduced_is_listed(tmp_path):
     """Four full runs far from the printed value, and a lead that is not there."""
     made = [record_in(tmp_path, studies.cell(f"T1.resnet56.{m}"), "full", seed, best + 0.1 * (-1) ** seed)
             for m, best in (("baseline", 60), ("fm2", 55)) for seed in range(4)]
-    shown = shown_negative.markdown(made)
+    shown = shown_negative.markdown(Ledger(made))
     printed = shown.partition("## Of our own runs")[0]
     assert "not reproduced: " in printed
     listed = {cell for row in rows_of(printed) for cell in re.findall(r"<code>(.*?)</code>", row[0])}
     assert {"T1.resnet56.baseline", "T1.resnet56.fm2"} <= listed
-    assert [cell.id for cell in negative.lost_gains(made) if cell.table == "T1"] == ["T1.resnet56.fm2"]
+    assert [cell.id for cell in negative.lost_gains(Ledger(made)) if cell.table == "T1"] == ["T1.resnet56.fm2"]
 
 
 def test_what_stands_on_the_page_today_comes_from_the_records():
     records = read_records()
-    shown = shown_negative.markdown(records)
-    for tier, cell, difference, _ in negative.against_baseline(records):
+    shown = shown_negative.markdown(Ledger(records))
+    for tier, cell, difference, _ in negative.against_baseline(Ledger(records)):
         assert (f"<code>{cell.id}</code>" in shown.partition("Where networks look")[0]) == (difference.value < 0), (tier, cell.id)
     for cell, _, _, _, d, *_ in [*class_activation.elsewhere(), *class_activation.worse_over_seeds()]:
         assert d["high"] < 0 and tables.difference(d) in shown and cell.id in shown

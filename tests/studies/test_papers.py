@@ -7,6 +7,7 @@ import yaml
 
 from featuremining import FMError, load_cells, paths, studies
 from featuremining.judging import listing
+from featuremining.judging.ledger import Ledger
 from featuremining.showing import cards, pages
 from featuremining.showing.choices import markdown
 from featuremining.studies import choices, papers
@@ -70,10 +71,10 @@ def test_a_second_paper_is_a_second_folder(another):
     assert studies.baseline(cell).id == "AP.T1.resnet20.baseline" and cell.run("full", 0).recipe.epochs == 60
     claim = load_claims()["AP.T1.better"]
     assert claim.named_pairs() == [("AP.T1.resnet20.mixup", "AP.T1.resnet20.baseline")]
-    rows = {row["claim"]: row for row in listing.rows([])}
+    rows = {row["claim"]: row for row in listing.rows(Ledger())}
     assert rows["AP.T1.better"]["verdict"] == rows["AP.T1.resnet20.mixup"]["verdict"] == Standing(Status.NOT_RUN)
     assert "AP1" in markdown("AP") and [c.id for c in choices.choices()][-1] == "AP1"
-    assert "AP.T1.better" in pages.sentences([]) and cards.cards(["AP.T1.resnet20.mixup"], [])["AP.T1.resnet20.mixup"]["n"] == 3
+    assert "AP.T1.better" in pages.sentences(Ledger()) and cards.cards([cell.id], Ledger())[cell.id]["n"] == 3
     assert next(iter(load_cells())).startswith("T9")           # the first paper's come first
 
 

@@ -16,14 +16,16 @@ import pandas as pd
 
 from .. import stats, studies
 from ..errors import FMError
-from ..records import Record, by_key
+from ..records import Record
 from ..stats import LEVEL, Summary
 from ..studies import Cell, claims, papers
 from ..studies.ids import Table
 from . import cost, listing, sentences, verdicts
+from .ledger import Ledger
 
 PAPER = "feature_mining"
 ALPHA = 1 - LEVEL
+NOTHING = Ledger()        # the audit looks at no run of ours, but for what the choice of the best epoch adds
 STEP = 0.01         # percentage points: the last digit that the paper prints
 SLIP = {"section", "quote", "note"}
 BASELINE = {"network", "accuracy", "source", "recipe", "plain", "variant", "runs", "epoch"}
@@ -50,7 +52,7 @@ def pairs() -> pd.DataFrame:
     whether the spread is ``borrowed``, because the table prints none."""
     rows = []
     for claim in claims.load_claims().values():
-        found = [pair for pair in sentences.compared(claim, []) if pair.printed] if claim.kind == "order" else []
+        found = [pair for pair in sentences.compared(claim, NOTHING) if pair.printed] if claim.kind == "order" else []
         both = [tuple(map(studies.cell, (pair.higher, pair.lower))) for pair in found]
         plain = [stats.welch_p(*map(verdicts.printed, cells)) for cells in both]
         wide = stats.holm([stats.welch_p(*(_as_error(verdicts.printed(c)) for c in cells)) for cells in both])
@@ -96,7 +98,7 @@ def orders(found: pd.DataFrame) -> pd.DataFrame:
         rows.append({"claim": id_, "section": own.section.iloc[0], "pairs": len(own), "above": int((own.difference > 0).sum()),
                      "settled": int((own.p < ALPHA).sum()), "holm": int((own.holm < ALPHA).sum()),
                      "holm_as_error": int((own.holm_as_error < ALPHA).sum()), "borrowed": bool(own.borrowed.any()),
-                     "status": sentences.judge(claims.claim(id_), []).own_numbers})
+                     "status": sentences.judge(claims.claim(id_), NOTHING).own_numbers})
     return pd.DataFrame(rows)
 
 
@@ -163,23 +165,23 @@ def costs() -> pd.DataFrame:
             rows.append({"claim": claim.id, "section": claim.section, "quote": claim.quote, "cell": cell.id,
                          "method": cell.labels[1], "time": time, "low": low, "high": high,
                          "memory": cell.mib / studies.baseline(cell).mib, "at_most": claim.at_most, "ours": ours,
-                         "status": sentences.judge(claim, []).own_numbers})
+                         "status": sentences.judge(claim, NOTHING).own_numbers})
     return pd.DataFrame(rows)
 
 
-def selection(records: list[Record]) -> pd.DataFrame:
+def selection(ledger: Ledger) -> pd.DataFrame:
     """What the best epoch on the test set adds, one row per tier and training: mean over its seeds of best - last and of best -
     median of the last ten, in points, with its standard deviation (nan for one seed); ``method_only``: best - last less that of
     the baseline of the same table and tier, which is what a gain inherits."""
-    groups, rows, seen = by_key(records), [], set()
+    rows, seen = [], set()
     for cell in studies.load_cells().values():
-        for tier in dict.fromkeys(r.tier for r in records):
-            own = groups.get(cell.run(tier, 0).key, [])
+        for tier in dict.fromkeys(r.tier for r in ledger):
+            own = ledger.of(cell, tier)
             if not own or (tier, own[0].key, cell.reported) in seen:
                 continue
             seen.add((tier, own[0].key, cell.reported))
             last, median, base = _lost(own, cell, "last"), _lost(own, cell, "median10"), studies.baseline(cell)
-            other = groups.get(base.run(tier, 0).key) if base else None
+            other = ledger.of(base, tier) if base else None
             rows.append({"tier": tier, "cell": cell.id, "method": cell.labels[1], "n": last.n,
                          "last": last.mean, "last_sd": last.sd, "median": median.mean, "median_sd": median.sd,
                          "method_only": last.mean - _lost(other, base, "last").mean if other else None})
@@ -242,7 +244,7 @@ def baselines() -> pd.DataFrame:
 
 def summary() -> pd.DataFrame:
     """What the paper's own numbers say of each of its sentences; ``own_numbers`` is empty where it prints none that could."""
-    said = [row for row in listing.rows([]) if row["kind"] != "number"]
+    said = [row for row in listing.rows(NOTHING) if row["kind"] != "number"]
     return pd.DataFrame(said)[["claim", "kind", "section", "says", "own_numbers"]]
 
 

@@ -12,6 +12,7 @@ from ..records import Record
 from ..stats import Interval, Summary, holm, mean_interval, welch, welch_p
 from ..studies import Rule
 from ..studies.outcomes import Status
+from .ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Comparison:
     p: float | None = None                  # by Holm over the family, once all seeds are there
 
 
-def compare(rule: Rule, records: list[Record]) -> list[Comparison]:
+def compare(rule: Rule, ledger: Ledger) -> list[Comparison]:
     """Every comparison of the family, in its order, from the full tier. Seeds that the rule does not name are left out."""
-    sides = [[_by_seed(c, rule, records) for c in (cell, studies.baseline(cell))] for cell in map(studies.cell, rule.family)]
+    sides = [[_by_seed(c, rule, ledger) for c in (cell, studies.baseline(cell))] for cell in map(studies.cell, rule.family)]
     whole = [all(own.keys() == set(rule.seeds) for own in pair) for pair in sides]
     p = holm([welch_p(*(_summary(own, rule.outcome) for own in pair)) if done else 1.0
               for pair, done in zip(sides, whole, strict=True)])
@@ -39,9 +40,8 @@ def compare(rule: Rule, records: list[Record]) -> list[Comparison]:
             for id_, pair, done, q in zip(rule.family, sides, whole, p, strict=True)]
 
 
-def _by_seed(cell: studies.Cell, rule: Rule, records: list[Record]) -> dict[int, Record]:
-    key = cell.run("full", 0).key
-    return {r.seed: r for r in sorted(records, key=lambda r: r.seed) if r.key == key and r.seed in rule.seeds}
+def _by_seed(cell: studies.Cell, rule: Rule, ledger: Ledger) -> dict[int, Record]:
+    return {r.seed: r for r in ledger.of(cell) if r.seed in rule.seeds}
 
 
 def _summary(own: dict[int, Record], which: str) -> Summary:
@@ -67,7 +67,7 @@ def _status(p: float | None, level: float, difference: float) -> Status:
     return Status.ABOVE if difference > 0 else Status.BELOW
 
 
-def progress(rule: Rule, records: list[Record]) -> tuple[int, int]:
+def progress(rule: Rule, ledger: Ledger) -> tuple[int, int]:
     """Runs of the rule's cells and seeds that are on record, and how many there will be."""
     cells = {c.id: c for id_ in rule.family for c in (studies.baseline(studies.cell(id_)), studies.cell(id_))}
-    return sum(len(_by_seed(c, rule, records)) for c in cells.values()), len(cells) * len(rule.seeds)
+    return sum(len(_by_seed(c, rule, ledger)) for c in cells.values()), len(cells) * len(rule.seeds)

@@ -4,20 +4,20 @@ import json
 from collections import Counter
 
 from .. import stats, studies
-from ..records import Record
 from ..stats import Interval
 from ..studies import Cell
 from ..studies.claims import Claim, load_claims
 from ..studies.outcomes import Standing
-from . import cost, verdicts
+from . import cost
+from .ledger import Ledger
 from .sentences import Judgement, judge
 
 
-def rows(records: list[Record]) -> list[dict]:
+def rows(ledger: Ledger) -> list[dict]:
     """One dict per claim, sentences in the order of the paper, then the printed numbers by table: what `fm verdict` prints and
     the front page's grid shows. Plain JSON but for ``verdict``, a `Standing`; `as_json` writes it as text."""
-    return [_sentence(c, judge(c, records)) for c in load_claims().values()] + [
-        _number(c, records) for c in studies.load_cells().values() if c.paper]
+    return [_sentence(c, judge(c, ledger)) for c in load_claims().values()] + [
+        _number(c, ledger) for c in studies.load_cells().values() if c.paper]
 
 
 def tally(found: list[dict]) -> str:
@@ -37,11 +37,11 @@ def as_json(found: list[dict] | dict) -> str:
     return json.dumps(found, indent=1, default=str)
 
 
-def detail(one: Claim | Cell, records: list[Record]) -> dict:
+def detail(one: Claim | Cell, ledger: Ledger) -> dict:
     """The claim's dict of `rows`, and the pairs that it rests on as texts."""
     if isinstance(one, Cell):
-        return _number(one, records) | {"pairs": []}
-    found = judge(one, records)
+        return _number(one, ledger) | {"pairs": []}
+    found = judge(one, ledger)
     return _sentence(one, found) | {"pairs": [
         {"higher": p.higher, "lower": p.lower, "printed": _difference(p.printed), "printed_p": _p(p.printed_p),
          "ours": _difference(p.ours), "p": _p(p.p if min(p.n) > 1 else None), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""}
@@ -69,7 +69,7 @@ def _sentence(c: Claim, found: Judgement) -> dict:
             "note": found.note, "reading": reading}
 
 
-def _number(c: Cell, records: list[Record]) -> dict:
+def _number(c: Cell, ledger: Ledger) -> dict:
     """A printed number, or the pair of Table 10's."""
     base = {"claim": c.id, "kind": "number", "section": studies.read_studies()[c.study]["section"], "says": ", ".join(c.labels),
             "paper": c.paper, "own_numbers": "", "note": "", "reading": ""}
@@ -77,7 +77,7 @@ def _number(c: Cell, records: list[Record]) -> dict:
         known = cost.found([c], "full")
         return base | {"ours": "; ".join(map(cost.words, known)), "interval": None, "tier": "full" if known else "", "n": None,
                        "verdict": cost.verdict(c, cost.nearest(known))}
-    found, v = verdicts.ours(c, records), verdicts.verdict(c, records)
+    found, v = ledger.ours(c), ledger.verdict(c)
     i = stats.mean_interval(found) if found else None
     return base | {"ours": f"{found.mean:.2f}" + (f" ± {found.sd:.2f}" if found.n > 1 else "") if found else "",
                    "interval": [i.low, i.high] if i and found.n > 1 else None, "tier": "full" if found else "",

@@ -14,11 +14,13 @@ from statistics import fmean
 from .. import stats, studies
 from ..datasets import where
 from ..errors import UsageError
-from ..records import Record, findings
+from ..records import findings
 from ..records.durations import Cost, about, devices, hours
 from ..studies import Cell
 from . import verdicts
+from .ledger import Ledger
 
+EMPTY = Ledger()
 UNMEASURED = "cost not measured"
 UNITS = {"m": 1 / 60, "h": 1, "d": 24}
 
@@ -33,10 +35,10 @@ class Question:
     seeds: tuple[int | None, ...]
 
 
-def seeds(cell: Cell, records: list[Record]) -> int | None:
+def seeds(cell: Cell, ledger: Ledger) -> int | None:
     """How many full-tier seeds the verdict on the cell's number wants in all: the paper's n, for which the margin is made; from
     two on record on, as many as their spread asks for. None where no number of seeds is expected to decide."""
-    found = verdicts.verdict(cell, records)
+    found = ledger.verdict(cell)
     if found is None:
         return studies.wanted(cell, "full")
     spreads = verdicts.pooled_spread(cell)
@@ -48,40 +50,39 @@ def seeds(cell: Cell, records: list[Record]) -> int | None:
     return found.seeds_needed if found.ours.n > 1 and found.seeds_needed else cell.n if found.ours.n < cell.n else None
 
 
-def gain_seeds(cell: Cell, records: list[Record]) -> int | None:
+def gain_seeds(cell: Cell, ledger: Ledger) -> int | None:
     """As `seeds`, of the cell and of its baseline each, for the verdict on the gain."""
-    found = verdicts.gain(cell, records)
+    found = ledger.gain(cell)
     if found.ours is None or found.ours.n < 2:
         return cell.n
     return found.seeds_needed or cell.n
 
 
-def cost(q: Question, records: Sequence[Record] = (), on: str = "") -> str:
+def cost(q: Question, ledger: Ledger = EMPTY, on: str = "") -> str:
     """What a question still costs, in words."""
-    on = on or next(iter(devices(records)), "")
-    missing = {(c.run("full", 0).key, seed): c for c, n in zip(q.needs, q.seeds, strict=True)
-               for seed in _missing(c, n or 0, records)}
-    took = {key: hours(c, "full", records, on) for (key, _), c in missing.items()}
+    on = on or next(iter(devices(ledger)), "")
+    missing = {(ledger.key(c), seed): c for c, n in zip(q.needs, q.seeds, strict=True)
+               for seed in _missing(c, n or 0, ledger)}
+    took = {key: hours(c, "full", ledger.records, on) for (key, _), c in missing.items()}
     if unknown := sorted({c.network for (key, _), c in missing.items() if took[key] is None}):
         return f"{len(missing)} runs; {UNMEASURED} of {', '.join(unknown)}"
     return f"{about(took[key] for key, _ in missing)} ({len(missing)} run{'s' * (len(missing) > 1)}; {on})" if missing else ""
 
 
-def to_decide(cell: Cell, records: Sequence[Record] = (), on: str = "") -> str:
+def to_decide(cell: Cell, ledger: Ledger = EMPTY, on: str = "") -> str:
     """What the verdict on a number still costs, in words; empty if it stands.
 
     >>> to_decide(studies.cell("T5.resnet50.fm2"))
     'cost not measured'
     """
-    records = list(records)
-    wants = seeds(cell, records)
+    wants = seeds(cell, ledger)
     if wants is None:
         return f"no number of seeds up to {stats.MOST_SEEDS} is expected to decide"
-    missing = wants - sum(r.key == cell.run("full", 0).key for r in records)
+    missing = wants - len(ledger.of(cell))
     if missing <= 0:
         return ""
-    on = on or next(iter(devices(records)), "")
-    cost = hours(cell, "full", records, on)
+    on = on or next(iter(devices(ledger)), "")
+    cost = hours(cell, "full", ledger.records, on)
     return f"{about([cost] * missing)} ({missing} seed{'s' * (missing > 1)}; {on})" if cost else UNMEASURED
 
 
@@ -97,7 +98,7 @@ def budget(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def questions(records: list[Record]) -> list[Question]:
+def questions(ledger: Ledger) -> list[Question]:
     """The claims that are open: printed numbers, printed gains over a baseline, and the paper's sentences."""
     from ..studies import claims
     from . import sentences
@@ -107,13 +108,13 @@ def questions(records: list[Record]) -> list[Question]:
         if cell.task == "cost":
             found += [] if findings.read("cost", cell.run("full", 0)) else [Question(cell.id, (cell,), (1,))]
             continue
-        if verdicts.verdict(cell, records).status.open:
-            found.append(Question(cell.id, (cell,), (seeds(cell, records),)))
-        if (gain := verdicts.gain(cell, records)) and gain.status.open:
-            n = gain_seeds(cell, records)
+        if ledger.verdict(cell).status.open:
+            found.append(Question(cell.id, (cell,), (seeds(cell, ledger),)))
+        if (gain := ledger.gain(cell)) and gain.status.open:
+            n = gain_seeds(cell, ledger)
             found.append(Question(f"{cell.id} over its baseline", (cell, studies.baseline(cell)), (n, n)))
     for claim in claims.load_claims().values():
-        if claim.needs and sentences.judge(claim, records).status.open:
+        if claim.needs and sentences.judge(claim, ledger).status.open:
             found.append(Question(claim.id, claim.needs, tuple(studies.wanted(c, "full") for c in claim.needs)))
     return found
 
@@ -127,19 +128,19 @@ class Wanted:
     why: str = ""
 
 
-def plan(hours_: float, asked: Sequence[Question], records: Sequence[Record] = (), on: str = "",
+def plan(hours_: float, asked: Sequence[Question], ledger: Ledger = EMPTY, on: str = "",
          anywhere: bool = False) -> dict:
     """Which runs decide the most of the questions per hour, within ``hours_`` hours on a device. Plain JSON.
 
     ``steps`` in their order, each with its runs (cell, seeds, hours, command) and the ids that it decides; ``open``, what stays
     so and why. ``anywhere``: data that are not at hand do not matter.
     """
-    on = on or next(iter(devices(records)), "")
+    on = on or next(iter(devices(ledger)), "")
     names: dict[str, Cell] = {}
     for cell in (c for q in asked for c in q.needs):
-        names.setdefault(cell.run("full", 0).key, cell)
-    costs = {key: hours(cell, "full", records, on) for key, cell in names.items()}
-    wanted = [_wanted(q, costs, records, anywhere) for q in asked]
+        names.setdefault(ledger.key(cell), cell)
+    costs = {key: hours(cell, "full", ledger.records, on) for key, cell in names.items()}
+    wanted = [_wanted(q, costs, ledger, anywhere) for q in asked]
     able = {w.id: w.runs for w in wanted if not w.why}
     price = {run: h for runs in able.values() for run, h in runs.items()}
     steps, chosen = [], set()
@@ -155,14 +156,14 @@ def plan(hours_: float, asked: Sequence[Question], records: Sequence[Record] = (
             "open": beyond + [{"claim": w.id, "why": w.why, "hours": None} for w in wanted if w.why]}
 
 
-def _wanted(q: Question, costs: dict[str, Cost | None], records: Sequence[Record], anywhere: bool) -> Wanted:
+def _wanted(q: Question, costs: dict[str, Cost | None], ledger: Ledger, anywhere: bool) -> Wanted:
     """The lowest seeds that are not on record, until there are as many as the question needs."""
     runs, obstacles = {}, {}
     for cell, n in zip(q.needs, q.seeds, strict=True):
-        key = cell.run("full", 0).key
+        key = ledger.key(cell)
         if n is None:
             return Wanted(q.id, {}, f"no number of seeds up to {stats.MOST_SEEDS} is expected to decide")
-        missing = _missing(cell, n, records)
+        missing = _missing(cell, n, ledger)
         if missing and (why := _obstacle(cell, costs[key], anywhere)):
             obstacles.setdefault(why[0], {})[why[1]] = None
         runs |= {(key, seed): costs[key].hours if costs[key] else 0.0 for seed in missing}
@@ -171,9 +172,9 @@ def _wanted(q: Question, costs: dict[str, Cost | None], records: Sequence[Record
     return Wanted(q.id, runs, "; ".join(f"{why}: {', '.join(of)}" for why, of in obstacles.items()))
 
 
-def _missing(cell: Cell, n: int, records: Sequence[Record]) -> list[int]:
+def _missing(cell: Cell, n: int, ledger: Ledger) -> list[int]:
     run = cell.run("full", 0)
-    done = {0} if cell.task == "cost" and findings.read("cost", run) else {r.seed for r in records if r.key == run.key}
+    done = {0} if cell.task == "cost" and findings.read("cost", run) else {r.seed for r in ledger.of(cell)}
     return list(islice((seed for seed in count() if seed not in done), max(n - len(done), 0)))
 
 

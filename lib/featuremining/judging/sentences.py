@@ -23,6 +23,7 @@ from ..stats import Interval, holm
 from ..studies.claims import Claim
 from ..studies.outcomes import Status
 from . import cost, verdicts
+from .ledger import Ledger
 
 ROUNDING = 0.005        # percentage points: half of the last digit that the paper prints
 
@@ -55,13 +56,13 @@ class Judgement:
     device: str = ""            # of a cost
 
 
-def compared(claim_: Claim, records: list[Record]) -> tuple[Pair, ...]:
+def compared(claim_: Claim, ledger: Ledger) -> tuple[Pair, ...]:
     """The pairs of an order or gain, by the printed numbers and by our full-tier records."""
     rows = []
     for ids in claim_.named_pairs():
         a, b = map(studies.cell, ids)
         printed = [verdicts.printed(c) for c in (a, b) if c.published is not None]
-        mine = [verdicts.ours(c, records) for c in (a, b)]
+        mine = [ledger.ours(c) for c in (a, b)]
         rows.append((ids, printed if len(printed) == 2 else None, None if None in mine else mine))
     printed_p, our_p = (holm([1.0 if row[side] is None else stats.welch_p(*row[side]) for row in rows]) for side in (1, 2))
     return tuple(Pair(*ids, stats.welch(*printed) if printed else None, p if printed else None,
@@ -69,14 +70,14 @@ def compared(claim_: Claim, records: list[Record]) -> tuple[Pair, ...]:
                  for (ids, printed, mine), p, q in zip(rows, printed_p, our_p, strict=True))
 
 
-def judge(claim_: Claim, records: list[Record]) -> Judgement:
-    """Whether the claim holds: ``records`` of any tier, from which each kind takes what may count."""
+def judge(claim_: Claim, ledger: Ledger) -> Judgement:
+    """Whether the claim holds: runs of any tier, from which each kind takes what may count."""
     return {"order": _order, "gain": _gain, "cost": _cost, "parameters": _parameters, "activations": _activations,
-            "words": lambda c, _: Judgement(Status.UNTESTABLE, note=c.why)}[claim_.kind](claim_, records)
+            "words": lambda c, _: Judgement(Status.UNTESTABLE, note=c.why)}[claim_.kind](claim_, ledger)
 
 
-def _order(claim_: Claim, records: list[Record]) -> Judgement:
-    pairs = compared(claim_, records)
+def _order(claim_: Claim, ledger: Ledger) -> Judgement:
+    pairs = compared(claim_, ledger)
     own = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed])
     run = [p for p in pairs if p.ours]
     settled = [p for p in run if p.p < 1 - stats.LEVEL]
@@ -121,10 +122,10 @@ def _none(pair: Pair) -> bool:
     return -margin <= pair.ours.low and pair.ours.high <= margin and short
 
 
-def _gain(claim_: Claim, records: list[Record]) -> Judgement:
+def _gain(claim_: Claim, ledger: Ledger) -> Judgement:
     a, b = map(studies.cell, claim_.cells)
-    (pair,) = compared(claim_, records)
-    found = verdicts.judge_gain((verdicts.ours(a, records), verdicts.ours(b, records)),
+    (pair,) = compared(claim_, ledger)
+    found = verdicts.judge_gain((ledger.ours(a), ledger.ours(b)),
                                 (verdicts.printed(a), verdicts.printed(b)), stats.margin(verdicts.pooled_spread(a), a.n))
     printed = a.published - b.published
     said = printed if claim_.difference is None else claim_.difference
@@ -161,12 +162,12 @@ def _cost(claim_: Claim, _) -> Judgement:
                           + f" {claim_.why}" * bool(claim_.why))
 
 
-def _parameters(claim_: Claim, records: list[Record]) -> Judgement:
+def _parameters(claim_: Claim, ledger: Ledger) -> Judgement:
     """Of trained networks on record beside their baseline, in any tier: a network's size is the same in all."""
     cells = [c for c in studies.load_cells().values() if c.table in claim_.tables and c.method in claim_.methods]
-    keys = {c.run(tier, 0).key for c in cells for tier in ("full", "short")}
-    sizes = {_network(r): r.resolved["parameters"] for r in records if not r.spec["methods"]}
-    found = list({r.key: r for r in records if r.key in keys and _network(r) in sizes}.values())
+    keys = {ledger.key(c, tier) for c in cells for tier in ("full", "short")}
+    sizes = {_network(r): r.resolved["parameters"] for r in ledger if not r.spec["methods"]}
+    found = list({r.key: r for r in ledger if r.key in keys and _network(r) in sizes}.values())
     if not found:
         return Judgement(Status.NOT_RUN)
     if claim_.expects == "same":

@@ -11,8 +11,7 @@ from math import sqrt
 from statistics import fmean
 
 from .. import studies
-from ..records import Record
-from ..stats import MOST_SEEDS, Interval, Summary, margin, power, welch
+from ..stats import MOST_SEEDS, Interval, Summary, power, welch
 from ..studies import Cell
 from ..studies.outcomes import Standing, Status
 
@@ -106,32 +105,3 @@ def pooled_spread(cell: Cell) -> list[float]:
     cells = [c for c in studies.load_cells().values() if c.spread is not None]
     return ([c.spread for c in cells if c.table == cell.table]
             or [c.spread for c in cells if (c.network, c.dataset) == (cell.network, cell.dataset)])
-
-
-def ours(cell: Cell, records: list[Record], tier: str = "full", rule: str = "best") -> Summary | None:
-    """Our seeds of a cell in one tier under one selection rule; None without any."""
-    key = cell.run(tier, 0).key
-    found = sorted((r.seed, r.value(rule, cell.reported)) for r in records if r.key == key)
-    return Summary.of([value for _, value in found]) if found else None
-
-
-def verdict(cell: Cell, records: list[Record]) -> Verdict | None:
-    """Full-tier records against the printed number, by the paper's own rule (best epoch); None where nothing is printed."""
-    if cell.published is None:
-        return None
-    found = ours(cell, records)
-    if found is None:
-        return Verdict(Status.NOT_RUN)
-    spreads = pooled_spread(cell)
-    return judge(found, printed(cell), margin(spreads, cell.n), sqrt(fmean(s * s for s in spreads)))
-
-
-def gain(cell: Cell, records: list[Record]) -> Verdict | None:
-    """The verdict on the gain over the baseline of the same table and network; None where there is no such pair."""
-    base = studies.baseline(cell)
-    if base is None or None in (cell.published, base.published):
-        return None
-    pair = ours(cell, records), ours(base, records)
-    if None in pair:
-        return Verdict(Status.NOT_RUN)
-    return judge_gain(pair, (printed(cell), printed(base)), margin(pooled_spread(cell), cell.n))

@@ -6,9 +6,10 @@ from math import prod
 
 import pandas as pd
 
-from .. import records, studies
+from .. import studies
 from ..errors import choose
 from ..judging import audit, cost
+from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..stats import Interval, signed
 from ..studies.ids import Table
@@ -117,7 +118,7 @@ class Audit:
 
     def selection(self) -> Html:
         """What the best epoch on the test set adds in our own runs."""
-        found, gains = audit.selection([r for r in records.read_records() if self.tier in ("all", r.tier)]), audit.gains().gain
+        found, gains = audit.selection(Ledger.read(None if self.tier == "all" else self.tier)), audit.gains().gain
         scale = (f"For comparison, the paper prints gains of Feature Mining of {gains.min():.2f} to {gains.max():.2f} points, "
                  f"{gains.median():.2f} in the middle.")
         if found.empty:

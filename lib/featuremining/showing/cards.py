@@ -10,8 +10,9 @@ import pandas as pd
 
 from .. import stats, studies
 from ..judging import cost, planning, verdicts
+from ..judging.ledger import Ledger
 from ..recipes import TIERS
-from ..records import Record, by_key, findings
+from ..records import Record, findings
 from ..records.findings import Finding
 from ..studies import Cell
 from ..studies.outcomes import Standing, Status
@@ -24,31 +25,26 @@ QUANTITIES = {"classification": "test top-1 (%)", "detection": "mAP at 0.5 (%)",
 ORIGIN = ("commit", "dirty", "versions", "data_sha256", "device", "threads", "engine", "beside", "precision", "peak_memory_mib",
           "resumed", "resumed_elsewhere", "finished")      # of a record's provenance
 
-Groups = dict[str, list[Record]]
-
-
-def card(cell: Cell, groups: Groups) -> dict:
-    """What is printed, what we found in each tier, the verdicts and the commands of one cell. ``groups`` is `by_key` of records.
+def card(cell: Cell, ledger: Ledger) -> dict:
+    """What is printed, what we found in each tier, the verdicts and the commands of one cell.
 
     ``tiers`` begins with full, whether it has been run or not; the others follow where there is something. ``cost`` says what
     a cell would take that has not been run; empty where that is not known.
     """
-    pair = [c for c in (cell, studies.baseline(cell)) if c]
-    own = [r for c in pair for r in groups.get(c.run("full", 0).key, [])]
-    full, *others = (_section(cell, tier, groups) for tier in TIERS[::-1])
+    full, *others = (_section(cell, tier, ledger) for tier in TIERS[::-1])
     return {"id": cell.id, "title": ", ".join(cell.labels), "table": studies.titles()[cell.table],
             "quantity": QUANTITIES[cell.task] + (f", {cell.reported}" if cell.reported else ""), "paper": cell.paper,
             "published": cell.published, "spread": cell.spread, "n": cell.n, "seconds": cell.seconds, "mib": cell.mib,
-            "verdict": _verdict(verdicts.verdict(cell, own), cell), "gain": _verdict(verdicts.gain(cell, own), cell),
+            "verdict": _verdict(ledger.verdict(cell), cell), "gain": _verdict(ledger.gain(cell), cell),
             "lacks": cell.missing,
-            "cost": planning.to_decide(cell, [r for found in groups.values() for r in found]),
+            "cost": planning.to_decide(cell, ledger),
             "tiers": [full, *(t for t in others if t["seeds"] or t["findings"])]}
 
 
-def cards(ids: Iterable[str], records: list[Record]) -> dict[str, dict]:
+def cards(ids: Iterable[str], ledger: Ledger) -> dict[str, dict]:
     """The cards of those ids that are cells."""
-    groups, cells = by_key(records), studies.load_cells()
-    return {id_: card(cells[id_], groups) for id_ in dict.fromkeys(ids) if id_ in cells}
+    cells = studies.load_cells()
+    return {id_: card(cells[id_], ledger) for id_ in dict.fromkeys(ids) if id_ in cells}
 
 
 def commands(cell: Cell, tier: str) -> list[str]:
@@ -58,11 +54,11 @@ def commands(cell: Cell, tier: str) -> list[str]:
             f"papermill notebooks/{cell.study}.ipynb out.ipynb -p tier {tier} -p cells '[\"{cell.id}\"]' -p seeds '[0]'"]
 
 
-def _section(cell: Cell, tier: str, groups: Groups) -> dict:
+def _section(cell: Cell, tier: str, ledger: Ledger) -> dict:
     """The records and findings of one tier. ``resolved`` are the settings of the first seed, ``differing`` the seeds whose
     settings are others."""
     run = cell.run(tier, 0)
-    found = groups.get(run.key, [])
+    found = ledger.of(cell, tier)
     resolved = found[0].resolved if found else {}
     return {"tier": tier, "key": run.key, "spec": run.spec(), "resolved": resolved,
             "differing": [r.seed for r in found if r.resolved != resolved],
@@ -115,25 +111,23 @@ def _verdict(v: verdicts.Verdict | None, cell: Cell) -> dict | None:
             "difference": d and {"value": number(d.value), "low": number(d.low), "high": number(d.high)}}
 
 
-def grid(cells: list[Cell], records: list[Record], others: Iterable[dict] = ()) -> pd.DataFrame:
+def grid(cells: list[Cell], ledger: Ledger, others: Iterable[dict] = ()) -> pd.DataFrame:
     """Every claim as one row: the printed number, ours in full tier, interval, n and verdict. ``others`` are rows of claims
     that are no cells, with the same columns; ``cell`` is the id under which a page opens them. What is decided comes first."""
-    groups = by_key(records)
-    rows = [*(row for cell in cells for row in _rows(cell, groups)), *others]
+    rows = [*(row for cell in cells for row in _rows(cell, ledger)), *others]
     rows.sort(key=lambda row: row["verdict"].status.place if row["verdict"] else 0)
     return pd.DataFrame(rows, columns=GRID).fillna(DASH)
 
 
-def _rows(cell: Cell, groups: Groups) -> list[dict]:
+def _rows(cell: Cell, ledger: Ledger) -> list[dict]:
     """One row; of a cost, one per device."""
     row = {"cell": cell.id, "claim": ", ".join(cell.labels), "paper": cell.paper, "ours": DASH, "95 % interval": DASH,
            "tier": DASH, "n": DASH, "verdict": Standing(Status.NOT_RUN)}
     if cell.task == "cost":
         return [row | _cost(cell, f) for f in findings.read(findings.COST, cell.run("full", 0))] or [row]
-    own = groups.get(cell.run("full", 0).key, [])
-    judged = verdicts.verdict(cell, own)
+    judged = ledger.verdict(cell)
     row["verdict"] = judged.standing(cell) if judged else None
-    if found := verdicts.ours(cell, own):
+    if found := ledger.ours(cell):
         row |= {"ours": f"{found.mean:.2f}", "95 % interval": markup.bounds(stats.mean_interval(found)), "tier": "full",
                 "n": found.n}
     return [row]

@@ -10,8 +10,8 @@ from importlib import import_module
 import pandas as pd
 
 from .. import paths, studies
+from ..judging.ledger import Ledger
 from ..methods import METHODS
-from ..records import read_records
 from ..records.durations import device_of
 from . import markup, tables
 from .api import field_lines
@@ -73,14 +73,13 @@ def cost(name: str) -> str:
 def results(name: str) -> str:
     """The cells that use the method: printed numbers with verdicts (full tier), then what is on record of all others."""
     cells = [c for c in studies.load_cells().values() if name in (m["name"] for m in c.methods)]
-    printed, records, parts = [c for c in cells if c.published is not None], read_records(), []
+    printed, ledger, parts = [c for c in cells if c.published is not None], Ledger.read(), []
     if printed:
-        parts.append(markup.html(tables.claims(printed, records), "The paper's numbers and ours under its protocol: top-1 in "
+        parts.append(markup.html(tables.claims(printed, ledger), "The paper's numbers and ours under its protocol: top-1 in "
                                  "percent, mAP in Table 7", "full"))
     for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
-        kept = {r.key for r in records if r.tier == tier}
-        if found := [c for c in others if c.run(tier, 0).key in kept]:
-            frame = tables.own_runs(found, records, tier)
+        if found := [c for c in others if ledger.of(c, tier)]:
+            frame = tables.own_runs(found, ledger, tier)
             frame.insert(1, "data", [c.dataset for c in found])
             parts.append(markup.html(frame, "Other runs on record: top-1 in percent, of detectors mAP; gain over the baseline of "
                                      "the same table and tier", tier))

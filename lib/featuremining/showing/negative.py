@@ -8,21 +8,21 @@ import pandas as pd
 from .. import stats, studies
 from ..judging import listing
 from ..judging.class_activation import elsewhere, worse_over_seeds
+from ..judging.ledger import Ledger
 from ..judging.negative import against_baseline, lost_gains
-from ..records import Record
 from ..stats import Interval
 from ..studies import Cell
 from ..studies.outcomes import FAILED, Status
 from . import markup, tables
 
 
-def markdown(records: list[Record]) -> str:
+def markdown(ledger: Ledger) -> str:
     """What failed of the paper, then what lies below its baseline in our own runs, each with how much stands behind it."""
-    return "\n\n".join(["## Of the paper", *_paper(records), "## Of our own runs", *_ours(records), *_elsewhere()]) + "\n"
+    return "\n\n".join(["## Of the paper", *_paper(ledger), "## Of our own runs", *_ours(ledger), *_elsewhere()]) + "\n"
 
 
-def _paper(records: list[Record]) -> list[str]:
-    rows, gains = listing.rows(records), lost_gains(records)
+def _paper(ledger: Ledger) -> list[str]:
+    rows, gains = listing.rows(ledger), lost_gains(ledger)
     printed, said = ([row for row in rows if (row["kind"] == "number") == number] for number in (True, False))
     accuracies = [row for row in printed if studies.cell(row["claim"]).published is not None]
     run = sum(row["verdict"].status != Status.NOT_RUN for row in accuracies)
@@ -31,7 +31,7 @@ def _paper(records: list[Record]) -> list[str]:
              + (f"protocol; not reproduced: {len(numbers)}." if run else "protocol yet, so none could fail.")
              + " Printed costs can't fail here: another device than the paper's only has other ratios."]
     if shown := list({cell.id: cell for cell in (*(studies.cell(row["claim"]) for row in numbers), *gains)}.values()):
-        parts.append(markup.html(tables.claims(shown, records), "Numbers and leads that were not reproduced", "full"))
+        parts.append(markup.html(tables.claims(shown, ledger), "Numbers and leads that were not reproduced", "full"))
     parts.append(f"Of {len(said)} sentences that claim something, {len(sentences) or 'none'} did not hold"
                  + (":" if sentences else " by what is on record."))
     return [*parts, *map(_quoted, sentences)]
@@ -47,8 +47,8 @@ def _where(section: str) -> str:
     return f"section {section}" if section[0].isdigit() else section
 
 
-def _ours(records: list[Record]) -> list[str]:
-    pairs = against_baseline(records)
+def _ours(ledger: Ledger) -> list[str]:
+    pairs = against_baseline(ledger)
     below = [pair for pair in pairs if pair[2].value < 0]
     if not below:
         return [f"Of {len(pairs)} trainings with a method that have a baseline beside them, none lies below it."]

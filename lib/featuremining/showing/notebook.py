@@ -7,6 +7,7 @@ from types import ModuleType
 from .. import measuring, paths, records, studies, training
 from ..errors import UsageError, choose
 from ..judging import comparisons, cost
+from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..records import findings
 from . import figures, markup, pages, tables
@@ -41,8 +42,13 @@ class Page:
     @property
     def found(self) -> list[tuple[studies.Cell, list[records.Record]]]:
         """The page's cells with their records of its tier and seeds."""
-        groups = records.by_key([r for r in records.read_records(self.tier) if r.seed in self.seeds])
-        return [(cell, groups.get(cell.run(self.tier, 0).key, [])) for cell in map(studies.cell, self.cells)]
+        ledger = self.ledger
+        return [(cell, [r for r in ledger.of(cell, self.tier) if r.seed in self.seeds]) for cell in map(studies.cell, self.cells)]
+
+    @property
+    def ledger(self) -> Ledger:
+        """All that is on record now: the page may just have trained."""
+        return Ledger.read()
 
     def parameters(self) -> Html:
         """What this page was made with, for readers."""
@@ -127,8 +133,8 @@ class Page:
     def multiverse(self, table: str) -> Html:
         """All full-tier records of a table whose cells differ in one choice each, of all seeds."""
         cells = [c for c in studies.load_cells().values() if c.table == choose("table", table, studies.titles())]
-        groups = records.by_key(records.read_records("full"))
-        return figures.multiverse([(cell, groups.get(cell.run("full", 0).key, [])) for cell in cells], "full")
+        ledger = self.ledger
+        return figures.multiverse([(cell, ledger.of(cell)) for cell in cells], "full")
 
     def memorisation(self) -> Html:
         """How many of the wrong labels are learnt, how many images are recognised in spite of theirs, and test accuracy."""
@@ -137,13 +143,12 @@ class Page:
     @property
     def _all_cells(self) -> list[tuple[studies.Cell, list[records.Record]]]:
         """Every cell of the study with all its records of the page's tier."""
-        groups = records.by_key(records.read_records(self.tier))
-        cells = [c for c in studies.load_cells().values() if c.study == self.study]
-        return [(cell, groups.get(cell.run(self.tier, 0).key, [])) for cell in cells]
+        ledger = self.ledger
+        return [(c, ledger.of(c, self.tier)) for c in studies.load_cells().values() if c.study == self.study]
 
     def runs(self) -> Html:
         """What the page's cells reached in its tier, under three selection rules."""
-        frame = tables.own_runs([cell for cell, _ in self.found], self._records, self.tier)
+        frame = tables.own_runs([cell for cell, _ in self.found], Ledger(self._records), self.tier)
         caption = CAPTIONS[self.tier].replace("Test top-1", "mAP at 0.5" if self._detects else "Test top-1")
         return Html(markup.html(frame, caption, self.tier) + (SHORT if self.tier == "short" else ""))
 
@@ -162,30 +167,30 @@ class Page:
     def claims(self, table: str) -> Html:
         """A printed table, one row per number, beside our full-tier records."""
         cells = [c for c in studies.load_cells().values() if c.table == choose("table", table, studies.titles())]
-        return markup.html(tables.claims(cells, records.read_records("full")), studies.titles()[table], "full")
+        return markup.html(tables.claims(cells, self.ledger), studies.titles()[table], "full")
 
     def matrix(self, table: str) -> Html:
         """A printed table in its own layout, with our verdict under each number."""
-        frame = tables.matrix(choose("table", table, studies.titles()), records.read_records("full"))
+        frame = tables.matrix(choose("table", table, studies.titles()), self.ledger)
         return markup.html(frame, studies.titles()[table], "full", "matrix")
 
     def verdicts(self) -> Html:
         """How many of the study's printed numbers have which verdict."""
         cells = [c for c in studies.load_cells().values() if c.study == self.study and c.published is not None]
-        return markup.html(tables.tally(cells, records.read_records("full")), "Verdicts on the printed numbers", "full")
+        return markup.html(tables.tally(cells, self.ledger), "Verdicts on the printed numbers", "full")
 
     def rule(self, table: str) -> Html:
         """The question of a study of our own, how it is judged, and how many of its runs are on record."""
-        return pages.rule(self._rule(table), records.read_records("full"))
+        return pages.rule(self._rule(table), self.ledger)
 
     def comparisons(self, table: str) -> Html:
         """What the study's comparisons come to by their rule, from the full tier."""
-        found = comparisons.compare(self._rule(table), records.read_records("full"))
+        found = comparisons.compare(self._rule(table), self.ledger)
         return markup.html(tables.comparisons(found), "Each method minus its baseline, in percentage points", "full")
 
     def differences(self, table: str) -> Html:
         """The same as intervals."""
-        return figures.differences(comparisons.compare(self._rule(table), records.read_records("full")), self._rule(table))
+        return figures.differences(comparisons.compare(self._rule(table), self.ledger), self._rule(table))
 
     @staticmethod
     def _rule(table: str) -> studies.Rule:
@@ -193,7 +198,7 @@ class Page:
 
     def sentences(self) -> Html:
         """What the paper's sentences on this experiment come to, whatever the page's own tier."""
-        return pages.sentences_on(self.study, records.read_records())
+        return pages.sentences_on(self.study, self.ledger)
 
     @property
     def _records(self) -> list[records.Record]:

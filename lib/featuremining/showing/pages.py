@@ -13,8 +13,9 @@ import pandas as pd
 
 from .. import paths, stats, studies
 from ..datasets import DATASETS
-from ..judging import comparisons, listing, planning, verdicts
-from ..records import Record, by_key, durations, findings, read_records
+from ..judging import comparisons, listing, planning
+from ..judging.ledger import Ledger
+from ..records import Record, durations, findings, read_records
 from ..records.durations import words
 from ..studies import Cell, claims
 from ..studies.outcomes import Status
@@ -24,23 +25,23 @@ from .markup import Html
 TIERS = ("short", "full")
 
 
-def sentences(records: list[Record]) -> str:
+def sentences(ledger: Ledger) -> str:
     """Every sentence of the paper that claims something, under its section: quote, verdict, and what the verdict rests on."""
     parts, section = [], ""
-    open_ = {q.id: q for q in planning.questions(records)}
+    open_ = {q.id: q for q in planning.questions(ledger)}
     for one in claims.load_claims().values():
         if one.section != section:
             section = one.section
             parts.append(f"## {f'Section {section}' if section[0].isdigit() else section}")
-        found = listing.detail(one, records)
-        cost = planning.cost(open_[one.id], records) if one.id in open_ else ""
+        found = listing.detail(one, ledger)
+        cost = planning.cost(open_[one.id], ledger) if one.id in open_ else ""
         parts += [f"({anchor(one.id)})=\n### {one.id}", _judged(found, cost), _pairs(found)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def sentences_on(study: str, records: list[Record]) -> Html:
+def sentences_on(study: str, ledger: Ledger) -> Html:
     """The sentences on one experiment, as `sentences` shows them; those that nobody has run yet come last and are folded."""
-    found = [listing.detail(one, records) for one in claims.about(study)]
+    found = [listing.detail(one, ledger) for one in claims.about(study)]
     waiting = [_judged(d) for d in found if d["verdict"].status == Status.NOT_RUN]
     parts = [text for d in found if d["verdict"].status != Status.NOT_RUN for text in (_judged(d), _pairs(d))]
     if waiting:
@@ -77,9 +78,9 @@ def _pairs(found: dict) -> str:
     return f"<details{' open' * (n <= 6)}><summary>{_counted(n, 'comparison')}</summary>\n{table}\n</details>"
 
 
-def rule(rule_: studies.Rule, records: list[Record]) -> Html:
+def rule(rule_: studies.Rule, ledger: Ledger) -> Html:
     """A study of our own: its question, the rule that was fixed before its first run, and how many of its runs are on record."""
-    done, wanted = comparisons.progress(rule_, records)
+    done, wanted = comparisons.progress(rule_, ledger)
     return Html(f'<p><strong>{escape(rule_.question)}</strong></p>\n<p>{escape(rule_.words.strip())}</p>\n'
                 f"<p>On record: {done} of {wanted} runs.</p>")
 
@@ -92,7 +93,7 @@ def anchor(id_: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", id_.lower())
 
 
-def grid_rows(records: list[Record]) -> list[dict]:
+def grid_rows(ledger: Ledger) -> list[dict]:
     """The paper's sentences as rows of the front page's grid; each leads to its place on the page of claims."""
     def begun(text: str) -> str | None:         # the whole stands there
         return f'<span class="fm-clamp">{escape(text)}</span>' if text else None
@@ -102,16 +103,16 @@ def grid_rows(records: list[Record]) -> list[dict]:
              "paper": begun(row["paper"]), "ours": begun(row["ours"]), "tier": row["tier"] or None, "n": row["n"],
              "95 % interval": " to ".join(map(stats.signed, row["interval"])) if row["interval"] else None,
              "verdict": row["verdict"]}
-            for row in listing.rows(records) if row["kind"] != "number"]
+            for row in listing.rows(ledger) if row["kind"] != "number"]
 
 
-def on_record(records: list[Record]) -> str:
+def on_record(ledger: Ledger) -> str:
     """How many printed accuracies have runs under the paper's protocol, and whose the runs of the full tier are."""
     cells = studies.load_cells().values()
     printed = [c for c in cells if c.published is not None]
-    run = sum(verdicts.ours(c, records) is not None for c in printed)
-    keys = {c.run("full", 0).key for c in cells if not c.own}
-    full = [r for r in records if r.tier == "full"]
+    run = sum(ledger.ours(c) is not None for c in printed)
+    keys = {ledger.key(c) for c in cells if not c.own}
+    full = [r for r in ledger if r.tier == "full"]
     theirs = sum(r.key in keys for r in full)
     return (f"Of the {len(printed)} printed accuracies {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's "
             f"protocol{'' if run else ' yet'}; what else is decided concerns cost, numbers of parameters and the paper's own "
@@ -119,34 +120,34 @@ def on_record(records: list[Record]) -> str:
             "our own small ones.")
 
 
-def decided(records: list[Record]) -> pd.DataFrame:
+def decided(ledger: Ledger) -> pd.DataFrame:
     """The claims that have been decided, for the README."""
     return pd.DataFrame([{"claim": f"`{row['claim']}`", "what it says": shorten(row["says"], 90, placeholder=" …"),
                           "verdict": row["verdict"], "paper": row["paper"] or markup.DASH, "ours": row["ours"]}
-                         for row in listing.rows(records) if not row["verdict"].status.silent])
+                         for row in listing.rows(ledger) if not row["verdict"].status.silent])
 
 
-def status(records: list[Record]) -> str:
+def status(ledger: Ledger) -> str:
     """Per experiment what is on record of what is listed, and per training what its runs took."""
     titles = {name: study["title"] for name, study in studies.read_studies().items()}
-    rows = [_experiment(study, title, records) for study, title in titles.items()]
+    rows = [_experiment(study, title, ledger) for study, title in titles.items()]
     parts = [markup.html(pd.DataFrame(rows), "Cells of each experiment, and its runs on record by tier")]
     for tier in TIERS:
-        kept = by_key([r for r in records if r.tier == tier])
+        kept = {key: found for key, found in ledger.trainings.items() if found[0].tier == tier}
         if kept:
             frame = pd.DataFrame([_training(key, found) for key, found in sorted(kept.items())])
             parts.append(markup.html(frame, "What the trainings took, per run", tier))
     return "\n\n".join(parts) + "\n"
 
 
-def _experiment(study: str, title: str, records: list[Record]) -> dict:
+def _experiment(study: str, title: str, ledger: Ledger) -> dict:
     cells = [c for c in studies.load_cells().values() if c.study == study]
     row = {"experiment": f'<a href="../build/book/{study}.html">{title}</a>', "cells": len(cells),
            "with a printed value": sum(bool(c.paper) for c in cells)}
     for tier in TIERS:
-        keys = {c.run(tier, 0).key for c in cells}
-        found = [r for r in records if r.tier == tier and r.key in keys]
-        wanted = sum(studies.wanted(c, tier) for c in {c.run(tier, 0).key: c for c in cells}.values())
+        trainings = {ledger.key(c, tier): c for c in cells}
+        found = [r for c in trainings.values() for r in ledger.of(c, tier)]
+        wanted = sum(studies.wanted(c, tier) for c in trainings.values())
         row[f"{tier}: runs of those wanted"] = f"{len(found) + _measured(cells, tier)} of {wanted}"
         row[f"{tier}: time"] = words(sum(map(durations.took, found))) if found else markup.DASH
     return row

@@ -5,11 +5,11 @@ from itertools import product
 import pandas as pd
 
 from .. import stats, studies
-from ..judging import verdicts
 from ..judging.class_activation import of_seeds, over_seeds
 from ..judging.comparisons import Comparison
+from ..judging.ledger import Ledger
 from ..recipes import hours, recipe
-from ..records import Record, by_key, durations
+from ..records import Record, durations
 from ..records.findings import Finding
 from ..studies import Cell
 from ..studies.outcomes import Standing, Status
@@ -19,57 +19,54 @@ MAPS = (("cam", "CAM"), ("grad_cam", "Grad-CAM"))
 SHORT = "A short schedule may favour the baseline: a method that holds a network back early may pay late."
 
 
-def claims(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
+def claims(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
     """One row per printed number: paper, ours in full tier with 95 % interval and n, verdict on the number and on the gain."""
     rows = []
     for cell in cells:
-        found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
+        found, v = ledger.ours(cell), ledger.verdict(cell)
         rows.append({"cell": cell.id, "method": cell.labels[1], "paper": cell.paper or DASH,
                      "ours (full)": f"{percent(found)} (n = {found.n})" if found else DASH,
                      "95 % interval": bounds(stats.mean_interval(found) if found else None),
                      "verdict": v.standing(cell) if v else DASH,
-                     "gain": Standing(g.status) if (g := verdicts.gain(cell, records)) else DASH})
+                     "gain": Standing(g.status) if (g := ledger.gain(cell)) else DASH})
     return pd.DataFrame(rows)
 
 
-def own_runs(cells: list[Cell], records: list[Record], tier: str) -> pd.DataFrame:
+def own_runs(cells: list[Cell], ledger: Ledger, tier: str) -> pd.DataFrame:
     """One row per cell in one tier: top-1 under three selection rules, n, and the difference to the same tier's baseline."""
-    groups, rows = by_key(records), []
+    rows = []
     for cell in cells:
-        found = groups.get(cell.run(tier, 0).key, [])
-        row = {"cell": cell.id, "method": cell.labels[1], "n": len(found)}
+        row = {"cell": cell.id, "method": cell.labels[1], "n": len(ledger.of(cell, tier))}
         for rule, name in (("best", "best epoch"), ("last", "last epoch"), ("median10", "median last 10")):
-            row[name] = percent(verdicts.ours(cell, records, tier, rule))
-        base = studies.baseline(cell)
-        pair = [verdicts.ours(c, records, tier) for c in (cell, base) if base]
-        gained = stats.welch(*pair) if pair and None not in pair else None
+            row[name] = percent(ledger.ours(cell, tier, rule))
+        gained = ledger.difference(cell, tier)
         row["gain (best)"] = stats.signed(gained.value) if gained else DASH
         row["95 % interval"] = bounds(gained, signed=True)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def matrix(table: str, records: list[Record]) -> pd.DataFrame:
+def matrix(table: str, ledger: Ledger) -> pd.DataFrame:
     """A table as the paper prints it, methods down and networks across: the printed number, below it ours or its status."""
     cells = [c for c in studies.load_cells().values() if c.table == table and c.published is not None]
-    grid = {network: {c.labels[1]: _two_lines(c, records) for c in cells if c.labels[0] == network}
+    grid = {network: {c.labels[1]: _two_lines(c, ledger) for c in cells if c.labels[0] == network}
             for network in dict.fromkeys(c.labels[0] for c in cells)}
     return pd.DataFrame(grid).rename_axis("method").reset_index()
 
 
-def _two_lines(cell: Cell, records: list[Record]) -> str:
-    found, v = verdicts.ours(cell, records), verdicts.verdict(cell, records)
+def _two_lines(cell: Cell, ledger: Ledger) -> str:
+    found, v = ledger.ours(cell), ledger.verdict(cell)
     mine = f"{percent(found)} (n = {found.n}) " if found else ""
     value = f'<span class="paper-value">{cell.paper}</span>'
     return f'<span id="{cell.id}" data-cell="{cell.id}" title="{cell.id}">{value}<br>{mine}{badge(v.status)}</span>'
 
 
-def tally(cells: list[Cell], records: list[Record]) -> pd.DataFrame:
+def tally(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
     """Verdicts per table: how many printed numbers, and how many of them have which status."""
     statuses = (Status.REPRODUCED, Status.NOT_REPRODUCED, Status.INCONCLUSIVE, Status.NOT_RUN)
     rows = []
     for table in dict.fromkeys(c.table for c in cells):
-        found = [verdicts.verdict(c, records).status for c in cells if c.table == table]
+        found = [ledger.verdict(c).status for c in cells if c.table == table]
         rows.append({"table": table, "numbers": len(found), **{s: found.count(s) for s in statuses}})
     return pd.DataFrame(rows)
 
@@ -190,8 +187,7 @@ def tier_hours(rows: list[dict]) -> pd.DataFrame:
         for row in rows if ", " not in row["what"]])
 
 
-def preview(records: list[Record]) -> pd.DataFrame:
+def preview(ledger: Ledger) -> pd.DataFrame:
     """Our own short-tier runs of ResNet-20 on record."""
-    kept = {r.key for r in records if r.tier == "short"}
-    cells = [c for c in studies.load_cells().values() if c.table == "X1" and c.run("short", 0).key in kept]
-    return own_runs(cells, records, "short")
+    cells = [c for c in studies.load_cells().values() if c.table == "X1" and ledger.of(c, "short")]
+    return own_runs(cells, ledger, "short")
