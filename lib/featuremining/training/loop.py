@@ -115,8 +115,9 @@ def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
     while len(going) > 1:
         for training, steps in list(going.items()):
             with training.active():
-                if next(steps, "done"):
-                    del going[training]
+                ended = next(steps, True)       # a step gives None
+            if ended:
+                del going[training]
     for training, steps in going.items():
         with training.active():
             for _ in steps:
