@@ -35,6 +35,7 @@ mutants: $(STAMP)                  ## change one thing at a time in the methods:
 
 check: $(STAMP)                    ## style, and whether imports run one way, from room to room
 	$(PY) -m ruff check .
+	$(PY) -m mypy
 	$(dir $(PY))lint-imports --no-cache --no-logo
 
 readme: $(STAMP)                   ## README's table from the records

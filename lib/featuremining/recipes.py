@@ -10,6 +10,7 @@ What a tier costs follows from measured steps, see `hours`; it is shown on the b
 
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 from .errors import choose
 
@@ -64,10 +65,10 @@ FAMILIES = {                            # by the beginning of a network's name; 
 }
 
 
-FAST = {"epochs": 6}                    # the smoke tier: a minute on a CPU, a few for the widest networks
+FAST: dict[str, Any] = {"epochs": 6}                    # the smoke tier: a minute on a CPU, a few for the widest networks
 SLOW = {"epochs": 3, "steps": 10}       # steps of an epoch; at most so many
 HEAVY = {"epochs": 2, "steps": 2}
-SMOKE = {
+SMOKE: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("resnet110", "resnet164", "preresnet110", "preresnet164", "densenet_bc_100_12", "wrn_16_4", "wrn_40_2"),
                     SLOW),
     **dict.fromkeys(("wrn_28_10", "densenet_100_12", "resnet50"), HEAVY),

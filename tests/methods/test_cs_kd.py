@@ -200,7 +200,7 @@ def test_a_whole_training(scratch, monkeypatch):
     small = replace(recipe("resnet20", "smoke"), epochs=2, batch=32)
     run = Run("parts", "resnet20", ({"name": "cs_kd"}, {"name": "fm"}), small, "smoke", 0)
     training = T.Training(run, torch.device("cpu"))
-    assert [len(batch["pick"]) for batch in training.loader.batches()] == [64, 64, 16] and len(training.loader) == 3
+    assert [len(batch.index) for batch in training.loader.batches()] == [64, 64, 16] and len(training.loader) == 3
     record = T.train(run, "cpu")
     assert len(record.curves["cs_kd"]) == 2 and "fm.stage3.inside" in record.curves and "others" not in record.metrics
     T.paths.record("smoke", record.key, 0).unlink()

@@ -96,7 +96,7 @@ def test_the_method_that_is_added_passes_what_all_pass(added, tmp_path_factory):
 
 def test_the_test_on_the_page_passes_and_can_fail(added):
     name, test = added
-    assert re.match(r"# tests/test_\w+\.py\n", test)
+    assert re.match(r"# tests/methods/test_\w+\.py\n", test)
     scope = {}
     exec(test, scope)
     (run,) = [f for key, f in scope.items() if key.startswith("test_")]

@@ -59,7 +59,7 @@ def pairs() -> pd.DataFrame:
         rows += [{"claim": claim.id, "section": claim.section, "higher": a.id, "lower": b.id, "table": b.table,
                   "difference": pair.printed.value, "low": pair.printed.low, "high": pair.printed.high, "p": p,
                   "holm": pair.printed_p, "holm_as_error": q, "borrowed": b.spread is None,
-                  "power": stats.power(*[Summary(b.n, 0, _pooled(b))] * 2, pair.printed.value)}
+                  "power": stats.power(Summary(b.n, 0, _pooled(b)), Summary(b.n, 0, _pooled(b)), pair.printed.value)}
                  for pair, (a, b), p, q in zip(found, both, plain, wide, strict=True)]
     return pd.DataFrame(rows)
 
@@ -98,7 +98,7 @@ def orders(found: pd.DataFrame) -> pd.DataFrame:
         rows.append({"claim": id_, "section": own.section.iloc[0], "pairs": len(own), "above": int((own.difference > 0).sum()),
                      "settled": int((own.p < ALPHA).sum()), "holm": int((own.holm < ALPHA).sum()),
                      "holm_as_error": int((own.holm_as_error < ALPHA).sum()), "borrowed": bool(own.borrowed.any()),
-                     "status": sentences.judge(claims.claim(id_), NOTHING).own_numbers})
+                     "status": sentences.judge(claims.load_claims()[id_], NOTHING).own_numbers})
     return pd.DataFrame(rows)
 
 

@@ -42,9 +42,11 @@ def worse_over_seeds() -> list[tuple[Cell, str, str, str, dict, tuple[int, int]]
     worse = []
     for cell, tier in product(studies.load_cells().values(), TIERS):
         base = studies.baseline(cell)
-        sides = [findings.read("localise", c.run(tier, 0)) for c in (cell, base)] if base else [[]]
-        for how, what in product(("cam", "grad_cam"), ("pointing", "energy")) if min(map(len, sides)) > 1 else ():
-            d = over_seeds(*sides, how, what)
+        if not base:
+            continue
+        own, other = (findings.read("localise", c.run(tier, 0)) for c in (cell, base))
+        for how, what in product(("cam", "grad_cam"), ("pointing", "energy")) if min(len(own), len(other)) > 1 else ():
+            d = over_seeds(own, other, how, what)
             if d["high"] < 0:
-                worse.append((cell, tier, how, what, d, tuple(map(len, sides))))
+                worse.append((cell, tier, how, what, d, (len(own), len(other))))
     return worse

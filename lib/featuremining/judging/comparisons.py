@@ -50,7 +50,7 @@ def _summary(own: dict[int, Record], which: str) -> Summary:
 
 def _comparison(cell: studies.Cell, pair: list[dict[int, Record]], rule: Rule, p: float | None) -> Comparison:
     method, base = pair
-    seeds = tuple(tuple(own) for own in pair)
+    seeds = tuple(method), tuple(base)
     if not method or not base:
         return Comparison(cell, studies.baseline(cell), seeds, Status.UNFINISHED if method or base else Status.NOT_RUN)
     outcome, beside = (welch(_summary(method, which), _summary(base, which), rule.level) for which in (rule.outcome, rule.beside))

@@ -47,8 +47,8 @@ class Ledger:
     def difference(self, cell: Cell, tier: str = "full", rule: str = "best") -> stats.Interval | None:
         """Of the means of the cell and of its baseline; None where either has no run."""
         base = studies.baseline(cell)
-        pair = [self.ours(c, tier, rule) for c in (cell, base) if base]
-        return stats.welch(*pair) if pair and None not in pair else None
+        pair = (self.ours(cell, tier, rule), self.ours(base, tier, rule)) if base else (None, None)
+        return None if None in pair else stats.welch(*pair)
 
     def verdict(self, cell: Cell) -> Verdict | None:
         """Full-tier records against the printed number, by the paper's own rule (best epoch); None where nothing is printed."""

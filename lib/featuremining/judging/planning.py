@@ -143,22 +143,26 @@ def plan(hours_: float, asked: Sequence[Question], ledger: Ledger = EMPTY, on: s
     wanted = [_wanted(q, costs, ledger, anywhere) for q in asked]
     able = {w.id: w.runs for w in wanted if not w.why}
     price = {run: h for runs in able.values() for run, h in runs.items()}
-    steps, chosen = [], set()
+    steps: list[dict] = []
+    chosen: set[tuple[str, int]] = set()
+    decided_by_all = 0
     while step := _best(able, price, chosen, hours_ - sum(price[run] for run in chosen)):
         new, decided = step
         chosen |= new
         able = {id_: runs for id_, runs in able.items() if id_ not in decided}
+        decided_by_all += len(decided)
         steps.append({"runs": _runs(new, names, price), "hours": sum(price[run] for run in new), "decides": decided})
     beyond = [{"claim": id_, "why": "beyond the budget", "hours": sum(price[run] for run in runs.keys() - chosen)}
               for id_, runs in able.items()]
     return {"device": on, "budget_hours": hours_, "hours": sum(price[run] for run in chosen), "steps": steps,
-            "decided": sum(len(step["decides"]) for step in steps),
+            "decided": decided_by_all,
             "open": beyond + [{"claim": w.id, "why": w.why, "hours": None} for w in wanted if w.why]}
 
 
 def _wanted(q: Question, costs: dict[str, Cost | None], ledger: Ledger, anywhere: bool) -> Wanted:
     """The lowest seeds that are not on record, until there are as many as the question needs."""
-    runs, obstacles = {}, {}
+    runs: dict[tuple[str, int], float] = {}
+    obstacles: dict[str, dict[str, None]] = {}
     for cell, n in zip(q.needs, q.seeds, strict=True):
         key = ledger.key(cell)
         if n is None:

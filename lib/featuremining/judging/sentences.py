@@ -61,12 +61,12 @@ def compared(claim_: Claim, ledger: Ledger) -> tuple[Pair, ...]:
     rows = []
     for ids in claim_.named_pairs():
         a, b = map(studies.cell, ids)
-        printed = [verdicts.printed(c) for c in (a, b) if c.published is not None]
-        mine = [ledger.ours(c) for c in (a, b)]
-        rows.append((ids, printed if len(printed) == 2 else None, None if None in mine else mine))
+        printed = None if None in (a.published, b.published) else (verdicts.printed(a), verdicts.printed(b))
+        mine = ledger.ours(a), ledger.ours(b)
+        rows.append((ids, printed, None if None in mine else mine))
     printed_p, our_p = (holm([1.0 if row[side] is None else stats.welch_p(*row[side]) for row in rows]) for side in (1, 2))
     return tuple(Pair(*ids, stats.welch(*printed) if printed else None, p if printed else None,
-                      stats.welch(*mine) if mine else None, q if mine else None, tuple(s.n for s in mine) if mine else (0, 0))
+                      stats.welch(*mine) if mine else None, q if mine else None, (mine[0].n, mine[1].n) if mine else (0, 0))
                  for (ids, printed, mine), p, q in zip(rows, printed_p, our_p, strict=True))
 
 

@@ -18,7 +18,7 @@ from .ids import CellId
 from .papers import papers
 from .runs import Run
 
-PRINTED = (set(), {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
+PRINTED: tuple[set[str], ...] = (set(), {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
 
 
 @dataclass(frozen=True)

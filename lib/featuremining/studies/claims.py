@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
 from itertools import product
+from typing import Any
 
 from ..errors import FMError, UsageError, choose
 from . import cells, outcomes
@@ -52,9 +53,9 @@ class Claim:
             return [tuple(pair) for pair in self.pairs]
         known = {c.id: c for c in cells.load_cells().values() if not c.own}
         places = dict.fromkeys(c.at.beside("") for c in known.values() if c.table in self.tables)
-        found = {}
+        found: dict[tuple[str, ...], tuple[str, str]] = {}
         for place, a, b in product(places, self.higher, self.lower):
-            pair = tuple(str(place.beside(m)) for m in (a, b))
+            pair = str(place.beside(a)), str(place.beside(b))
             if all(id_ in known for id_ in pair):
                 found.setdefault(tuple(known[id_].run("full", 0).key for id_ in pair), pair)
         return list(found.values())
@@ -69,7 +70,8 @@ def load_claims() -> dict[str, Claim]:
             choose("kind", entry["kind"], KINDS)
             if extra := entry.keys() - known:
                 raise ValueError(f"{', '.join(sorted(extra))} means nothing")
-            claim = Claim(id_, **{k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in entry.items()})
+            given: dict[str, Any] = {k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in entry.items()}
+            claim = Claim(id_, **given)
             for status, text in claim.reading.items():
                 choose("reading", status, outcomes.TOLD)
                 text.format(ours="", paper="", device="")
@@ -104,7 +106,7 @@ def about(study: str) -> list[Claim]:
 
 def claim(id_: str) -> Claim | Cell:
     """The sentence or the printed number with this id; `UsageError` with the nearest ids if there is none."""
-    known = {**load_claims(), **{c.id: c for c in cells.load_cells().values() if c.paper}}
+    known: dict[str, Claim | Cell] = {**load_claims(), **{c.id: c for c in cells.load_cells().values() if c.paper}}
     if id_ not in known:
         near = get_close_matches(id_, known, 3, 0.4)
         hint = f"Did you mean {', '.join(near)}? " if near else ""

@@ -27,7 +27,9 @@ class Table:
     def at_start_of(cls, id_: str) -> "Table | None":
         """The table that an id begins with; None where it begins with none."""
         found = TABLE.match(id_)
-        return found and cls(found["paper"] or "", found["kind"], int(found["number"]), bool(found["small"]))
+        if not found:
+            return None
+        return cls(found["paper"] or "", found["kind"], int(found["number"]), bool(found["small"]))
 
     def __str__(self) -> str:
         return f"{self.paper}{'.' * bool(self.paper)}{self.kind}{self.number}{'s' * self.small}"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from ..errors import FMError, UsageError
 from .cells import baseline, cell, read_studies
@@ -28,7 +29,8 @@ def rules() -> dict[str, Rule]:
     for name, study in read_studies().items():
         for table, given in study.get("rules", {}).items():
             try:
-                found[table] = Rule(table, **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+                fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+                found[table] = Rule(table, **fields)
                 for id_ in found[table].family:
                     if baseline(cell(id_)) is None:
                         raise ValueError(f"{id_} has no baseline")
