@@ -108,10 +108,10 @@ def load(name: str, **changes):
     """
     module, options = DATASETS[choose("data set", name, DATASETS)]
     make = import_module(f".{module}", __name__).load
-    own = {k: v for k, v in changes.items() if k not in (*SUBSET, *NOISE)}
-    for setting in own:
+    settings = {k: v for k, v in changes.items() if k not in (*SUBSET, *NOISE)}
+    for setting in settings:
         choose(f"setting of {name}", setting, sorted(signature(make).parameters.keys() - options | {*SUBSET, *NOISE}))
-    data = make(**options, **own)
+    data = make(**options, **settings)
     for first, belonging in (("per_class", SUBSET), ("noise", NOISE)):
         if first not in changes and (idle := changes.keys() & set(belonging)):
             raise UsageError(f"{', '.join(sorted(idle))} of {name} has no effect without {first}.")

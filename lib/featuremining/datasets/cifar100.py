@@ -12,8 +12,8 @@ GET = ("run `fm data cifar100` (169 MB), or download cifar-100-python.tar.gz fro
 
 def where() -> tuple[bool, str]:
     root = paths.raw()
-    found = all((root / FOLDER / part).is_file() for part in ("train", "test", "meta"))
-    return found, str(root / FOLDER) if found else f"not in {root}: {GET.format(root=root)}"
+    at_hand = all((root / FOLDER / part).is_file() for part in ("train", "test", "meta"))
+    return at_hand, str(root / FOLDER) if at_hand else f"not in {root}: {GET.format(root=root)}"
 
 
 def get() -> None:

@@ -53,8 +53,8 @@ def load(classes: int = 200, size: int = 224, generated: bool = False):
     from .photos import Photos
 
     table = _read(classes, generated)
-    (train_x, train_y), (test_x, test_y) = ((table.names[own], torch.from_numpy(table.labels[own]))
-                                            for own in (table.train, ~table.train))
+    (train_x, train_y), (test_x, test_y) = ((table.names[split], torch.from_numpy(table.labels[split]))
+                                            for split in (table.train, ~table.train))
     name = "parts_cub" if generated else "cub_50" if classes == 50 else "cub"
     return Photos(name, train_x, train_y, test_x, test_y, table.classes, MEAN, STD, table.folder, size, round(size * 256 / 224))
 
@@ -68,26 +68,26 @@ def test_boxes(classes: int = 200, generated: bool = False) -> np.ndarray:
 
 def sizes(root: Path, names: Iterable[bytes]) -> np.ndarray:
     """int64 (N, 2): width and height in pixels of the photos ``names`` of a `Photos`, from the heads of the files."""
-    def one(name: bytes) -> tuple[int, int]:
+    def size_of(name: bytes) -> tuple[int, int]:
         with Image.open(root / name.decode()) as picture:
             return picture.size
-    return np.array([one(name) for name in names], np.int64).reshape(-1, 2)
+    return np.array([size_of(name) for name in names], np.int64).reshape(-1, 2)
 
 
 def in_view(boxes: np.ndarray, sizes: np.ndarray, resize: int, size: int) -> np.ndarray:
     """Boxes (N, 4) in pixels of photos of ``sizes`` (N, 2) as a test shows them, after Resize(resize) and CenterCrop(size):
     float64 (N, 4) in [0, size]. A box that the crop leaves out has no area."""
     short, long = sizes.min(1, keepdims=True), sizes.max(1, keepdims=True)
-    shown = np.where(sizes == short, resize, resize * long // short)        # torchvision rounds the longer side down
-    offset = np.round((shown - size) / 2)
-    return (boxes * np.tile(shown / sizes, 2) - np.tile(offset, 2)).clip(0, size)
+    scaled = np.where(sizes == short, resize, resize * long // short)        # torchvision rounds the longer side down
+    offset = np.round((scaled - size) / 2)
+    return (boxes * np.tile(scaled / sizes, 2) - np.tile(offset, 2)).clip(0, size)
 
 
 def _read(classes: int, generated: bool) -> _Table:
     from . import parts_folders
 
-    found, text = where(classes, generated=generated)
-    if not found:
+    at_hand, text = where(classes, generated=generated)
+    if not at_hand:
         raise FMError(f"CUB-200-2011 is {text}.")
     folder = parts_folders.cub() if generated else paths.raw() / FOLDER
     species = _column(folder, "classes") if generated else _species(folder, classes)

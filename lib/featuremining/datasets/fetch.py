@@ -64,9 +64,9 @@ def download(url: str, target: Path, md5: str, size: int) -> Path:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         _complete(url, part, size)
-        if (found := _md5(part)) != md5:
+        if (actual := _md5(part)) != md5:
             part.unlink()
-            raise FMError(f"{url} arrived with md5 {found} instead of {md5} and was deleted: the same command tries again.")
+            raise FMError(f"{url} arrived with md5 {actual} instead of {md5} and was deleted: the same command tries again.")
         part.rename(target)
     elif _md5(target) != md5:
         raise FMError(f"{target} is not the published file (its md5 is not {md5}): delete it, and the same command gets it anew.")
@@ -94,9 +94,9 @@ def _complete(url: str, part: Path, size: int) -> None:
         raise FMError(f"{url} can't be had ({error}): try again later, or get it by hand and put it at {part.with_suffix('')}."
                       ) from None
     except (OSError, HTTPException) as error:
-        raise FMError(f"The download of {url} stopped ({error}): {_kept(part, size)}.") from None
+        raise FMError(f"The download of {url} stopped ({error}): {_how_far(part, size)}.") from None
     if part.stat().st_size != size:
-        raise FMError(f"The download of {url} stopped (the server closed the connection): {_kept(part, size)}.")
+        raise FMError(f"The download of {url} stopped (the server closed the connection): {_how_far(part, size)}.")
 
 
 def _copy(response: HTTPResponse, file, have: int, size: int, title: str) -> None:
@@ -107,7 +107,7 @@ def _copy(response: HTTPResponse, file, have: int, size: int, title: str) -> Non
             progress.advance(task, len(chunk))
 
 
-def _kept(part: Path, size: int) -> str:
+def _how_far(part: Path, size: int) -> str:
     have = part.stat().st_size if part.exists() else 0
     return f"{have / 1e6:.1f} of {size / 1e6:.1f} MB are here, and the same command goes on from there"
 

@@ -21,8 +21,8 @@ def where(size: int = 224, generated: bool = False) -> tuple[bool, str]:
     folder = paths.raw() / FOLDER
     if generated:
         return fetch.GENERATED
-    found = all((folder / split).is_dir() for split in SPLITS)
-    return found, str(folder) if found else f"not in {paths.raw()}: {GET.format(folder=folder)}"
+    at_hand = all((folder / split).is_dir() for split in SPLITS)
+    return at_hand, str(folder) if at_hand else f"not in {paths.raw()}: {GET.format(folder=folder)}"
 
 
 def get() -> None:
@@ -36,8 +36,8 @@ def load(size: int = 224, generated: bool = False):
     from . import parts_folders
     from .photos import Photos, class_folders
 
-    found, text = where(size, generated)
-    if not found:
+    at_hand, text = where(size, generated)
+    if not at_hand:
         raise FMError(f"ImageNet is {text}.")
     folder = parts_folders.imagenet() if generated else paths.raw() / FOLDER
     wnids = _wnids(folder)

@@ -67,47 +67,47 @@ def average_precision(hits: np.ndarray, objects: int, rule: str) -> float:
     return float(np.append(best, 0.0)[first].sum() / 11)
 
 
-def matched(found: Sequence[Found], truth: Sequence[Objects], overlap: float) -> tuple[np.ndarray, ...]:
+def matched(detections: Sequence[Found], truth: Sequence[Objects], overlap: float) -> tuple[np.ndarray, ...]:
     """Of all detections, image after image: label, score, and the number of the true box it falls to, counted over all images
     (-1: none). And of those boxes: label, difficult."""
     owners, first = [], 0
-    for f, t in zip(found, truth, strict=True):
+    for f, t in zip(detections, truth, strict=True):
         ious = np.where(f.labels[:, None] == t.labels, overlaps(f.boxes, t.boxes), -1.0)
         best = ious.argmax(1) if len(t.labels) else np.zeros(len(f.labels), np.int64)
         reached = ious.max(1, initial=-1.0) >= overlap
         owners.append(np.where(reached, first + best, -1))
         first += len(t.labels)
-    label, score = (np.concatenate([getattr(f, name) for f in found]) for name in ("labels", "scores"))
+    label, score = (np.concatenate([getattr(f, name) for f in detections]) for name in ("labels", "scores"))
     true_label, difficult = (np.concatenate([getattr(t, name) for t in truth]) for name in ("labels", "difficult"))
     return label, score, np.concatenate(owners), true_label, difficult.astype(bool)
 
 
-def average_precisions(found: Sequence[Found], truth: Sequence[Objects], classes: int, overlap: float = 0.5
+def average_precisions(detections: Sequence[Found], truth: Sequence[Objects], classes: int, overlap: float = 0.5
                        ) -> dict[str, np.ndarray]:
     """Rule -> average precision of every class in [0, 1], float64 (K,), NaN where a class has no object to be found.
 
-    ``found`` and ``truth`` are the same images in the same order. Equal scores stay in that order.
+    ``detections`` and ``truth`` are the same images in the same order. Equal scores stay in that order.
     """
-    label, score, owner, true_label, difficult = matched(found, truth, overlap)
+    label, score, owner, true_label, difficult = matched(detections, truth, overlap)
     out = {rule: np.full(classes, np.nan) for rule in RULES}
     for k in range(classes):
         objects = int((~difficult[true_label == k]).sum())
         if not objects:
             continue
         mine = np.flatnonzero(label == k)
-        own = owner[mine[np.argsort(-score[mine], kind="stable")]]
-        own = own[(own < 0) | ~np.append(difficult, False)[own]]        # who falls to a difficult object does not count
-        hits = np.zeros(len(own), bool)
-        boxes, firsts = np.unique(own, return_index=True)
+        ranked = owner[mine[np.argsort(-score[mine], kind="stable")]]
+        ranked = ranked[(ranked < 0) | ~np.append(difficult, False)[ranked]]      # who falls to a difficult object does not count
+        hits = np.zeros(len(ranked), bool)
+        boxes, firsts = np.unique(ranked, return_index=True)
         hits[firsts[boxes >= 0]] = True
         for rule in RULES:
             out[rule][k] = average_precision(hits, objects, rule)
     return out
 
 
-def mean_precision(found: Sequence[Found], truth: Sequence[Objects], classes: int, overlap: float = 0.5) -> dict[str, float]:
+def mean_precision(detections: Sequence[Found], truth: Sequence[Objects], classes: int, overlap: float = 0.5) -> dict[str, float]:
     """Rule -> mean over the classes in percent. `UsageError` where there is nothing to be found at all."""
-    every = average_precisions(found, truth, classes, overlap)
+    every = average_precisions(detections, truth, classes, overlap)
     if all(np.isnan(values).all() for values in every.values()):
         raise UsageError("Mean precision needs images with at least one object that is not difficult.")
     return {rule: round(100 * float(np.nanmean(values)), 4) for rule, values in every.items()}

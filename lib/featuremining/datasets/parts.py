@@ -110,8 +110,8 @@ def _background(corners):
     return top * (1 - t[:, None]) + bottom * t[:, None]
 
 
-def _paint(canvas, x, y, width, kinds, look, shown):
-    """Blend one part per image into the canvas: x, y, width, shown (n,), kinds (n, 3), look (n, 4) uniform in [0, 1).
+def _paint(canvas, x, y, width, kinds, look, visible):
+    """Blend one part per image into the canvas: x, y, width, visible (n,), kinds (n, 3), look (n, 4) uniform in [0, 1).
 
     Only correctly rounded operations (no sine): the same bytes on every processor.
     """
@@ -128,7 +128,7 @@ def _paint(canvas, x, y, width, kinds, look, shown):
     depth, wave = (np.stack(np.broadcast_arrays(*a))[b, rows] for a, b in ((depths, shape), (waves, texture)))
     swing = np.where(sign < 0.5, -1, 1) * (0.3 + 0.2 * contrast) * wave
     part = 0.4 + 0.2 * base[..., None] + swing[..., None] * _AXES[colour][:, None, None]
-    alpha = (shown[:, None, None] * (depth + 0.5).clip(0, 1))[..., None]
+    alpha = (visible[:, None, None] * (depth + 0.5).clip(0, 1))[..., None]
     patch = rows[:, None, None], y[:, None, None] + steps[:, None], x[:, None, None] + steps
     canvas[patch] += alpha * (part - canvas[patch])
 

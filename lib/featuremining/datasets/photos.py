@@ -88,8 +88,8 @@ class PhotoLoader(Epochs):
         whole = self.sampler(generator)[: self.steps]
         seeds = torch.randint(2**63 - 1, (sum(map(len, whole)),), generator=generator).split([len(index) for index in whole])
         picks = [index[rank::world] for index in whole]
-        asks = (list(zip(self.names[pick.numpy()].tolist(), own[rank::world].tolist(), strict=True))
-                for pick, own in zip(picks[first:], seeds[first:], strict=True))
+        asks = (list(zip(self.names[pick.numpy()].tolist(), batch_seeds[rank::world].tolist(), strict=True))
+                for pick, batch_seeds in zip(picks[first:], seeds[first:], strict=True))
         crops = decoded(self.views, asks, workers(sum(map(len, picks[first:])), world))
         for i, pixels in enumerate(crops, first):
             self.given(i, len(picks))
@@ -111,12 +111,12 @@ def pictures(folder: Path) -> list[str]:
 
 def class_folders(root: Path, folders: Sequence[str]) -> tuple[np.ndarray, Tensor]:
     """Names (N,) relative to ``root`` and labels (N,) of the images in one folder per class; `FMError` where one has none."""
-    found = [pictures(root / folder) for folder in folders]
-    for folder, names in zip(folders, found, strict=True):
+    files = [pictures(root / folder) for folder in folders]
+    for folder, names in zip(folders, files, strict=True):
         if not names:
             raise FMError(f"{root / folder} holds no images, as every class must: unpack the data set again.")
-    names = np.array([os.fsencode(f"{folder}/{name}") for folder, names in zip(folders, found, strict=True) for name in names])
-    return names, torch.arange(len(folders)).repeat_interleave(torch.tensor([len(names) for names in found]))
+    names = np.array([os.fsencode(f"{folder}/{name}") for folder, names in zip(folders, files, strict=True) for name in names])
+    return names, torch.arange(len(folders)).repeat_interleave(torch.tensor([len(names) for names in files]))
 
 
 def _onto(device, tensor: Tensor) -> Tensor:

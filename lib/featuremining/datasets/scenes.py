@@ -40,8 +40,8 @@ class Scenes(NamedTuple):
                 h.update(memoryview(images.contiguous().numpy()).cast("B"))
             else:
                 h.update(b"".join(b"%s %d\n" % (os.path.basename(x).encode(), os.path.getsize(x)) for x in images))
-            for one in objects:
-                h.update(b"".join(np.ascontiguousarray(array).tobytes() for array in one))
+            for image_objects in objects:
+                h.update(b"".join(np.ascontiguousarray(array).tobytes() for array in image_objects))
         return h.hexdigest()
 
 
@@ -84,8 +84,8 @@ class Scene(NamedTuple):
 
 def scene(pixels: Tensor, objects: Objects, mirror: bool, difficult: bool) -> Scene:
     """uint8 (3, H, W) and its objects, left and right exchanged if ``mirror``; the difficult ones only if ``difficult``."""
-    kept = ~objects.difficult | difficult
-    boxes, labels = torch.from_numpy(objects.boxes[kept]), torch.from_numpy(objects.labels[kept])
+    learned = ~objects.difficult | difficult
+    boxes, labels = torch.from_numpy(objects.boxes[learned]), torch.from_numpy(objects.labels[learned])
     image = pixels.float() / 255
     if mirror:
         x0, y0, x1, y1 = boxes.unbind(1)

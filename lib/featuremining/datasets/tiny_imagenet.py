@@ -40,8 +40,8 @@ def load(classes: int = 200, size: int = SIZE, generated: bool = False):
 
     from . import DataSet, parts_folders
 
-    found, text = where(classes, size, generated)
-    if not found:
+    at_hand, text = where(classes, size, generated)
+    if not at_hand:
         raise FMError(f"Tiny ImageNet is {text}.")
     folder = parts_folders.tiny_imagenet() if generated else paths.raw() / FOLDER
     wnids = _listed(folder) if generated else _wnids(folder, classes)
@@ -74,8 +74,8 @@ def _listed(folder: Path) -> list[str]:
 def _words(folder: Path, wnids: list[str]) -> tuple[str, ...]:
     """What the classes are called, as far as words.txt says it."""
     path = folder / "words.txt"
-    said = dict(row[:2] for row in _rows(path) if len(row) > 1) if path.is_file() else {}
-    return tuple(said.get(wnid, wnid) for wnid in wnids)
+    words = dict(row[:2] for row in _rows(path) if len(row) > 1) if path.is_file() else {}
+    return tuple(words.get(wnid, wnid) for wnid in wnids)
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -111,11 +111,11 @@ def _validation(folder: Path, wnids: list[str]):
     table = folder / "val/val_annotations.txt"
     if not table.is_file():
         raise FMError(f"{table} is missing, the labels of the validation images: unpack Tiny ImageNet again.")
-    rows, known = sorted(row[:2] for row in _rows(table) if any(row)), set(_listed(folder))
+    rows, listed = sorted(row[:2] for row in _rows(table) if any(row)), set(_listed(folder))
     if any(len(row) < 2 for row in rows):
         raise FMError(f"{table} is damaged, a line has no class: unpack Tiny ImageNet again.")
     for name, wnid in rows:
-        if wnid not in known:
+        if wnid not in listed:
             raise FMError(f"{table} says that {name} is of class {wnid}, which is not in wnids.txt: unpack Tiny ImageNet again.")
         if name not in names:
             raise FMError(f"{table} names {name}, which is not in {folder / 'val/images'}: unpack Tiny ImageNet again.")

@@ -26,8 +26,8 @@ GET = ("run `fm data voc` (2.9 GB), or unpack VOCtrainval_06-Nov-2007.tar, "
 
 def where() -> tuple[bool, str]:
     root = paths.raw()
-    found = all(_split(root, year, split).is_file() for year, split in (TRAIN | TEST))
-    return found, str(root / FOLDER) if found else f"not in {root}: {GET.format(root=root)}"
+    at_hand = all(_split(root, year, split).is_file() for year, split in (TRAIN | TEST))
+    return at_hand, str(root / FOLDER) if at_hand else f"not in {root}: {GET.format(root=root)}"
 
 
 def get() -> Path:
@@ -40,8 +40,8 @@ def get() -> Path:
     for (year, split), (name, size) in ARCHIVES.items():
         if _split(root, year, split).is_file():
             continue
-        known = DATASET_YEAR_DICT[name]
-        archive = download(known["url"], root / known["filename"], known["md5"], size)
+        source = DATASET_YEAR_DICT[name]
+        archive = download(source["url"], root / source["filename"], source["md5"], size)
         with tempfile.TemporaryDirectory(prefix=".voc.", dir=root) as scratch:
             extract(archive, Path(scratch))
             _merge(Path(scratch), root)
@@ -109,10 +109,10 @@ def objects(annotation: Path):
     from .mean_precision import Objects
 
     try:
-        found = ElementTree.parse(annotation).getroot().findall("object")
-        names = [one.findtext("name").strip() for one in found]
-        corners = [[float(one.find("bndbox").findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")] for one in found]
-        difficult = [int(one.findtext("difficult", "0")) for one in found]
+        nodes = ElementTree.parse(annotation).getroot().findall("object")
+        names = [node.findtext("name").strip() for node in nodes]
+        corners = [[float(node.find("bndbox").findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")] for node in nodes]
+        difficult = [int(node.findtext("difficult", "0")) for node in nodes]
     except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
         raise FMError(f"{annotation} can't be read as an annotation ({error}): unpack PASCAL VOC again.") from None
     for name, (xmin, ymin, xmax, ymax) in zip(names, corners, strict=True):
