@@ -36,12 +36,12 @@ def data() -> dict:
     """``audit.toml`` of the paper: ``images``, ``slips``, ``baselines``; an `FMError` says what is wrong with it."""
     path = papers()[PAPER].folder / "audit.toml"
     try:
-        found = tomllib.loads(path.read_text())
-        for name, known, optional in (("slips", SLIP, set()), ("baselines", BASELINE, {"variant", "runs", "epoch"})):
-            for entry in found[name]:
-                if entry.keys() - known or known - optional - entry.keys():
+        register = tomllib.loads(path.read_text())
+        for name, allowed, optional in (("slips", SLIP, set()), ("baselines", BASELINE, {"variant", "runs", "epoch"})):
+            for entry in register[name]:
+                if entry.keys() - allowed or allowed - optional - entry.keys():
                     raise ValueError(f"an entry of {name} has {', '.join(entry)}")
-        return {"images": found["images"], "slips": found["slips"], "baselines": found["baselines"]}
+        return {"images": register["images"], "slips": register["slips"], "baselines": register["baselines"]}
     except (OSError, KeyError, ValueError) as error:
         raise FMError(f"{path.name} is not valid: {error}.") from None
 
@@ -52,15 +52,15 @@ def pairs() -> pd.DataFrame:
     whether the spread is ``borrowed``, because the table prints none."""
     rows = []
     for claim in claims.load_claims().values():
-        found = [pair for pair in sentences.compared(claim, NOTHING) if pair.printed] if claim.kind == "order" else []
-        both = [tuple(map(studies.cell, (pair.higher, pair.lower))) for pair in found]
+        printed_pairs = [pair for pair in sentences.compared(claim, NOTHING) if pair.printed] if claim.kind == "order" else []
+        both = [tuple(map(studies.cell, (pair.higher, pair.lower))) for pair in printed_pairs]
         plain = [stats.welch_p(*map(verdicts.printed, cells)) for cells in both]
         wide = stats.holm([stats.welch_p(*(_as_error(verdicts.printed(c)) for c in cells)) for cells in both])
         rows += [{"claim": claim.id, "section": claim.section, "higher": a.id, "lower": b.id, "table": b.table,
                   "difference": pair.printed.value, "low": pair.printed.low, "high": pair.printed.high, "p": p,
                   "holm": pair.printed_p, "holm_as_error": q, "borrowed": b.spread is None,
                   "power": stats.power(Summary(b.n, 0, _pooled(b)), Summary(b.n, 0, _pooled(b)), pair.printed.value)}
-                 for pair, (a, b), p, q in zip(found, both, plain, wide, strict=True)]
+                 for pair, (a, b), p, q in zip(printed_pairs, both, plain, wide, strict=True)]
     return pd.DataFrame(rows)
 
 
@@ -78,39 +78,40 @@ def _pooled(cell: Cell) -> float:
     return sqrt(fmean(s * s for s in verdicts.pooled_spread(cell)))
 
 
-def distinct(found: pd.DataFrame) -> pd.DataFrame:
+def distinct(frame: pd.DataFrame) -> pd.DataFrame:
     """`pairs`, each comparison of two printed numbers once: under the claim whose correction is the strictest for it. A training
     that stands in two tables with the same mean and spread is one."""
     def identity(id_):
         cell = studies.cell(id_)
         return cell.run("full", 0).key, cell.published, cell.spread
 
-    keys = [(identity(row.higher), identity(row.lower)) for row in found.itertuples()]
-    return (found.assign(key=keys).sort_values("holm", ascending=False, kind="stable").drop_duplicates("key")
+    keys = [(identity(row.higher), identity(row.lower)) for row in frame.itertuples()]
+    return (frame.assign(key=keys).sort_values("holm", ascending=False, kind="stable").drop_duplicates("key")
             .sort_index().drop(columns="key"))
 
 
-def orders(found: pd.DataFrame) -> pd.DataFrame:
+def orders(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per claim of an order: how many of its pairs are printed so, how many are settled alone, with Holm's correction,
     and with it where ± is read as a standard error; and what follows."""
     rows = []
-    for id_, own in found.groupby("claim", sort=False):
-        rows.append({"claim": id_, "section": own.section.iloc[0], "pairs": len(own), "above": int((own.difference > 0).sum()),
-                     "settled": int((own.p < ALPHA).sum()), "holm": int((own.holm < ALPHA).sum()),
-                     "holm_as_error": int((own.holm_as_error < ALPHA).sum()), "borrowed": bool(own.borrowed.any()),
+    for id_, group in frame.groupby("claim", sort=False):
+        rows.append({"claim": id_, "section": group.section.iloc[0], "pairs": len(group),
+                     "above": int((group.difference > 0).sum()), "settled": int((group.p < ALPHA).sum()),
+                     "holm": int((group.holm < ALPHA).sum()), "holm_as_error": int((group.holm_as_error < ALPHA).sum()),
+                     "borrowed": bool(group.borrowed.any()),
                      "status": sentences.judge(claims.load_claims()[id_], NOTHING).own_numbers})
     return pd.DataFrame(rows)
 
 
-def detectable(found: pd.DataFrame) -> pd.DataFrame:
+def detectable(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per table: its pooled spread, the smallest difference that n against n runs find with 80 % power (the margin of the
-    verdicts), and how many of the compared differences of ``found`` (`distinct`) are smaller."""
+    verdicts), and how many of the compared differences of ``frame`` (`distinct`) are smaller."""
     rows = []
-    for table, own in found.groupby("table", sort=False):
-        cell = studies.cell(own.lower.iloc[0])
+    for table, group in frame.groupby("table", sort=False):
+        cell = studies.cell(group.lower.iloc[0])
         least = stats.margin(verdicts.pooled_spread(cell), cell.n)
-        rows.append({"table": table, "n": cell.n, "spread": _pooled(cell), "borrowed": bool(own.borrowed.any()), "least": least,
-                     "pairs": len(own), "smallest": own.difference.min(), "below": int((own.difference < least).sum())})
+        rows.append({"table": table, "n": cell.n, "spread": _pooled(cell), "borrowed": bool(group.borrowed.any()), "least": least,
+                     "pairs": len(group), "smallest": group.difference.min(), "below": int((group.difference < least).sum())})
     return pd.DataFrame(rows).sort_values("table", key=in_order, ignore_index=True)
 
 
@@ -122,11 +123,11 @@ def repeated() -> pd.DataFrame:
         if cell.published is not None:
             groups.setdefault((cell.run("full", 0).key, cell.reported), []).append(cell)
     rows = []
-    for own in (sorted(group, key=lambda c: c.table) for group in groups.values() if len(group) > 1):
-        errors = [c.spread / sqrt(c.n) for c in own]
-        rows.append({"cells": [c.id for c in own], "network": own[0].labels[0], "method": own[0].labels[1],
-                     "means": [c.published for c in own], "spreads": [c.spread for c in own],
-                     "same_mean": len({c.published for c in own}) == 1, "same_spread": len({c.spread for c in own}) == 1,
+    for cells in (sorted(group, key=lambda c: c.table) for group in groups.values() if len(group) > 1):
+        errors = [c.spread / sqrt(c.n) for c in cells]
+        rows.append({"cells": [c.id for c in cells], "network": cells[0].labels[0], "method": cells[0].labels[1],
+                     "means": [c.published for c in cells], "spreads": [c.spread for c in cells],
+                     "same_mean": len({c.published for c in cells}) == 1, "same_spread": len({c.spread for c in cells}) == 1,
                      "chance": agreement(errors), "at_most": agreement([min(errors)] * len(errors))})
     return pd.DataFrame(rows)
 
@@ -149,9 +150,9 @@ def under_each_spread(id_: str, other: str) -> pd.DataFrame:
     cell, base = studies.cell(id_), studies.cell(other)
     key = cell.run("full", 0).key
     spreads = {c.spread: c.table for c in studies.load_cells().values() if c.spread is not None and c.run("full", 0).key == key}
-    found = [stats.welch(replace(verdicts.printed(cell), sd=s), verdicts.printed(base)) for s in spreads]
+    intervals = [stats.welch(replace(verdicts.printed(cell), sd=s), verdicts.printed(base)) for s in spreads]
     return pd.DataFrame([{"table": table, "spread": s, "difference": i.value, "low": i.low, "high": i.high}
-                         for (s, table), i in zip(spreads.items(), found, strict=True)])
+                         for (s, table), i in zip(spreads.items(), intervals, strict=True)])
 
 
 def costs() -> pd.DataFrame:
@@ -176,11 +177,11 @@ def selection(ledger: Ledger) -> pd.DataFrame:
     rows, seen = [], set()
     for cell in studies.load_cells().values():
         for tier in dict.fromkeys(r.tier for r in ledger):
-            own = ledger.of(cell, tier)
-            if not own or (tier, own[0].key, cell.reported) in seen:
+            runs = ledger.of(cell, tier)
+            if not runs or (tier, runs[0].key, cell.reported) in seen:
                 continue
-            seen.add((tier, own[0].key, cell.reported))
-            last, median, base = _lost(own, cell, "last"), _lost(own, cell, "median10"), studies.baseline(cell)
+            seen.add((tier, runs[0].key, cell.reported))
+            last, median, base = _lost(runs, cell, "last"), _lost(runs, cell, "median10"), studies.baseline(cell)
             other = ledger.of(base, tier) if base else None
             rows.append({"tier": tier, "cell": cell.id, "method": cell.labels[1], "n": last.n,
                          "last": last.mean, "last_sd": last.sd, "median": median.mean, "median_sd": median.sd,
@@ -202,19 +203,19 @@ def gains() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def images(found: pd.DataFrame) -> pd.DataFrame:
+def images(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per table of accuracies: the test images, the binomial standard error of its lowest and highest accuracy, that of a
-    difference of two accuracies on different images, and how many differences of ``found`` (`distinct`) are below 1.96 of it."""
+    difference of two accuracies on different images, and how many differences of ``frame`` (`distinct`) are below 1.96 of it."""
     rows = []
-    for table, own in found.groupby("table", sort=False):
+    for table, group in frame.groupby("table", sort=False):
         cells = [c for c in studies.load_cells().values() if c.table == table and c.published is not None]
         if (count := data()["images"].get(cells[0].dataset)) is None:
             continue                                                        # mAP is no share of images
         errors = sorted(100 * sqrt(p * (1 - p) / count) for p in (c.published / 100 for c in cells))
-        limits = [1.96 * sqrt(sum(_image_variance(i, count) for i in (row.higher, row.lower))) for row in own.itertuples()]
+        limits = [1.96 * sqrt(sum(_image_variance(i, count) for i in (row.higher, row.lower))) for row in group.itertuples()]
         rows.append({"table": table, "images": count, "least": min(c.published for c in cells),
-                     "most": max(c.published for c in cells), "error_low": errors[0], "error_high": errors[-1], "pairs": len(own),
-                     "below": int((own.difference.to_numpy() < limits).sum())})
+                     "most": max(c.published for c in cells), "error_low": errors[0], "error_high": errors[-1],
+                     "pairs": len(group), "below": int((group.difference.to_numpy() < limits).sum())})
     return pd.DataFrame(rows).sort_values("table", key=in_order, ignore_index=True)
 
 
@@ -229,9 +230,9 @@ def arithmetic() -> pd.DataFrame:
     rows = []
     for claim in (c for c in claims.load_claims().values() if c.kind == "gain"):
         a, b = (studies.cell(id_).published for id_ in claim.cells)
-        said = [f"{v:.2f}" for v in claim.values] + ([] if claim.difference is None else [f"{claim.difference:+.2f}"])
+        quoted = [f"{v:.2f}" for v in claim.values] + ([] if claim.difference is None else [f"{claim.difference:+.2f}"])
         tables = [f"{a:.2f}", f"{b:.2f}"] * bool(claim.values) + ([] if claim.difference is None else [f"{a - b:+.2f}"])
-        rows.append({"claim": claim.id, "section": claim.section, "said": said, "tables": tables, "agree": said == tables})
+        rows.append({"claim": claim.id, "section": claim.section, "said": quoted, "tables": tables, "agree": quoted == tables})
     return pd.DataFrame(rows)
 
 
@@ -244,8 +245,8 @@ def baselines() -> pd.DataFrame:
 
 def summary() -> pd.DataFrame:
     """What the paper's own numbers say of each of its sentences; ``own_numbers`` is empty where it prints none that could."""
-    said = [row for row in listing.rows(NOTHING) if row["kind"] != "number"]
-    return pd.DataFrame(said)[["claim", "kind", "section", "says", "own_numbers"]]
+    sentence_rows = [row for row in listing.rows(NOTHING) if row["kind"] != "number"]
+    return pd.DataFrame(sentence_rows)[["claim", "kind", "section", "says", "own_numbers"]]
 
 
 def printed() -> tuple[int, int]:

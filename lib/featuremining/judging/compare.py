@@ -19,11 +19,11 @@ RULES = {"best": "best epoch", "last": "last epoch", "median10": "median of the 
 LIKE = "give one that `fm run` wrote, such as data/runs/full/<training>/seed0.json"
 
 
-def compare(path: Path, known: list[Record]) -> dict:
+def compare(path: Path, records: list[Record]) -> dict:
     """The record in a file beside the cells that it answers: plain JSON, one entry of ``cells`` each. With the printed number
-    only where the record is of the full tier; with the ``known`` records of the same training, other than itself, from two on."""
+    only where the record is of the full tier; with the ``records`` of the same training, other than itself, from two on."""
     mine = read(path)
-    same = [r for r in known if r.key == mine.key]
+    same = [r for r in records if r.key == mine.key]
     twins = [r.seed for r in same if r.weights == mine.weights]
     others = [r for r in same if r.weights != mine.weights]
     cells = _cells(mine)
@@ -34,19 +34,19 @@ def compare(path: Path, known: list[Record]) -> dict:
 def read(path: Path) -> Record:
     """The record in a file; one sentence for everything that is none."""
     try:
-        found = parse(path, Record, READABLE, "record", LIKE, check_images)
-        numbers = [metrics[rule] for metrics in (found.metrics, *found.metrics.get("others", {}).values()) for rule in RULES]
-        if found.tier not in TIERS or not _trained(found) or not all(isfinite(v) for v in numbers):
+        record = parse(path, Record, READABLE, "record", LIKE, check_images)
+        numbers = [metrics[rule] for metrics in (record.metrics, *record.metrics.get("others", {}).values()) for rule in RULES]
+        if record.tier not in TIERS or not _trained(record) or not all(isfinite(v) for v in numbers):
             raise UsageError(f"{path} has no tier or no numbers: {LIKE}.")
-        for cell in _cells(found):
-            found.value("best", cell.reported)
+        for cell in _cells(record):
+            record.value("best", cell.reported)
     except FMError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"{path} can't be read ({error.strerror}): {LIKE}.") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is not a whole record ({error!r}): {LIKE}.") from None
-    return found
+    return record
 
 
 def _cells(r: Record) -> list[studies.Cell]:
@@ -70,35 +70,36 @@ def _cell(cell: studies.Cell, mine: Record, others: list[Record]) -> dict:
 
 
 def _beside(value: float, s: Summary) -> dict:
-    found = prediction_interval(s)
-    return {"mean": s.mean, "spread": s.sd, "n": s.n, "low": found.low, "high": found.high,
-            "inside": found.low <= value <= found.high}
+    interval = prediction_interval(s)
+    return {"mean": s.mean, "spread": s.sd, "n": s.n, "low": interval.low, "high": interval.high,
+            "inside": interval.low <= value <= interval.high}
 
 
-def text(found: dict) -> str:
+def text(comparison: dict) -> str:
     """What `compare` found, for readers."""
-    lines = [f"{found['file']}: {found['trained']}, {found['tier']} tier, seed {found['seed']} ({found['key']})"]
-    if found["equal_to_seeds"]:
-        lines.append(f"  the same weights, bit for bit, as our seed {', '.join(map(str, found['equal_to_seeds']))}")
-    if not found["cells"]:
+    lines = [f"{comparison['file']}: {comparison['trained']}, {comparison['tier']} tier, seed {comparison['seed']} "
+             f"({comparison['key']})"]
+    if comparison["equal_to_seeds"]:
+        lines.append(f"  the same weights, bit for bit, as our seed {', '.join(map(str, comparison['equal_to_seeds']))}")
+    if not comparison["cells"]:
         lines.append("  No cell asks for this training, so there is nothing to compare it with; `fm status` lists the cells.")
-    if found["cells"] and found["tier"] != "full":
+    if comparison["cells"] and comparison["tier"] != "full":
         lines.append("  Not compared with the paper, whose numbers are of the full schedule; only with our runs of the "
-                     f"{found['tier']} tier.")
-    for one in found["cells"]:
-        lines.append(f"  {one['cell']} ({', '.join(one['labels'])})")
+                     f"{comparison['tier']} tier.")
+    for cell in comparison["cells"]:
+        lines.append(f"  {cell['cell']} ({', '.join(cell['labels'])})")
         for rule, name in RULES.items():
-            parts = [_said(one["paper"][rule], "the printed")] if one["paper"] else []
-            parts += [_said(one["ours"][rule], "our")] if one["ours"] else []
-            lines.append(f"    {name:23} {one['values'][rule]:.2f}" + (f" lies {'; '.join(parts)}" if parts else ""))
-        if one["paper"]:
+            parts = [_interval_words(cell["paper"][rule], "the printed")] if cell["paper"] else []
+            parts += [_interval_words(cell["ours"][rule], "our")] if cell["ours"] else []
+            lines.append(f"    {name:23} {cell['values'][rule]:.2f}" + (f" lies {'; '.join(parts)}" if parts else ""))
+        if cell["paper"]:
             lines.append("    The paper's rule is the best epoch." + (
-                "" if one["paper"]["spread_printed"] else " It prints no spread here; its network's in other tables stand in."))
-        if not one["ours"]:
-            lines.append(f"    Of ours there is {'one' if one['others'] else 'no'} other run: an interval needs two.")
+                "" if cell["paper"]["spread_printed"] else " It prints no spread here; its network's in other tables stand in."))
+        if not cell["ours"]:
+            lines.append(f"    Of ours there is {'one' if cell['others'] else 'no'} other run: an interval needs two.")
     return "\n".join(lines)
 
 
-def _said(s: dict, whose: str) -> str:
+def _interval_words(s: dict, whose: str) -> str:
     return (f"{'inside' if s['inside'] else 'OUTSIDE'} {s['low']:.2f} to {s['high']:.2f}, the 95 % prediction interval of "
             f"{whose} {s['mean']:.2f} ± {s['spread']:.2f} (n = {s['n']})")

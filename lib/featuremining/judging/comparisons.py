@@ -33,8 +33,8 @@ class Comparison:
 def compare(rule: Rule, ledger: Ledger) -> list[Comparison]:
     """Every comparison of the family, in its order, from the full tier. Seeds that the rule does not name are left out."""
     sides = [[_by_seed(c, rule, ledger) for c in (cell, studies.baseline(cell))] for cell in map(studies.cell, rule.family)]
-    whole = [all(own.keys() == set(rule.seeds) for own in pair) for pair in sides]
-    p = holm([welch_p(*(_summary(own, rule.outcome) for own in pair)) if done else 1.0
+    whole = [all(by_seed.keys() == set(rule.seeds) for by_seed in pair) for pair in sides]
+    p = holm([welch_p(*(_summary(by_seed, rule.outcome) for by_seed in pair)) if done else 1.0
               for pair, done in zip(sides, whole, strict=True)])
     return [_comparison(studies.cell(id_), pair, rule, q if done else None)
             for id_, pair, done, q in zip(rule.family, sides, whole, p, strict=True)]
@@ -44,8 +44,8 @@ def _by_seed(cell: studies.Cell, rule: Rule, ledger: Ledger) -> dict[int, Record
     return {r.seed: r for r in ledger.of(cell) if r.seed in rule.seeds}
 
 
-def _summary(own: dict[int, Record], which: str) -> Summary:
-    return Summary.of([r.value(which) for r in own.values()])
+def _summary(by_seed: dict[int, Record], which: str) -> Summary:
+    return Summary.of([r.value(which) for r in by_seed.values()])
 
 
 def _comparison(cell: studies.Cell, pair: list[dict[int, Record]], rule: Rule, p: float | None) -> Comparison:

@@ -31,9 +31,9 @@ def printed_ratio(cell: Cell) -> tuple[float, float, float] | None:
     return a / b, (a - ROUNDING) / (b + ROUNDING), (a + ROUNDING) / (b - ROUNDING)
 
 
-def nearest(known: list[Finding]) -> Finding | None:
+def nearest(costs: list[Finding]) -> Finding | None:
     """The finding that speaks most to the printed number: of the paper's device, else of a GPU, else the first."""
-    return max(known, key=lambda f: (PAPERS_DEVICE in f.provenance["device"], "allocated_mib" in f.values), default=None)
+    return max(costs, key=lambda f: (PAPERS_DEVICE in f.provenance["device"], "allocated_mib" in f.values), default=None)
 
 
 def verdict(cell: Cell, finding: Finding | None) -> Standing | None:

@@ -41,8 +41,8 @@ class Ledger:
 
     def ours(self, cell: Cell, tier: str = "full", rule: str = "best") -> Summary | None:
         """Our seeds of a cell in one tier under one selection rule; None without any."""
-        own = self.of(cell, tier)
-        return Summary.of([r.value(rule, cell.reported) for r in own]) if own else None
+        runs = self.of(cell, tier)
+        return Summary.of([r.value(rule, cell.reported) for r in runs]) if runs else None
 
     def difference(self, cell: Cell, tier: str = "full", rule: str = "best") -> stats.Interval | None:
         """Of the means of the cell and of its baseline; None where either has no run."""
@@ -54,11 +54,11 @@ class Ledger:
         """Full-tier records against the printed number, by the paper's own rule (best epoch); None where nothing is printed."""
         if cell.published is None:
             return None
-        found = self.ours(cell)
-        if found is None:
+        summary = self.ours(cell)
+        if summary is None:
             return Verdict(Status.NOT_RUN)
         spreads = pooled_spread(cell)
-        return judge(found, printed(cell), stats.margin(spreads, cell.n), sqrt(fmean(s * s for s in spreads)))
+        return judge(summary, printed(cell), stats.margin(spreads, cell.n), sqrt(fmean(s * s for s in spreads)))
 
     def gain(self, cell: Cell) -> Verdict | None:
         """The verdict on the gain over the baseline of the same table and network; None where there is no such pair."""

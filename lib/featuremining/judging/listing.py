@@ -20,32 +20,32 @@ def rows(ledger: Ledger) -> list[dict]:
         _number(c, ledger) for c in studies.load_cells().values() if c.paper]
 
 
-def tally(found: list[dict]) -> str:
+def tally(claim_rows: list[dict]) -> str:
     """How many of these `rows` have which verdict, in a sentence that ends with what is undecided.
 
     >>> from featuremining.studies.outcomes import Status
     >>> tally([{"verdict": Standing(status)} for status in (Status.NOT_RUN, Status.REPRODUCED, Status.NOT_RUN)])
     '3 claims: 1 reproduced; 2 not run.'
     """
-    counts = Counter((row["verdict"].status, row["verdict"].scope) for row in found)
+    counts = Counter((row["verdict"].status, row["verdict"].scope) for row in claim_rows)
     order = sorted(counts, key=lambda kind: (kind[0].place, -counts[kind]))
-    return f"{len(found)} claims: " + "; ".join(f"{counts[kind]} {Standing(kind[0], scope=kind[1])}" for kind in order) + "."
+    return f"{len(claim_rows)} claims: " + "; ".join(f"{counts[kind]} {Standing(kind[0], scope=kind[1])}" for kind in order) + "."
 
 
-def as_json(found: list[dict] | dict) -> str:
+def as_json(content: list[dict] | dict) -> str:
     """Of `rows` or of `detail`."""
-    return json.dumps(found, indent=1, default=str)
+    return json.dumps(content, indent=1, default=str)
 
 
-def detail(one: Claim | Cell, ledger: Ledger) -> dict:
+def detail(claim: Claim | Cell, ledger: Ledger) -> dict:
     """The claim's dict of `rows`, and the pairs that it rests on as texts."""
-    if isinstance(one, Cell):
-        return _number(one, ledger) | {"pairs": []}
-    found = judge(one, ledger)
-    return _sentence(one, found) | {"pairs": [
+    if isinstance(claim, Cell):
+        return _number(claim, ledger) | {"pairs": []}
+    judgement = judge(claim, ledger)
+    return _sentence(claim, judgement) | {"pairs": [
         {"higher": p.higher, "lower": p.lower, "printed": _difference(p.printed), "printed_p": _p(p.printed_p),
          "ours": _difference(p.ours), "p": _p(p.p if min(p.n) > 1 else None), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""}
-        for p in found.pairs]}
+        for p in judgement.pairs]}
 
 
 def _difference(i: Interval | None) -> str:
@@ -59,14 +59,14 @@ def _p(p: float | None) -> str:
     return "" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
-def _sentence(c: Claim, found: Judgement) -> dict:
-    gained = found.pairs[0].ours if c.kind == "gain" else None
-    reading = c.reading.get(found.status, "").format(ours=found.ours, paper=found.paper, device=found.device)
-    return {"claim": c.id, "kind": c.kind, "section": c.section, "says": c.quote, "paper": found.paper, "ours": found.ours,
-            "interval": [gained.low, gained.high] if gained and gained.half < float("inf") else None,
-            "tier": found.tier, "n": found.n, "device": found.device, "verdict": Standing(found.status),
-            "own_numbers": found.own_numbers or "",
-            "note": found.note, "reading": reading}
+def _sentence(c: Claim, judgement: Judgement) -> dict:
+    gained = judgement.pairs[0].ours if c.kind == "gain" else None
+    reading = c.reading.get(judgement.status, "").format(ours=judgement.ours, paper=judgement.paper, device=judgement.device)
+    return {"claim": c.id, "kind": c.kind, "section": c.section, "says": c.quote, "paper": judgement.paper,
+            "ours": judgement.ours, "interval": [gained.low, gained.high] if gained and gained.half < float("inf") else None,
+            "tier": judgement.tier, "n": judgement.n, "device": judgement.device, "verdict": Standing(judgement.status),
+            "own_numbers": judgement.own_numbers or "",
+            "note": judgement.note, "reading": reading}
 
 
 def _number(c: Cell, ledger: Ledger) -> dict:
@@ -74,12 +74,12 @@ def _number(c: Cell, ledger: Ledger) -> dict:
     base = {"claim": c.id, "kind": "number", "section": studies.read_studies()[c.study]["section"], "says": ", ".join(c.labels),
             "paper": c.paper, "own_numbers": "", "note": "", "reading": ""}
     if c.seconds is not None:
-        known = cost.found([c], "full")
-        return base | {"ours": "; ".join(map(cost.words, known)), "interval": None, "tier": "full" if known else "", "n": None,
-                       "verdict": cost.verdict(c, cost.nearest(known))}
-    found, v = ledger.ours(c), ledger.verdict(c)
-    i = stats.mean_interval(found) if found else None
-    return base | {"ours": f"{found.mean:.2f}" + (f" ± {found.sd:.2f}" if found.n > 1 else "") if found else "",
-                   "interval": [i.low, i.high] if i and found.n > 1 else None, "tier": "full" if found else "",
-                   "n": found.n if found else None, "verdict": Standing(v.status),
+        costs = cost.found([c], "full")
+        return base | {"ours": "; ".join(map(cost.words, costs)), "interval": None, "tier": "full" if costs else "", "n": None,
+                       "verdict": cost.verdict(c, cost.nearest(costs))}
+    summary, v = ledger.ours(c), ledger.verdict(c)
+    i = stats.mean_interval(summary) if summary else None
+    return base | {"ours": f"{summary.mean:.2f}" + (f" ± {summary.sd:.2f}" if summary.n > 1 else "") if summary else "",
+                   "interval": [i.low, i.high] if i and summary.n > 1 else None, "tier": "full" if summary else "",
+                   "n": summary.n if summary else None, "verdict": Standing(v.status),
                    "note": f"{v.seeds_needed} seeds would decide" if v.seeds_needed else ""}

@@ -38,24 +38,24 @@ class Question:
 def seeds(cell: Cell, ledger: Ledger) -> int | None:
     """How many full-tier seeds the verdict on the cell's number wants in all: the paper's n, for which the margin is made; from
     two on record on, as many as their spread asks for. None where no number of seeds is expected to decide."""
-    found = ledger.verdict(cell)
-    if found is None:
+    verdict = ledger.verdict(cell)
+    if verdict is None:
         return studies.wanted(cell, "full")
     spreads = verdicts.pooled_spread(cell)
     usual, within = sqrt(fmean(s * s for s in spreads)), stats.margin(spreads, cell.n)
-    if not found.status.open:
-        return found.ours.n
-    if found.ours is None:              # suppose that the paper is right
+    if not verdict.status.open:
+        return verdict.ours.n
+    if verdict.ours is None:              # suppose that the paper is right
         return cell.n if verdicts.seeds_to_decide(0.0, usual, verdicts.printed(cell), within) else None
-    return found.seeds_needed if found.ours.n > 1 and found.seeds_needed else cell.n if found.ours.n < cell.n else None
+    return verdict.seeds_needed if verdict.ours.n > 1 and verdict.seeds_needed else cell.n if verdict.ours.n < cell.n else None
 
 
 def gain_seeds(cell: Cell, ledger: Ledger) -> int | None:
     """As `seeds`, of the cell and of its baseline each, for the verdict on the gain."""
-    found = ledger.gain(cell)
-    if found.ours is None or found.ours.n < 2:
+    verdict = ledger.gain(cell)
+    if verdict.ours is None or verdict.ours.n < 2:
         return cell.n
-    return found.seeds_needed or cell.n
+    return verdict.seeds_needed or cell.n
 
 
 def cost(q: Question, ledger: Ledger = EMPTY, on: str = "") -> str:
@@ -92,10 +92,10 @@ def budget(text: str) -> float:
     >>> budget("90m"), budget("40h"), budget("2d")
     (1.5, 40.0, 48.0)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([mhd])", text.strip())
-    if not found or not float(found[1]):
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([mhd])", text.strip())
+    if not match or not float(match[1]):
         raise UsageError(f"A budget is minutes, hours or days, such as 90m, 40h or 2d, got {text!r}.")
-    return float(found[1]) * UNITS[found[2]]
+    return float(match[1]) * UNITS[match[2]]
 
 
 def questions(ledger: Ledger) -> list[Question]:
@@ -103,20 +103,20 @@ def questions(ledger: Ledger) -> list[Question]:
     from ..studies import claims
     from . import sentences
 
-    found = []
+    open_questions = []
     for cell in (c for c in studies.load_cells().values() if c.paper):
         if cell.task == "cost":
-            found += [] if findings.read("cost", cell.run("full", 0)) else [Question(cell.id, (cell,), (1,))]
+            open_questions += [] if findings.read("cost", cell.run("full", 0)) else [Question(cell.id, (cell,), (1,))]
             continue
         if ledger.verdict(cell).status.open:
-            found.append(Question(cell.id, (cell,), (seeds(cell, ledger),)))
+            open_questions.append(Question(cell.id, (cell,), (seeds(cell, ledger),)))
         if (gain := ledger.gain(cell)) and gain.status.open:
             n = gain_seeds(cell, ledger)
-            found.append(Question(f"{cell.id} over its baseline", (cell, studies.baseline(cell)), (n, n)))
+            open_questions.append(Question(f"{cell.id} over its baseline", (cell, studies.baseline(cell)), (n, n)))
     for claim in claims.load_claims().values():
         if claim.needs and sentences.judge(claim, ledger).status.open:
-            found.append(Question(claim.id, claim.needs, tuple(studies.wanted(c, "full") for c in claim.needs)))
-    return found
+            open_questions.append(Question(claim.id, claim.needs, tuple(studies.wanted(c, "full") for c in claim.needs)))
+    return open_questions
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _obstacle(cell: Cell, cost: Cost | None, anywhere: bool) -> tuple[str, str] 
 def _best(able: dict[str, dict], price: dict, chosen: set, left: float) -> tuple[set, list[str]] | None:
     """The runs, not chosen yet, of the question that brings most per hour, and the ids that are decided with them; the cheaper
     first where two are equal."""
-    best, found = (0.0, 0.0), None
+    best, choice = (0.0, 0.0), None
     for runs in able.values():
         new = runs.keys() - chosen
         cost = sum(sorted(price[run] for run in new))       # in a fixed order, so that equal plans are equal
@@ -202,15 +202,15 @@ def _best(able: dict[str, dict], price: dict, chosen: set, left: float) -> tuple
             continue
         decided = [id_ for id_, others in able.items() if others.keys() - chosen <= new]
         rank = (len(decided) / max(cost, 1e-9), -cost)
-        if found is None or rank > best:
-            best, found = rank, (new, decided)
-    return found
+        if choice is None or rank > best:
+            best, choice = rank, (new, decided)
+    return choice
 
 
 def _runs(new: set, names: dict[str, Cell], price: dict) -> list[dict]:
     rows = []
     for key, cell in names.items():
-        if own := sorted(seed for k, seed in new if k == key):
-            rows.append({"cell": cell.id, "seeds": own, "hours": sum(price[key, seed] for seed in own),
-                         "command": f"fm run {cell.id} --tier full" + "".join(f" --seed {seed}" for seed in own)})
+        if numbers := sorted(seed for k, seed in new if k == key):
+            rows.append({"cell": cell.id, "seeds": numbers, "hours": sum(price[key, seed] for seed in numbers),
+                         "command": f"fm run {cell.id} --tier full" + "".join(f" --seed {seed}" for seed in numbers)})
     return rows

@@ -78,11 +78,11 @@ def judge(claim_: Claim, ledger: Ledger) -> Judgement:
 
 def _order(claim_: Claim, ledger: Ledger) -> Judgement:
     pairs = compared(claim_, ledger)
-    own = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed])
+    own_numbers = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed])
     run = [p for p in pairs if p.ours]
     settled = [p for p in run if p.p < 1 - stats.LEVEL]
     nil = [p for p in run if _none(p) and not (p in settled and p.ours.value > 0)]
-    if own == Status.CONTRADICTED:
+    if own_numbers == Status.CONTRADICTED:
         status = Status.CONTRADICTED
     elif not run:
         status = Status.NOT_RUN
@@ -92,10 +92,11 @@ def _order(claim_: Claim, ledger: Ledger) -> Judgement:
         status = Status.REPRODUCED if len(settled) == len(pairs) else Status.INCONCLUSIVE
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
     firm = sum(p.printed_p < 1 - stats.LEVEL for p in pairs if p.printed)
-    paper = f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own else f"{len(pairs)} pairs, not printed"
-    so = sum(p.ours.value > 0 for p in run)
-    ours = f"{len(run)} of {len(pairs)} pairs run: {so} in this order, {len(settled)} settled" if run else ""
-    return Judgement(status, own, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
+    paper = (f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own_numbers
+             else f"{len(pairs)} pairs, not printed")
+    in_order = sum(p.ours.value > 0 for p in run)
+    ours = f"{len(run)} of {len(pairs)} pairs run: {in_order} in this order, {len(settled)} settled" if run else ""
+    return Judgement(status, own_numbers, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
                      _borrowed(claim_))
 
 
@@ -105,13 +106,13 @@ def _borrowed(claim_: Claim) -> str:
     return "No spreads are printed here; those of the same network in other tables stand in." if bare else ""
 
 
-def _by_own_numbers(found: list[tuple[Interval, float]]) -> Status | None:
+def _by_own_numbers(differences: list[tuple[Interval, float]]) -> Status | None:
     """What printed differences and their p say about the claim that each is positive; None where nothing is printed."""
-    if any(difference.value < 0 for difference, _ in found):
+    if any(difference.value < 0 for difference, _ in differences):
         return Status.CONTRADICTED
-    if not found:
+    if not differences:
         return None
-    return Status.SUPPORTED if all(p < 1 - stats.LEVEL for _, p in found) else Status.NOT_ESTABLISHED
+    return Status.SUPPORTED if all(p < 1 - stats.LEVEL for _, p in differences) else Status.NOT_ESTABLISHED
 
 
 def _none(pair: Pair) -> bool:
@@ -125,13 +126,13 @@ def _none(pair: Pair) -> bool:
 def _gain(claim_: Claim, ledger: Ledger) -> Judgement:
     a, b = map(studies.cell, claim_.cells)
     (pair,) = compared(claim_, ledger)
-    found = verdicts.judge_gain((ledger.ours(a), ledger.ours(b)),
-                                (verdicts.printed(a), verdicts.printed(b)), stats.margin(verdicts.pooled_spread(a), a.n))
+    verdict = verdicts.judge_gain((ledger.ours(a), ledger.ours(b)),
+                                  (verdicts.printed(a), verdicts.printed(b)), stats.margin(verdicts.pooled_spread(a), a.n))
     printed = a.published - b.published
-    said = printed if claim_.difference is None else claim_.difference
-    agree = claim_.values in ((), (a.published, b.published)) and abs(said - printed) < 3 * ROUNDING     # of three numbers
-    own = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else Status.CONTRADICTED
-    return Judgement(Status.CONTRADICTED if own == Status.CONTRADICTED else found.status, own,
+    stated = printed if claim_.difference is None else claim_.difference
+    agree = claim_.values in ((), (a.published, b.published)) and abs(stated - printed) < 3 * ROUNDING     # of three numbers
+    own_numbers = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else Status.CONTRADICTED
+    return Judgement(Status.CONTRADICTED if own_numbers == Status.CONTRADICTED else verdict.status, own_numbers,
                      stats.signed(pair.ours.value) if pair.ours else "", stats.signed(printed), (pair,),
                      "full" if pair.ours else "", min(pair.n) if pair.ours else None, _borrowed(claim_))
 
@@ -144,19 +145,19 @@ def _cost(claim_: Claim, _) -> Judgement:
     paper = "; ".join(f"{label}: time × {time:.2f}, memory × {memory:.2f}" for label, time, *_, memory in printed)
     dear = any(low > claim_.at_most or memory > claim_.at_most for *_, low, _, memory in printed)      # whatever was rounded off
     measured = [(c, f) for c in cells for f in cost.found([c], "full")]
-    known = [(c, f.values) for c, f in measured]
-    ours = "; ".join(f"{c.labels[1]}: {cost.ratios(v)}" for c, v in known)
-    memory = [v["memory_ratio"] for _, v in known if "allocated_mib" in v]
+    values = [(c, f.values) for c, f in measured]
+    ours = "; ".join(f"{c.labels[1]}: {cost.ratios(v)}" for c, v in values)
+    memory = [v["memory_ratio"] for _, v in values if "allocated_mib" in v]
     if dear:
         status = Status.CONTRADICTED
-    elif {c.id for c, _ in known} != set(claim_.cells):
+    elif {c.id for c, _ in values} != set(claim_.cells):
         status = Status.NOT_RUN
-    elif max(memory + [v["high"] for _, v in known]) <= claim_.at_most:
+    elif max(memory + [v["high"] for _, v in values]) <= claim_.at_most:
         status = Status.REPRODUCED
     else:
-        status = Status.NOT_REPRODUCED if max(memory + [v["low"] for _, v in known]) > claim_.at_most else Status.INCONCLUSIVE
-    own = Status.CONTRADICTED if dear else Status.SUPPORTED if printed else None
-    return Judgement(status, own, ours, paper, tier="full" if known else "",
+        status = Status.NOT_REPRODUCED if max(memory + [v["low"] for _, v in values]) > claim_.at_most else Status.INCONCLUSIVE
+    own_numbers = Status.CONTRADICTED if dear else Status.SUPPORTED if printed else None
+    return Judgement(status, own_numbers, ours, paper, tier="full" if values else "",
                      device="; ".join(sorted({device_of(f.provenance) for _, f in measured})),
                      note=f"Read as at most {claim_.at_most:.2f} times the baseline's; the paper gives no limit."
                           + f" {claim_.why}" * bool(claim_.why))
@@ -167,18 +168,18 @@ def _parameters(claim_: Claim, ledger: Ledger) -> Judgement:
     cells = [c for c in studies.load_cells().values() if c.table in claim_.tables and c.method in claim_.methods]
     keys = {ledger.key(c, tier) for c in cells for tier in ("full", "short")}
     sizes = {_network(r): r.resolved["parameters"] for r in ledger if not r.spec["methods"]}
-    found = list({r.key: r for r in ledger if r.key in keys and _network(r) in sizes}.values())
-    if not found:
+    trained = list({r.key: r for r in ledger if r.key in keys and _network(r) in sizes}.values())
+    if not trained:
         return Judgement(Status.NOT_RUN)
     if claim_.expects == "same":
-        good = [r.resolved["parameters"] == sizes[_network(r)] for r in found]
+        good = [r.resolved["parameters"] == sizes[_network(r)] for r in trained]
         ours = f"{sum(good)} of {len(good)} trained networks have their baseline's number of parameters"
     else:
-        extra = [sum(m["train_only_parameters"] for m in r.resolved["methods"]) for r in found]
+        extra = [sum(m["train_only_parameters"] for m in r.resolved["methods"]) for r in trained]
         good = [not n for n in extra]
         ours = f"{min(extra):,} to {max(extra):,} parameters more in training"
-    return Judgement(Status.REPRODUCED if all(good) else Status.NOT_REPRODUCED, ours=ours, note=claim_.why, n=len(found),
-                     tier=", ".join(t for t in TIERS if t in {r.tier for r in found}))
+    return Judgement(Status.REPRODUCED if all(good) else Status.NOT_REPRODUCED, ours=ours, note=claim_.why, n=len(trained),
+                     tier=", ".join(t for t in TIERS if t in {r.tier for r in trained}))
 
 
 def _network(r: Record) -> tuple:
@@ -188,18 +189,18 @@ def _network(r: Record) -> tuple:
 
 def _activations(claim_: Claim, _) -> Judgement:
     """Counts above the threshold, by stage, of one pair of networks per seed: a sign in every stage, no interval."""
-    found = findings_of("activations", studies.cell(claim_.cells[0]).run("full", 0))
-    if not found:
+    measured = findings_of("activations", studies.cell(claim_.cells[0]).run("full", 0))
+    if not measured:
         return Judgement(Status.NOT_RUN)
     ratios = []
-    for f in found:
+    for f in measured:
         first, *_, last = (list(map(sum, stages)) for stages in f.values["raw"]["counts"].values())
         ratios.append([x / y for x, y in zip(last, first, strict=True)])
     means = [fmean(column) for column in zip(*ratios, strict=True)]
-    if len(found) < 2:
+    if len(measured) < 2:
         status = Status.INCONCLUSIVE
     elif means[0] < max(means) or any(all(r <= 1 for r in stage) for stage in zip(*ratios, strict=True)):
         status = Status.NOT_REPRODUCED
     else:
         status = Status.REPRODUCED if all(r > 1 for row in ratios for r in row) else Status.INCONCLUSIVE
-    return Judgement(status, ours="ratio by stage: " + ", ".join(f"{m:.2f}" for m in means), tier="full", n=len(found))
+    return Judgement(status, ours="ratio by stage: " + ", ".join(f"{m:.2f}" for m in means), tier="full", n=len(measured))
