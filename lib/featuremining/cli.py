@@ -48,9 +48,10 @@ def _beside(wanted: studies.Cell, tier: str) -> list[studies.Run]:
     return [c.run(tier, 0) for c in (studies.baseline(wanted), wanted) if c]
 
 
-def _measured(found: list[findings.Finding]) -> None:
-    for one in found:
-        print(f"{one.key} on {one.name}: " + ", ".join(f"{k} {v:.4g}" for k, v in one.values.items() if isinstance(v, float)))
+def _measured(costs: list[findings.Finding]) -> None:
+    for finding in costs:
+        print(f"{finding.key} on {finding.name}: "
+              + ", ".join(f"{k} {v:.4g}" for k, v in finding.values.items() if isinstance(v, float)))
 
 
 @app.command()
@@ -98,13 +99,13 @@ def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: 
     from .judging.ledger import Ledger
     from .studies import claims
 
-    one = claims.claim(claim) if claim else None
+    chosen = claims.claim(claim) if claim else None
     ledger = Ledger.read()
-    if one is None:
+    if chosen is None:
         rows = listing.rows(ledger)
         return print(listing.as_json(rows)) if as_json else _show_verdicts(rows)
-    found = listing.detail(one, ledger)
-    print(listing.as_json(found)) if as_json else _show_verdict(found)
+    detail = listing.detail(chosen, ledger)
+    print(listing.as_json(detail)) if as_json else _show_verdict(detail)
 
 
 def _show_verdicts(rows: list[dict]) -> None:
@@ -116,16 +117,16 @@ def _show_verdicts(rows: list[dict]) -> None:
     print(f"\n{tally(rows)}")
 
 
-def _show_verdict(found: dict) -> None:
-    print(f"{found['claim']} (section {found['section']}): {found['says']}\n\nverdict             {found['verdict']}")
-    for name, text in (("by its own numbers", found["own_numbers"]), ("paper", found["paper"]), ("ours", found["ours"]),
-                       ("note", found["note"]), ("reading", found.get("reading"))):
+def _show_verdict(detail: dict) -> None:
+    print(f"{detail['claim']} (section {detail['section']}): {detail['says']}\n\nverdict             {detail['verdict']}")
+    for name, text in (("by its own numbers", detail["own_numbers"]), ("paper", detail["paper"]), ("ours", detail["ours"]),
+                       ("note", detail["note"]), ("reading", detail.get("reading"))):
         if text:
             print(f"{name:19} {text}")
-    if found["pairs"]:
+    if detail["pairs"]:
         print()
         _table(("higher", "lower", "paper: difference", "p (Holm)", "ours: difference", "p (Holm)", "n"),
-               [tuple(pair.values()) for pair in found["pairs"]])
+               [tuple(pair.values()) for pair in detail["pairs"]])
 
 
 @app.command()
@@ -140,28 +141,29 @@ def plan(budget: Annotated[str, typer.Option(help="minutes, hours or days: 90m, 
 
     hours, ledger = planning.budget(budget), Ledger.read()
     on = durations.device(device, ledger)
-    found = planning.plan(hours, planning.questions(ledger), ledger, on, any_data)
-    print(json.dumps(found, indent=1)) if as_json else _show_plan(found)
+    planned = planning.plan(hours, planning.questions(ledger), ledger, on, any_data)
+    print(json.dumps(planned, indent=1)) if as_json else _show_plan(planned)
 
 
-def _show_plan(found: dict) -> None:
+def _show_plan(planned: dict) -> None:
     from collections import Counter
 
     from .records.durations import words
 
     rows = []
-    for step in found["steps"]:
+    for step in planned["steps"]:
         decides, *more = step["decides"]
         for i, run in enumerate(step["runs"]):
             rows.append((run["cell"], ", ".join(map(str, run["seeds"])), words(run["hours"]),
                          "" if i else decides + (f" and {len(more)} more" if more else "")))
     if rows:
         _table(("run (full tier)", "seeds", "takes", "decides"), rows)
-        print(f"\nFor example: {found['steps'][0]['runs'][0]['command']}")
-    print(f"{words(found['hours']) if rows else 'Nothing'} of {words(found['budget_hours'])} on {found['device']}: as far as one "
-          f"can say before, {found['decided']} of {found['decided'] + len(found['open'])} open claims would be decided.")
-    for why, n in Counter(one["why"] for one in found["open"]).most_common():
-        hours = [one["hours"] for one in found["open"] if one["why"] == why and one["hours"]]
+        print(f"\nFor example: {planned['steps'][0]['runs'][0]['command']}")
+    print(f"{words(planned['hours']) if rows else 'Nothing'} of {words(planned['budget_hours'])} on {planned['device']}: "
+          f"as far as one can say before, {planned['decided']} of {planned['decided'] + len(planned['open'])} open claims "
+          "would be decided.")
+    for why, n in Counter(question["why"] for question in planned["open"]).most_common():
+        hours = [question["hours"] for question in planned["open"] if question["why"] == why and question["hours"]]
         print(f"  {n:4} open: {why}" + (f"; the cheapest takes {words(min(hours))}" if hours else ""))
 
 
@@ -172,9 +174,9 @@ def compare(files: Annotated[list[Path], typer.Argument(help="records, as `fm ru
     from .judging import compare
     from .records import read_records
 
-    known = read_records()
-    found = [compare.compare(path, known) for path in files]
-    print(json.dumps(found, indent=1) if as_json else "\n\n".join(map(compare.text, found)))
+    on_record = read_records()
+    comparisons = [compare.compare(path, on_record) for path in files]
+    print(json.dumps(comparisons, indent=1) if as_json else "\n\n".join(map(compare.text, comparisons)))
 
 
 def _table(columns, rows) -> None:
@@ -199,8 +201,8 @@ def data(name: Annotated[str, typer.Argument(help="a data set to fetch; none: li
         get(name)
     print(f"looking in {paths.raw()} (FM_DATA_DIR moves it)")
     for name in DATASETS:
-        found, text = where(name)
-        print(f"  {name:20} {'found:  ' if found else 'missing:'} {text}")
+        at_hand, text = where(name)
+        print(f"  {name:20} {'found:  ' if at_hand else 'missing:'} {text}")
 
 
 @app.command()
@@ -216,7 +218,7 @@ def doctor() -> None:
     from .training.loop import repeats
 
     device = pick_device("auto")
-    print(" · ".join(f"{name} {found}" for name, found in provenance.versions().items()))
+    print(" · ".join(f"{name} {version}" for name, version in provenance.versions().items()))
     print(f"device       {device.type}: {provenance.device_name(device)}; {torch.get_num_threads()} threads of {os.cpu_count()}")
     for name, folder in (("data", paths.raw()), ("records", paths.runs()), ("build", paths.build())):
         there = next(p for p in (folder, *folder.parents) if p.exists())

@@ -131,8 +131,9 @@ def paired(a: Sequence, b: Sequence) -> dict:
     differences = [100 * (float(v) - float(w)) for v, w in zip(a, b, strict=True) if None not in (v, w)]
     if len(differences) < 2:
         raise UsageError(f"paired needs two images at least whose maps are not silent, got {len(differences)}.")
-    found = mean_interval(Summary.of(differences))
-    return {"mean": round(found.value, 4), "low": round(found.low, 4), "high": round(found.high, 4), "n": len(differences)}
+    interval = mean_interval(Summary.of(differences))
+    return {"mean": round(interval.value, 4), "low": round(interval.low, 4), "high": round(interval.high, 4),
+            "n": len(differences)}
 
 
 def margin(spreads: list[float], n: int) -> float:

@@ -59,31 +59,31 @@ def _steps(path: Path) -> tuple[str, dict[str, float]]:
 
 def benchmarks() -> dict[str, dict[str, float]]:
     """Device -> what -> seconds; the device with most networks comes first."""
-    found = sorted(map(_steps, sorted(paths.benchmarks().glob("*.json"))), key=lambda pair: -len(pair[1]))
-    return {device: seconds for device, seconds in found if seconds}
+    measured = sorted(map(_steps, sorted(paths.benchmarks().glob("*.json"))), key=lambda pair: -len(pair[1]))
+    return {device: seconds for device, seconds in measured if seconds}
 
 
 def devices(records: Iterable[Record] = ()) -> list[str]:
     """Those that something was measured on, the one to plan for by default first."""
-    single = [found for r in records if len(found := devices_of(r)) == 1]
+    single = [names for r in records if len(names := devices_of(r)) == 1]
     return list(dict.fromkeys([*benchmarks(), *sorted(set().union(*single))]))
 
 
 def device(name: str, records: Iterable[Record] = ()) -> str:
     """The first device whose name begins so; `UsageError` names all."""
-    known = devices(records)
-    for one in known:
-        if one.lower().startswith(name.lower()):
-            return one
-    raise UsageError(f"Nothing was measured on {name or 'any device'}. Measured: {'; '.join(known) or 'see `make bench`'}.")
+    measured = devices(records)
+    for candidate in measured:
+        if candidate.lower().startswith(name.lower()):
+            return candidate
+    raise UsageError(f"Nothing was measured on {name or 'any device'}. Measured: {'; '.join(measured) or 'see `make bench`'}.")
 
 
 def hours(cell: Cell, tier: str = "full", records: Sequence[Record] = (), on: str = "") -> Cost | None:
     """What one run of the cell takes on the device ``on``, else on the first of `devices`; None where that was not measured."""
     run, on = cell.run(tier, 0), on or next(iter(devices(records)), "")
     here = [r for r in records if devices_of(r) == {on}]
-    if own := [r for r in here if r.key == run.key]:
-        return Cost(median(map(took, own)), "runs of it")
+    if same := [r for r in here if r.key == run.key]:
+        return Cost(median(map(took, same)), "runs of it")
     if cell.task == "detection":
         return None
     least = any(m["name"] in SLOWS for m in run.methods)
@@ -114,8 +114,8 @@ def _work_of(r: Record) -> float:
 
 def _images(r: Recipe, dataset: str, data: dict) -> float:
     """Pixels trained on and tested: to train on one takes three times as long as to test it."""
-    found = size(dataset, **data)
-    return found.pixels**2 * recipes.hours(r, 3 * r.batch, found.test, found.train)
+    sizes = size(dataset, **data)
+    return sizes.pixels**2 * recipes.hours(r, 3 * r.batch, sizes.test, sizes.train)
 
 
 def _from_steps(cell: Cell, run: Run, seconds: dict[str, float]) -> Cost | None:
@@ -123,12 +123,12 @@ def _from_steps(cell: Cell, run: Run, seconds: dict[str, float]) -> Cost | None:
         return None
     if cell.task == "cost":             # its baseline's iterations are taken in turns with its own
         return Cost(ITERATIONS[run.tier] * seconds[run.network] * (2 if run.methods else 1) / 3600, "steps")
-    found = size(run.dataset, **run.data)
-    area = (found.pixels / CIFAR / run.options.get("stem_stride", 1)) ** 2
+    sizes = size(run.dataset, **run.data)
+    area = (sizes.pixels / CIFAR / run.options.get("stem_stride", 1)) ** 2
     step = seconds[run.network] * area * run.recipe.batch / recipe(run.network, "full").batch
-    test = seconds[f"{run.network}, evaluation"] * area * found.test / 10_000
+    test = seconds[f"{run.network}, evaluation"] * area * sizes.test / 10_000
     source = "steps" if area == 1 else f"steps on {CIFAR} pixels, by area"
-    return Cost(recipes.hours(run.recipe, step, test, found.train), source)
+    return Cost(recipes.hours(run.recipe, step, test, sizes.train), source)
 
 
 def about(costs: Iterable[Cost]) -> str:
@@ -138,9 +138,9 @@ def about(costs: Iterable[Cost]) -> str:
     ('about 3.0 h', 'at least about 2.0 h', 'less than a minute')
     """
     costs = list(costs)
-    said = words(sum(cost.hours for cost in costs))
+    total = words(sum(cost.hours for cost in costs))
     least = "at least " if any(cost.least for cost in costs) else ""
-    return least + (said if said.startswith("less") else f"about {said}")
+    return least + (total if total.startswith("less") else f"about {total}")
 
 
 def words(hours_: float) -> str:

@@ -37,21 +37,21 @@ def path(kind: str, run: Run, name: str) -> Path:
 
 def write(kind: str, run: Run, name: str, values: dict, provenance: dict) -> Finding:
     """Write the finding; an older one of the same name is replaced: unlike a training, a measurement can be had again."""
-    found, target = Finding(SCHEMA, kind, name, run.key, run.tier, values, provenance), path(kind, run, name)
+    finding, target = Finding(SCHEMA, kind, name, run.key, run.tier, values, provenance), path(kind, run, name)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(f".{os.getpid()}.tmp")
     with written(target, temporary):
-        temporary.write_text(json.dumps(asdict(found), indent=1) + "\n")
+        temporary.write_text(json.dumps(asdict(finding), indent=1) + "\n")
         os.replace(temporary, target)
-    return found
+    return finding
 
 
 def read(kind: str, run: Run) -> list[Finding]:
     """All findings of a kind of this training, in the order of their names; what was set aside under another name is none."""
     folders = [runs / run.tier / run.key for runs in reversed(paths.all_runs())]
     files = {file.name: file for folder in folders for file in folder.glob(f"{kind}.*.json")}
-    known = {name: check(files[name]) for name in sorted(files)}
-    return [found for name, found in known.items() if name == f"{found.kind}.{found.name}.json"]
+    by_file = {name: check(files[name]) for name in sorted(files)}
+    return [finding for name, finding in by_file.items() if name == f"{finding.kind}.{finding.name}.json"]
 
 
 def check(file: Path) -> Finding:

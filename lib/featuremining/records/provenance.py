@@ -30,13 +30,13 @@ def versions() -> dict:
     """Versions of what computes; torch's own word names its CUDA too."""
     import torch
 
-    found = {"python": platform.python_version(), "torch": str(torch.__version__)}
+    packages = {"python": platform.python_version(), "torch": str(torch.__version__)}
     for name in ("featuremining", "torchvision", "timm", "numpy"):
         try:
-            found[name] = version(name)
+            packages[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found | ({"cudnn": str(torch.backends.cudnn.version())} if torch.cuda.is_available() else {})
+            packages[name] = None
+    return packages | ({"cudnn": str(torch.backends.cudnn.version())} if torch.cuda.is_available() else {})
 
 
 def processor() -> str:

@@ -74,10 +74,10 @@ def all_metrics(log: dict[str, list[float]], n_test: int) -> dict:
     return {**metrics(log["test_acc"], n_test), **({"others": others} if others else {})}
 
 
-def by_evaluation(kept: dict[str, dict[str, str]]) -> dict:
+def by_evaluation(by_accuracy: dict[str, dict[str, str]]) -> dict:
     """What is kept of each accuracy (``test_acc``, ``test_acc.<name>``) in the form of `all_metrics`."""
-    others = {name.removeprefix("test_acc."): kept[name] for name in kept if name.startswith("test_acc.")}
-    return {**kept.get("test_acc", {}), **({"others": others} if others else {})}
+    others = {name.removeprefix("test_acc."): by_accuracy[name] for name in by_accuracy if name.startswith("test_acc.")}
+    return {**by_accuracy.get("test_acc", {}), **({"others": others} if others else {})}
 
 
 def pack(right: Sequence[bool]) -> str:
@@ -116,12 +116,12 @@ def check_images(record: Record) -> None:
         raise ValueError(f"which images were right is {'stated' if record.right else 'missing'} in schema {record.schema}")
     for name in ["", *record.metrics.get("others", {})] if record.right else ():
         n = record.metrics["n_test"]
-        where, said = (part["others"][name] if name else part for part in (record.right, record.metrics))
+        where, accuracies = (part["others"][name] if name else part for part in (record.right, record.metrics))
         for rule in IMAGES:
             count = int.from_bytes(_bytes(where[rule], n)).bit_count()
-            if round(100 * count / n, 4) != said[rule]:
+            if round(100 * count / n, 4) != accuracies[rule]:
                 raise ValueError(f"{count} of {n} images are right in its {rule} epoch{f' of {name}' * bool(name)}, "
-                                 f"but the accuracy is {said[rule]}")
+                                 f"but the accuracy is {accuracies[rule]}")
 
 
 def write(record: Record, path: Path) -> None:
@@ -184,22 +184,22 @@ def parse(path: Path, make: type, schemas: tuple[int, ...], what: str, then: str
 
 def read_records(tier: str | None = None, keys: Collection[str] | None = None) -> list[Record]:
     """All records, or those of one tier, or of these trainings, in the order of their paths."""
-    found = sorted(_files(tier or "*"), key=lambda path: path.parts[-3:])
-    return [read(path) for path in found if keys is None or path.parent.name in keys]
+    files = sorted(_files(tier or "*"), key=lambda path: path.parts[-3:])
+    return [read(path) for path in files if keys is None or path.parent.name in keys]
 
 
 def _files(tier: str) -> list[Path]:
     """Those of records; what was set aside under another name is none."""
-    found = {path.relative_to(runs): path for runs in reversed(paths.all_runs()) for path in runs.glob(f"{tier}/*/seed*.json")}
-    return [path for path in found.values() if path.stem.removeprefix("seed").isdecimal()]
+    by_name = {path.relative_to(runs): path for runs in reversed(paths.all_runs()) for path in runs.glob(f"{tier}/*/seed*.json")}
+    return [path for path in by_name.values() if path.stem.removeprefix("seed").isdecimal()]
 
 
 def seeds() -> dict[tuple[str, str], list[int]]:
     """(tier, key) -> the seeds on record, from the names of the files alone."""
-    found: dict[tuple[str, str], list[int]] = {}
+    by_training: dict[tuple[str, str], list[int]] = {}
     for path in _files("*"):
-        found.setdefault((path.parent.parent.name, path.parent.name), []).append(int(path.stem.removeprefix("seed")))
-    return {key: sorted(numbers) for key, numbers in found.items()}
+        by_training.setdefault((path.parent.parent.name, path.parent.name), []).append(int(path.stem.removeprefix("seed")))
+    return {key: sorted(numbers) for key, numbers in by_training.items()}
 
 
 def by_key(records: list[Record]) -> dict[str, list[Record]]:

@@ -109,16 +109,16 @@ class Cell:
 @cache
 def read_studies() -> dict[str, dict]:
     """The files of cells of all papers as they stand, by their name, in the order of the papers and files."""
-    found: dict[str, dict] = {}
+    studies: dict[str, dict] = {}
     for paper in papers().values():
         for path in paper.cells:
             try:
-                if path.stem in found:
+                if path.stem in studies:
                     raise ValueError("two papers have a study of this name")
-                found[path.stem] = {**tomllib.loads(path.read_text()), "paper": paper}
+                studies[path.stem] = {**tomllib.loads(path.read_text()), "paper": paper}
             except ValueError as error:
                 raise FMError(f"{path.name} is not a valid study: {error}.") from None
-    return found
+    return studies
 
 
 @cache
@@ -170,8 +170,8 @@ def cell(id_: str) -> Cell:
 
 def baseline(cell_: Cell) -> Cell | None:
     """The baseline of the cell's table, network and condition; None where there is none or the cell is it."""
-    found = load_cells().get(str(cell_.at.beside("baseline")))
-    return None if found == cell_ else found
+    base = load_cells().get(str(cell_.at.beside("baseline")))
+    return None if base == cell_ else base
 
 
 def titles() -> dict[str, str]:

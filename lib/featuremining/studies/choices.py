@@ -39,13 +39,13 @@ class Choice:
 @cache
 def choices() -> tuple[Choice, ...]:
     """All open questions in the order of the papers and files; an `FMError` says what is wrong with one."""
-    found = []
+    register = []
     for paper in papers().values():
         try:
-            found += [Choice(id_, **entry) for id_, entry in tomllib.loads(paper.choices.read_text()).items()]
+            register += [Choice(id_, **entry) for id_, entry in tomllib.loads(paper.choices.read_text()).items()]
         except (OSError, TypeError, ValueError) as error:
             raise FMError(f"{paper.name}/{paper.choices.name} is not a valid register: {error}.") from None
-    return tuple(found)
+    return tuple(register)
 
 
 def place(setting: str) -> tuple[str, str, str]:
@@ -70,4 +70,4 @@ def _differs(cell: Cell, kind: str, owner: str, name: str, ours) -> bool:
     named = {"method": [m for m in cell.methods if m["name"] == owner],
              "network": [cell.options] if cell.network == owner else [],
              "data": [cell.data] if cell.dataset == owner else []}.get(kind, [])
-    return any(found.get(name, ours) != ours for found in named)
+    return any(settings.get(name, ours) != ours for settings in named)

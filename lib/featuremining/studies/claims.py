@@ -51,27 +51,27 @@ class Claim:
             return [tuple(self.cells)]
         if self.kind == "activations" or self.pairs:
             return [tuple(pair) for pair in self.pairs]
-        known = {c.id: c for c in cells.load_cells().values() if not c.own}
-        places = dict.fromkeys(c.at.beside("") for c in known.values() if c.table in self.tables)
-        found: dict[tuple[str, ...], tuple[str, str]] = {}
+        by_id = {c.id: c for c in cells.load_cells().values() if not c.own}
+        places = dict.fromkeys(c.at.beside("") for c in by_id.values() if c.table in self.tables)
+        pairs: dict[tuple[str, ...], tuple[str, str]] = {}
         for place, a, b in product(places, self.higher, self.lower):
             pair = str(place.beside(a)), str(place.beside(b))
-            if all(id_ in known for id_ in pair):
-                found.setdefault(tuple(known[id_].run("full", 0).key for id_ in pair), pair)
-        return list(found.values())
+            if all(id_ in by_id for id_ in pair):
+                pairs.setdefault(tuple(by_id[id_].run("full", 0).key for id_ in pair), pair)
+        return list(pairs.values())
 
 
 @cache
 def load_claims() -> dict[str, Claim]:
     """The sentences by id, in the order of the paper; `FMError` for an entry that does not fit its kind."""
-    known, claims = {f.name for f in fields(Claim)}, {}
+    names, claims = {f.name for f in fields(Claim)}, {}
     for path, id_, entry in _entries():
         try:
             choose("kind", entry["kind"], KINDS)
-            if extra := entry.keys() - known:
+            if extra := entry.keys() - names:
                 raise ValueError(f"{', '.join(sorted(extra))} means nothing")
-            given: dict[str, Any] = {k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in entry.items()}
-            claim = Claim(id_, **given)
+            values: dict[str, Any] = {k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in entry.items()}
+            claim = Claim(id_, **values)
             for status, text in claim.reading.items():
                 choose("reading", status, outcomes.TOLD)
                 text.format(ours="", paper="", device="")
@@ -87,10 +87,10 @@ def _entries():
     """File, id and fields of every sentence, paper by paper."""
     for paper in papers().values():
         try:
-            found = tomllib.loads(paper.sentences.read_text())
+            entries = tomllib.loads(paper.sentences.read_text())
         except (OSError, ValueError) as error:
             raise FMError(f"{paper.name}/{paper.sentences.name} is not valid: {error}.") from None
-        yield from ((paper.sentences, id_, entry) for id_, entry in found.items())
+        yield from ((paper.sentences, id_, entry) for id_, entry in entries.items())
 
 
 def _frozen(value):
@@ -106,9 +106,9 @@ def about(study: str) -> list[Claim]:
 
 def claim(id_: str) -> Claim | Cell:
     """The sentence or the printed number with this id; `UsageError` with the nearest ids if there is none."""
-    known: dict[str, Claim | Cell] = {**load_claims(), **{c.id: c for c in cells.load_cells().values() if c.paper}}
-    if id_ not in known:
-        near = get_close_matches(id_, known, 3, 0.4)
+    by_id: dict[str, Claim | Cell] = {**load_claims(), **{c.id: c for c in cells.load_cells().values() if c.paper}}
+    if id_ not in by_id:
+        near = get_close_matches(id_, by_id, 3, 0.4)
         hint = f"Did you mean {', '.join(near)}? " if near else ""
         raise UsageError(f"There is no claim {id_!r}. {hint}`fm verdict` lists all.")
-    return known[id_]
+    return by_id[id_]

@@ -26,10 +26,10 @@ class Table:
     @classmethod
     def at_start_of(cls, id_: str) -> "Table | None":
         """The table that an id begins with; None where it begins with none."""
-        found = TABLE.match(id_)
-        if not found:
+        match = TABLE.match(id_)
+        if not match:
             return None
-        return cls(found["paper"] or "", found["kind"], int(found["number"]), bool(found["small"]))
+        return cls(match["paper"] or "", match["kind"], int(match["number"]), bool(match["small"]))
 
     def __str__(self) -> str:
         return f"{self.paper}{'.' * bool(self.paper)}{self.kind}{self.number}{'s' * self.small}"

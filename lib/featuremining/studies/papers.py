@@ -47,14 +47,14 @@ class Paper:
 @cache
 def papers() -> dict[str, Paper]:
     """All papers by the name of their folder, the first one (without a prefix) first; an `FMError` says what is wrong."""
-    found = []
+    all_papers = []
     for path in sorted(paths.studies().glob("*/paper.toml")):
         try:
-            given = tomllib.loads(path.read_text())
-            found.append(Paper(path.parent, **{**given, "authors": tuple(given["authors"])}))
+            values = tomllib.loads(path.read_text())
+            all_papers.append(Paper(path.parent, **{**values, "authors": tuple(values["authors"])}))
         except (KeyError, TypeError, ValueError) as error:
             raise FMError(f"{path.parent.name}/{path.name} is not valid: {error}.") from None
-    prefixes = [paper.prefix for paper in found]
+    prefixes = [paper.prefix for paper in all_papers]
     if twice := {prefix for prefix in prefixes if prefixes.count(prefix) > 1}:
         raise FMError(f"Two papers have the prefix {', '.join(map(repr, sorted(twice)))}.")
-    return {paper.name: paper for paper in sorted(found, key=lambda paper: (paper.prefix, paper.name))}
+    return {paper.name: paper for paper in sorted(all_papers, key=lambda paper: (paper.prefix, paper.name))}

@@ -25,15 +25,15 @@ class Rule:
 @cache
 def rules() -> dict[str, Rule]:
     """The rules fixed beforehand, by the name of their table."""
-    found = {}
+    by_table = {}
     for name, study in read_studies().items():
-        for table, given in study.get("rules", {}).items():
+        for table, entry in study.get("rules", {}).items():
             try:
-                fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-                found[table] = Rule(table, **fields)
-                for id_ in found[table].family:
+                fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+                by_table[table] = Rule(table, **fields)
+                for id_ in by_table[table].family:
                     if baseline(cell(id_)) is None:
                         raise ValueError(f"{id_} has no baseline")
             except (TypeError, ValueError, UsageError) as error:
                 raise FMError(f"{name}.toml: the rule of {table} is not valid: {error}.") from None
-    return found
+    return by_table
