@@ -24,22 +24,22 @@ def markdown() -> str:
 
 def public(module: ModuleType) -> dict[str, object]:
     """The functions and classes that a module defines itself; of `methods` also the classes that it names."""
-    own = {name: found for name, found in vars(module).items() if getattr(found, "__module__", "") == module.__name__}
+    members = {name: member for name, member in vars(module).items() if getattr(member, "__module__", "") == module.__name__}
     if module.__name__ == f"{PACKAGE}.methods":
-        own |= {cls: getattr(import_module(f".{home}", module.__name__), cls) for home, cls in METHODS.values()}
-    return {name: found for name, found in own.items()
-            if not name.startswith("_") and (inspect.isclass(found) or inspect.isfunction(inspect.unwrap(found)))}
+        members |= {cls: getattr(import_module(f".{home}", module.__name__), cls) for home, cls in METHODS.values()}
+    return {name: member for name, member in members.items()
+            if not name.startswith("_") and (inspect.isclass(member) or inspect.isfunction(inspect.unwrap(member)))}
 
 
 def _module(module: ModuleType) -> str:
     parts = [f"## {module.__name__}", text(module.__doc__)]
-    for name, found in public(module).items():
-        shown = f"{name}(**settings)" if name in PAGES else signature(name, found)
-        parts += [f"### {name}", f"```python\n{shown}\n```", text(found.__doc__)]
+    for name, member in public(module).items():
+        call = f"{name}(**settings)" if name in PAGES else signature(name, member)
+        parts += [f"### {name}", f"```python\n{call}\n```", text(member.__doc__)]
         if name in PAGES:
             parts.append(f"[Its settings and its page]({PAGES[name]}).")
-        elif inspect.isclass(found):
-            parts.append("\n".join([*_fields(found), *_members(found)]))
+        elif inspect.isclass(member):
+            parts.append("\n".join([*_fields(member), *_members(member)]))
     return "\n\n".join(filter(None, parts))
 
 
@@ -69,16 +69,16 @@ def field_lines(source: str) -> dict[str, tuple[str, str]]:
             for node in ast.parse(source).body[0].body if isinstance(node, ast.AnnAssign)}
 
 
-def signature(name: str, found) -> str:
+def signature(name: str, member) -> str:
     """As one would call it, without types.
 
     >>> from featuremining.recipes import hours
     >>> signature("hours", hours)
     'hours(r, step, test, train=50000)'
     """
-    if inspect.isclass(found) and issubclass(found, Exception):
+    if inspect.isclass(member) and issubclass(member, Exception):
         return f"{name}(message)"
-    parameters = [p for p in inspect.signature(found).parameters.values() if p.name not in ("self", "cls", "args", "kwargs")]
+    parameters = [p for p in inspect.signature(member).parameters.values() if p.name not in ("self", "cls", "args", "kwargs")]
     return f"{name}({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})"
 
 

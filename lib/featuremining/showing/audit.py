@@ -36,33 +36,34 @@ class Audit:
 
     def summary(self) -> Html:
         """How many sentences the printed numbers support, do not establish or contradict, with links to where this is shown."""
-        found, (accuracies, costs), twice = audit.summary(), audit.printed(), audit.repeated()
+        sentences, (accuracies, costs), twice = audit.summary(), audit.printed(), audit.repeated()
         rows = []
         for status, word in OWN.items():
-            ids = found.claim[found.own_numbers == status]
+            ids = sentences.claim[sentences.own_numbers == status]
             rows.append({"own numbers": badge(status, word), "sentences": len(ids),
                          "note": ", ".join(f'<a href="#audit-{i}"><code>{i}</code></a>' for i in ids)})
-        silent = found.claim[found.own_numbers == ""]
+        silent = sentences.claim[sentences.own_numbers == ""]
         rows.append({"own numbers": "no number printed", "sentences": len(silent),
                      "note": ", ".join(f"<code>{i}</code>" for i in silent)})
         return _join(_says(
-            f"The paper claims something in {len(found)} sentences and prints {accuracies} accuracies and {costs} pairs of time "
-            f"and memory. {sum(map(len, twice.cells))} of the accuracies are of {len(twice)} trainings that stand in several "
-            f"tables: the mean is the same for {_all_of(twice.same_mean)}, the spread for {_all_of(twice.same_spread)}."), html(
+            f"The paper claims something in {len(sentences)} sentences and prints {accuracies} accuracies and {costs} pairs of "
+            f"time and memory. {sum(map(len, twice.cells))} of the accuracies are of {len(twice)} trainings that stand in "
+            f"several tables: the mean is the same for {_all_of(twice.same_mean)}, "
+            f"the spread for {_all_of(twice.same_spread)}."), html(
             pd.DataFrame(rows), "The paper's sentences by its own printed numbers", style="words"))
 
     def pairs(self) -> Html:
         """Every order that the paper claims, tested again pair by pair."""
-        found = audit.pairs()
-        orders, once = audit.orders(found), audit.distinct(found)
-        shown = pd.DataFrame([{
+        compared = audit.pairs()
+        orders, once = audit.orders(compared), audit.distinct(compared)
+        table = pd.DataFrame([{
             "claim": _anchor(row.claim), "pairs": row.pairs, "printed so": row.above, "settled alone": row.settled,
             "settled (Holm)": row.holm, "if ± is a standard error (Holm)": row.holm_as_error,
             "own numbers": badge(row.status, OWN[row.status]) + (" *" if row.borrowed else "")} for row in orders.itertuples()])
         close, supported = once[once.holm >= audit.ALPHA], orders[orders.status == Status.SUPPORTED]
         one_layer = sum(studies.cell(i).method == "fm1" for i in close.higher)
-        return _join(html(shown, "Orders that the paper claims, by its printed numbers"), _says(
-            f"The {len(found)} pairs are {len(once)} comparisons of printed numbers. "
+        return _join(html(table, "Orders that the paper claims, by its printed numbers"), _says(
+            f"The {len(compared)} pairs are {len(once)} comparisons of printed numbers. "
             f"{_all_of(once.difference > 0).capitalize()} are printed on the side that is claimed. Taken alone, "
             f"{(once.p < audit.ALPHA).sum()} differ by more than their spread allows; with Holm's correction within the claim, "
             f"{len(once) - len(close)} do. Of the {len(close)} that do not, {one_layer} set Feature Mining on one layer against "
@@ -73,27 +74,27 @@ class Audit:
     def forest(self, *tables: str) -> Html:
         """The compared differences of these tables; one table of several networks has a panel for each."""
         once = audit.distinct(audit.pairs())
-        own = once[once.table.isin(tables)].sort_values("table", kind="stable")
-        own = drawn.labelled(own, by_network=len(tables) == 1)
+        rows = once[once.table.isin(tables)].sort_values("table", kind="stable")
+        rows = drawn.labelled(rows, by_network=len(tables) == 1)
         title = f"Printed differences of Table{'s' * (len(tables) > 1)} {', '.join(map(number, tables))}"
-        return drawn.forest(own, title, 3 if len(tables) == 1 else 1)
+        return drawn.forest(rows, title, 3 if len(tables) == 1 else 1)
 
     def spreads(self) -> Html:
         """Trainings that stand in several tables."""
-        found = audit.repeated()
-        shown = pd.DataFrame([{
+        trainings = audit.repeated()
+        table = pd.DataFrame([{
             "network": row.network, "method": row.method, "tables": ", ".join(map(number, row.cells)),
             "means": _once(row.means), "spreads": _once(row.spreads),
-            "chance if run anew": DASH if row.same_spread else _chance(row.chance)} for row in found.itertuples()])
-        odd = found[~found.same_spread]
+            "chance if run anew": DASH if row.same_spread else _chance(row.chance)} for row in trainings.itertuples()])
+        odd = trainings[~trainings.same_spread]
         named = " and ".join(f"{row.network} with {row.method} ({', '.join(f'±{s:.2f}' for s in row.spreads)})"
                              for row in odd.itertuples())
         close = audit.under_each_spread("T2.resnet110.fm2", "T2.resnet110.byot")
         intervals = "; ".join(f"±{row.spread:.2f}: {bounds(Interval(row.difference, row.low, row.high), signed=True)}"
                               for row in close.itertuples())
-        return _join(html(shown, "The same training in several tables"), _says(
-            f"{found.same_spread.sum()} of {len(found)} repeat mean and spread, as the same runs must. {named} repeat the mean "
-            "alone. Had each of those tables runs of its own, all their means would round alike with a chance of "
+        return _join(html(table, "The same training in several tables"), _says(
+            f"{trainings.same_spread.sum()} of {len(trainings)} repeat mean and spread, as the same runs must. {named} repeat "
+            "the mean alone. Had each of those tables runs of its own, all their means would round alike with a chance of "
             f"{_chance(prod(odd.chance))}; of {_chance(prod(odd.at_most))} if all spreads were as small as the smallest. So the "
             "means were probably taken over, and a spread was computed or typed anew. It matters where a lead is small: that "
             f"over BYOT in Table 2, {signed(close.difference[0])}, has an interval that includes zero under "
@@ -101,52 +102,52 @@ class Audit:
 
     def cost(self) -> Html:
         """The sentences about cost beside Table 10."""
-        found = audit.costs()
-        shown = pd.DataFrame([{
+        costs = audit.costs()
+        table = pd.DataFrame([{
             "claim": "" if again else f"{_anchor(row.claim)}<br>{badge(row.status, OWN[row.status])}",
             "read as": "" if again else f"at most × {row.at_most:.2f}", "method": row.method, "memory": f"× {row.memory:.2f}",
             "time (rounded)": f"× {row.time:.2f} ({row.low:.2f} to {row.high:.2f})", "ours": _ours(row.ours)}
-            for row, again in zip(found.itertuples(), found.claim.duplicated(), strict=True)])
+            for row, again in zip(costs.itertuples(), costs.claim.duplicated(), strict=True)])
         quotes = "".join(f"<li><q>{escape(row.quote)}</q> (section {row.section})</li>"
-                         for row in found.drop_duplicates("claim").itertuples())
+                         for row in costs.drop_duplicates("claim").itertuples())
         parts = [f"{row.method}: {_percent(row.time)} more time ({_percent(row.low)} to {_percent(row.high)} by what was rounded "
-                 f"off) and {_percent(row.memory)} more memory" for row in found.drop_duplicates("cell").itertuples()]
-        none = "" if any(found.ours) else " No cost of ours is on record for these cells."
-        shown = shown if any(found.ours) else shown.drop(columns="ours")
-        return _join(f"<ul>{quotes}</ul>", html(shown, "An iteration beside the baseline's, as Table 10 prints it"),
+                 f"off) and {_percent(row.memory)} more memory" for row in costs.drop_duplicates("cell").itertuples()]
+        none = "" if any(costs.ours) else " No cost of ours is on record for these cells."
+        table = table if any(costs.ours) else table.drop(columns="ours")
+        return _join(f"<ul>{quotes}</ul>", html(table, "An iteration beside the baseline's, as Table 10 prints it"),
                      _says("; ".join(parts) + "." + none))
 
     def selection(self) -> Html:
         """What the best epoch on the test set adds in our own runs."""
-        found, gains = audit.selection(Ledger.read(None if self.tier == "all" else self.tier)), audit.gains().gain
+        trainings, gains = audit.selection(Ledger.read(None if self.tier == "all" else self.tier)), audit.gains().gain
         scale = (f"For comparison, the paper prints gains of Feature Mining of {gains.min():.2f} to {gains.max():.2f} points, "
                  f"{gains.median():.2f} in the middle.")
-        if found.empty:
+        if trainings.empty:
             return Html(f'<p class="empty">No record yet, tier {self.tier}: nothing to show. {scale}</p>')
-        shown = pd.DataFrame([{
+        table = pd.DataFrame([{
             "cell": row.cell, "method": row.method, "tier": tier_badge(row.tier), "n": row.n,
             "best − last": _spread(row.last, row.last_sd),
             "that − baseline's": DASH if pd.isna(row.method_only) else signed(row.method_only),
-            "best − median": _spread(row.median, row.median_sd)} for row in found.itertuples()])
-        return _join(html(shown, "What choosing the best epoch on the test images adds, in points"), _says(
-            f"In the {found.n.sum()} runs of {len(found)} trainings, the best epoch lies {found['last'].mean():.2f} points "
-            f"above the last on average, {found['last'].max():.2f} at most, and {found['median'].mean():.2f} above the median "
-            f"of the last ten. {scale}"))
+            "best − median": _spread(row.median, row.median_sd)} for row in trainings.itertuples()])
+        return _join(html(table, "What choosing the best epoch on the test images adds, in points"), _says(
+            f"In the {trainings.n.sum()} runs of {len(trainings)} trainings, the best epoch lies {trainings['last'].mean():.2f} "
+            f"points above the last on average, {trainings['last'].max():.2f} at most, and {trainings['median'].mean():.2f} "
+            f"above the median of the last ten. {scale}"))
 
     def power(self) -> Html:
         """What four runs a side can find, per table, and the compared differences that are smaller."""
         once = audit.distinct(audit.pairs())
-        found = audit.detectable(once)
-        shown = pd.DataFrame([{
+        by_table = audit.detectable(once)
+        table = pd.DataFrame([{
             "table": number(row.table), "n": row.n, "pooled spread": f"±{row.spread:.2f}" + (" *" if row.borrowed else ""),
             "found with 80 % power": f"{row.least:.2f}", "comparisons": row.pairs, "smallest": f"{row.smallest:.2f}",
-            "below": row.below} for row in found.itertuples()])
-        weak = once[once.difference < once.table.map(dict(zip(found.table, found.least, strict=True)))].sort_values("power")
+            "below": row.below} for row in by_table.itertuples()])
+        weak = once[once.difference < once.table.map(dict(zip(by_table.table, by_table.least, strict=True)))].sort_values("power")
         named = pd.DataFrame([{
             "comparison": _named(row.higher, row.lower), "power": f"{row.power:.0%}",
             "difference (95 %)": f"{signed(row.difference)} ({bounds(Interval(0, row.low, row.high), signed=True)})"}
             for row in weak.itertuples()])
-        return _join(html(shown, "What n runs against n runs can find, by the spreads of each table, in points"), html(
+        return _join(html(table, "What n runs against n runs can find, by the spreads of each table, in points"), html(
             named, "Printed differences below that, and the power at each"), _says(
             f"{len(once) - len(weak)} of the {len(once)} compared differences are larger than what the paper's design finds "
             f"four times in five; for the other {len(weak)} its runs are too few, and a repetition of the same size would "
@@ -155,27 +156,27 @@ class Audit:
     def images(self) -> Html:
         """What the draw of the test images does to an accuracy."""
         once = audit.distinct(audit.pairs())
-        found = audit.images(once)
-        shown = pd.DataFrame([{
+        by_table = audit.images(once)
+        table = pd.DataFrame([{
             "table": number(row.table), "test images": f"{row.images:,}", "accuracies": f"{row.least:.2f} to {row.most:.2f}",
             "standard error of one": f"{row.error_low:.2f} to {row.error_high:.2f}", "comparisons": row.pairs,
-            "within 1.96 of two": row.below} for row in found.itertuples()])
-        first = found.iloc[0]
+            "within 1.96 of two": row.below} for row in by_table.itertuples()])
+        first = by_table.iloc[0]
         spread = audit.detectable(once).set_index("table").spread[first.table]
-        return _join(html(shown, "Binomial standard error of an accuracy by the draw of its test images, in points"), _says(
+        return _join(html(table, "Binomial standard error of an accuracy by the draw of its test images, in points"), _says(
             f"Another {first.images:,} test images would move an accuracy of Table {number(first.table)} by a standard error of "
             f"{first.error_low:.2f} to {first.error_high:.2f} points, where the pooled spread of its runs is {spread:.2f}. If "
-            f"the two accuracies of a comparison came from different images, {found.below.sum()} of {found.pairs.sum()} printed "
-            "differences would lie within 1.96 standard errors."))
+            f"the two accuracies of a comparison came from different images, {by_table.below.sum()} of {by_table.pairs.sum()} "
+            "printed differences would lie within 1.96 standard errors."))
 
     def arithmetic(self) -> Html:
         """The gains that sentences print, beside the tables."""
-        found = audit.arithmetic()
-        shown = pd.DataFrame([{
+        sentences = audit.arithmetic()
+        table = pd.DataFrame([{
             "claim": _anchor(row.claim), "section": row.section, "in the sentence": ", ".join(row.said),
-            "in the tables": ", ".join(row.tables), "agree": "yes" if row.agree else "no"} for row in found.itertuples()])
-        return _join(html(shown, "Values and differences that sentences print"), _says(
-            f"{_all_of(found.agree).capitalize()} sentences that print values or a difference agree with the tables."))
+            "in the tables": ", ".join(row.tables), "agree": "yes" if row.agree else "no"} for row in sentences.itertuples()])
+        return _join(html(table, "Values and differences that sentences print"), _says(
+            f"{_all_of(sentences.agree).capitalize()} sentences that print values or a difference agree with the tables."))
 
     def slips(self) -> Html:
         """Oddities of the text."""
@@ -184,23 +185,23 @@ class Audit:
 
     def baselines(self) -> Html:
         """What others reached without Feature Mining."""
-        found = audit.baselines()
-        above, plain = found[found.accuracy > found.fm2], found[found.plain]
-        known, best = above.label[above.plain].unique(), plain.loc[plain.groupby("network", sort=False).accuracy.idxmax()]
-        shown = pd.DataFrame([{
+        others = audit.baselines()
+        above, plain = others[others.accuracy > others.fm2], others[others.plain]
+        exceeded, best = above.label[above.plain].unique(), plain.loc[plain.groupby("network", sort=False).accuracy.idxmax()]
+        table = pd.DataFrame([{
             "network": row.label + ("" if pd.isna(row.variant) else f", {row.variant}"), "top-1": f"{row.accuracy:.2f}",
             "to its baseline": signed(row.accuracy - row.baseline), "to its FM (2 layers)": signed(row.accuracy - row.fm2),
             "note": f"<code>{row.source}</code>: {escape(row.recipe)}. Runs: {_or_not_said(row.runs)}; epoch: "
                     f"{_or_not_said(row.epoch)}."}
-            for row in found.itertuples()])
+            for row in others.itertuples()])
         share = "; ".join(f"{row.label}: {signed(row.accuracy - row.baseline)} ({signed(row.fm2 - row.baseline)})"
                           for row in best.itertuples())
-        return _join(drawn.baselines(found), html(
-            shown, "CIFAR-100 accuracies of these networks as their sources print them, and beside the paper's"), _says(
-            f"On {above.network.nunique()} of {found.network.nunique()} networks somebody reached more without Feature Mining "
+        return _join(drawn.baselines(others), html(
+            table, "CIFAR-100 accuracies of these networks as their sources print them, and beside the paper's"), _says(
+            f"On {above.network.nunique()} of {others.network.nunique()} networks somebody reached more without Feature Mining "
             "than the paper with it on two layers. With a recipe that is known to be plain that holds for "
-            f"{', '.join(known) or 'none'}; the others may hold Mixup or label smoothing. The best plain recipe of each network "
-            f"beside the paper's baseline, and in brackets the gain that the paper prints for Feature Mining: {share}."))
+            f"{', '.join(exceeded) or 'none'}; the others may hold Mixup or label smoothing. The best plain recipe of each "
+            f"network beside the paper's baseline, and in brackets the gain that the paper prints for Feature Mining: {share}."))
 
 
 def _join(*parts: str) -> Html:
@@ -229,8 +230,8 @@ def _named(higher: str, lower: str) -> str:
     return f"{a.at.table.title}, {a.labels[0]}: {a.labels[1]} − {b.labels[1]}"
 
 
-def _ours(found: list[dict]) -> str:
-    return "; ".join(f"{o['device']}: {cost.ratios(o)}" for o in found) or DASH
+def _ours(costs: list[dict]) -> str:
+    return "; ".join(f"{o['device']}: {cost.ratios(o)}" for o in costs) or DASH
 
 
 def _all_of(flags: pd.Series) -> str:

@@ -58,12 +58,12 @@ def _section(cell: Cell, tier: str, ledger: Ledger) -> dict:
     """The records and findings of one tier. ``resolved`` are the settings of the first seed, ``differing`` the seeds whose
     settings are others."""
     run = cell.run(tier, 0)
-    found = ledger.of(cell, tier)
-    resolved = found[0].resolved if found else {}
+    records = ledger.of(cell, tier)
+    resolved = records[0].resolved if records else {}
     return {"tier": tier, "key": run.key, "spec": run.spec(), "resolved": resolved,
-            "differing": [r.seed for r in found if r.resolved != resolved],
-            "rules": {rule: _summary([r.value(rule, cell.reported) for r in found]) for rule in RULES} if found else {},
-            "seeds": [_seed(r, cell) for r in found], "findings": [_finding(f, cell) for f in findings.read("*", run)],
+            "differing": [r.seed for r in records if r.resolved != resolved],
+            "rules": {rule: _summary([r.value(rule, cell.reported) for r in records]) for rule in RULES} if records else {},
+            "seeds": [_seed(r, cell) for r in records], "findings": [_finding(f, cell) for f in findings.read("*", run)],
             "rerun": commands(cell, tier)}
 
 
@@ -90,13 +90,13 @@ def _seed(record: Record, cell: Cell) -> dict:
             | {"minutes": number(p["seconds"] / 60), "weights": record.weights} | {name: p[name] for name in ORIGIN if name in p})
 
 
-def _finding(found: Finding, cell: Cell) -> dict:
+def _finding(finding: Finding, cell: Cell) -> dict:
     """What was measured besides, without the values of single images or iterations: a cost, class activation, detections."""
-    plain = {name: _plain(v) if isinstance(v, dict) else v for name, v in found.values.items()
+    plain = {name: _plain(v) if isinstance(v, dict) else v for name, v in finding.values.items()
              if name != "each" and not isinstance(v, list)}
-    return {"kind": found.kind, "name": found.name, "values": {k: v for k, v in plain.items() if v != {}},
-            "verdict": str(cost.verdict(cell, found) or DASH) if found.kind == findings.COST else ""} | {
-            name: found.provenance[name] for name in ORIGIN if name in found.provenance}
+    return {"kind": finding.kind, "name": finding.name, "values": {k: v for k, v in plain.items() if v != {}},
+            "verdict": str(cost.verdict(cell, finding) or DASH) if finding.kind == findings.COST else ""} | {
+            name: finding.provenance[name] for name in ORIGIN if name in finding.provenance}
 
 
 def _plain(values: dict) -> dict:
@@ -127,14 +127,14 @@ def _rows(cell: Cell, ledger: Ledger) -> list[dict]:
         return [row | _cost(cell, f) for f in findings.read(findings.COST, cell.run("full", 0))] or [row]
     judged = ledger.verdict(cell)
     row["verdict"] = judged.standing(cell) if judged else None
-    if found := ledger.ours(cell):
-        row |= {"ours": f"{found.mean:.2f}", "95 % interval": markup.bounds(stats.mean_interval(found)), "tier": "full",
-                "n": found.n}
+    if summary := ledger.ours(cell):
+        row |= {"ours": f"{summary.mean:.2f}", "95 % interval": markup.bounds(stats.mean_interval(summary)), "tier": "full",
+                "n": summary.n}
     return [row]
 
 
-def _cost(cell: Cell, found: Finding) -> dict:
-    v = found.values
+def _cost(cell: Cell, finding: Finding) -> dict:
+    v = finding.values
     interval = {"95 % interval": f"{v['low']:.3f} to {v['high']:.3f}"} if "time_ratio" in v else {}
-    return {"claim": f"{', '.join(cell.labels)}; {found.provenance['device']}", "ours": cost.words(found), **interval,
-            "tier": "full", "n": f"{v['iterations']} iterations", "verdict": cost.verdict(cell, found)}
+    return {"claim": f"{', '.join(cell.labels)}; {finding.provenance['device']}", "ours": cost.words(finding), **interval,
+            "tier": "full", "n": f"{v['iterations']} iterations", "verdict": cost.verdict(cell, finding)}

@@ -9,14 +9,14 @@ from ..studies import Cell
 from .markup import DASH
 
 
-def cost_table(cells: list[Cell], known: list[Finding]) -> pd.DataFrame:
+def cost_table(cells: list[Cell], costs: list[Finding]) -> pd.DataFrame:
     """One row per cell and device: printed and measured seconds of an iteration, their ratios to the baseline, and memory."""
-    return pd.DataFrame([_row(cell, f) for cell in cells for f in costs_of(cell, known) or [None]])
+    return pd.DataFrame([_row(cell, f) for cell in cells for f in costs_of(cell, costs) or [None]])
 
 
-def costs_of(cell: Cell, known: list[Finding]) -> list[Finding]:
+def costs_of(cell: Cell, costs: list[Finding]) -> list[Finding]:
     """Those of the cell, in the tier of each."""
-    return [f for f in known if f.kind == COST and f.key == cell.run(f.tier, 0).key]
+    return [f for f in costs if f.kind == COST and f.key == cell.run(f.tier, 0).key]
 
 
 def device(finding: Finding) -> str:

@@ -69,14 +69,14 @@ def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str 
     if frame.empty:
         return Html(f'<p class="fm-caption">{escape(caption)}</p>\n<p class="empty">Nothing on record yet'
                     + (f", {tier} tier" if tier else "") + ".</p>")
-    shown = frame.map(standing)
-    opens = [f' data-cell="{escape(c)}"' for c in shown["cell"]] if "cell" in shown else [""] * len(shown)
-    if "cell" in shown:
-        shown["cell"] = [f"<code>{c}</code>" for c in shown["cell"]]
-    kinds = [' class="text note"' if column == "note" else ' class="text"' if column in WORDS else "" for column in shown]
-    head = "".join(f"<th{kind}>{escape(column)}</th>" for column, kind in zip(shown, kinds, strict=True))
+    entries = frame.map(standing)
+    opens = [f' data-cell="{escape(c)}"' for c in entries["cell"]] if "cell" in entries else [""] * len(entries)
+    if "cell" in entries:
+        entries["cell"] = [f"<code>{c}</code>" for c in entries["cell"]]
+    kinds = [' class="text note"' if column == "note" else ' class="text"' if column in WORDS else "" for column in entries]
+    head = "".join(f"<th{kind}>{escape(column)}</th>" for column, kind in zip(entries, kinds, strict=True))
     rows = "\n".join(f"<tr{cell}>" + "".join(f"<td{kind}>{v}</td>" for v, kind in zip(row, kinds, strict=True)) + "</tr>"
-                     for cell, row in zip(opens, shown.itertuples(index=False), strict=True))
+                     for cell, row in zip(opens, entries.itertuples(index=False), strict=True))
     mark, classes = f"{tier_badge(tier)} " if tier else "", f"dataframe {style}".strip()
     label = escape(f"{caption} ({tier} tier)" if tier else caption)
     csv = f" {save_link(frame.map(plain).to_csv(index=False), 'CSV', 'csv', caption)}" if "data-cell=" in rows else ""

@@ -35,9 +35,9 @@ def benchmarks() -> str:
         for group, title in titles.items():
             if group not in measured["groups"]:
                 continue
-            found = measured["groups"][group]
-            frame = tables.tier_hours(found["rows"]) if group == "tiers" else tables.benchmark(found["rows"])
-            parts += [f"## {title}", markup.html(frame, measured_on(measured["device"], found["provenance"]))]
+            measurements = measured["groups"][group]
+            frame = tables.tier_hours(measurements["rows"]) if group == "tiers" else tables.benchmark(measurements["rows"])
+            parts += [f"## {title}", markup.html(frame, measured_on(measured["device"], measurements["provenance"]))]
     if "cuda" not in {json.loads(p.read_text()).get("type") for p in paths.benchmarks().glob("*.json")}:
         parts.append("On a GPU: not run.")
     return "\n\n".join(parts) + "\n"
@@ -62,11 +62,11 @@ def cost(name: str) -> str:
     parts = []
     for path in sorted(paths.benchmarks().glob("*.json")):
         measured = json.loads(path.read_text())
-        found = measured["groups"].get("methods", {"rows": []})
-        rows = [row for row in found["rows"] if row["what"].startswith((f"{name}:", f"{name},"))]
+        measurements = measured["groups"].get("methods", {"rows": []})
+        rows = [row for row in measurements["rows"] if row["what"].startswith((f"{name}:", f"{name},"))]
         if rows:
             parts.append(markup.html(tables.benchmark(rows), f"A step of ResNet-56 over the baseline's: "
-                                     f"{measured_on(measured['device'], found['provenance'])}"))
+                                     f"{measured_on(measured['device'], measurements['provenance'])}"))
     return "\n\n".join(parts) or "Not measured yet: `make bench` measures it."
 
 
@@ -78,9 +78,9 @@ def results(name: str) -> str:
         parts.append(markup.html(tables.claims(printed, ledger), "The paper's numbers and ours under its protocol: top-1 in "
                                  "percent, mAP in Table 7", "full"))
     for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
-        if found := [c for c in others if ledger.of(c, tier)]:
-            frame = tables.own_runs(found, ledger, tier)
-            frame.insert(1, "data", [c.dataset for c in found])
+        if recorded := [c for c in others if ledger.of(c, tier)]:
+            frame = tables.own_runs(recorded, ledger, tier)
+            frame.insert(1, "data", [c.dataset for c in recorded])
             parts.append(markup.html(frame, "Other runs on record: top-1 in percent, of detectors mAP; gain over the baseline of "
                                      "the same table and tier", tier))
     return "\n\n".join(parts) or "No cell of the paper uses it; it stands here for comparison in your own experiments."

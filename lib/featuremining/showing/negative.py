@@ -23,24 +23,24 @@ def markdown(ledger: Ledger) -> str:
 
 def _paper(ledger: Ledger) -> list[str]:
     rows, gains = listing.rows(ledger), lost_gains(ledger)
-    printed, said = ([row for row in rows if (row["kind"] == "number") == number] for number in (True, False))
+    printed, claims = ([row for row in rows if (row["kind"] == "number") == number] for number in (True, False))
     accuracies = [row for row in printed if studies.cell(row["claim"]).published is not None]
     run = sum(row["verdict"].status != Status.NOT_RUN for row in accuracies)
-    numbers, sentences = ([row for row in kind if row["verdict"].status in FAILED] for kind in (accuracies, said))
+    numbers, sentences = ([row for row in kind if row["verdict"].status in FAILED] for kind in (accuracies, claims))
     parts = [f"Of {len(accuracies)} printed accuracies, {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's "
              + (f"protocol; not reproduced: {len(numbers)}." if run else "protocol yet, so none could fail.")
              + " Printed costs can't fail here: another device than the paper's only has other ratios."]
-    if shown := list({cell.id: cell for cell in (*(studies.cell(row["claim"]) for row in numbers), *gains)}.values()):
-        parts.append(markup.html(tables.claims(shown, ledger), "Numbers and leads that were not reproduced", "full"))
-    parts.append(f"Of {len(said)} sentences that claim something, {len(sentences) or 'none'} did not hold"
+    if cells := list({cell.id: cell for cell in (*(studies.cell(row["claim"]) for row in numbers), *gains)}.values()):
+        parts.append(markup.html(tables.claims(cells, ledger), "Numbers and leads that were not reproduced", "full"))
+    parts.append(f"Of {len(claims)} sentences that claim something, {len(sentences) or 'none'} did not hold"
                  + (":" if sentences else " by what is on record."))
     return [*parts, *map(_quoted, sentences)]
 
 
 def _quoted(row: dict) -> str:
-    found = [f"{name}: {escape(row[key])}" for name, key in (("the paper", "paper"), ("ours", "ours")) if row[key]]
+    facts = [f"{name}: {escape(row[key])}" for name, key in (("the paper", "paper"), ("ours", "ours")) if row[key]]
     return (f"<p>{markup.badge(row['verdict'].status)} <q>{escape(row['says'])}</q> ({_where(row['section'])})<br>"
-            f"<small>{'. '.join([*found, escape(row['note'])]).strip()}</small></p>")
+            f"<small>{'. '.join([*facts, escape(row['note'])]).strip()}</small></p>")
 
 
 def _where(section: str) -> str:

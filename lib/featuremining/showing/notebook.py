@@ -123,8 +123,8 @@ class Page:
     def _findings(self, kind: str) -> list[tuple[studies.Cell, findings.Finding]]:
         """Those of the page's cells and seeds."""
         wanted = {f"seed{seed}" for seed in self.seeds}
-        return [(cell, found) for cell in map(studies.cell, self.cells)
-                for found in findings.read(kind, cell.run(self.tier, 0)) if found.name in wanted]
+        return [(cell, finding) for cell in map(studies.cell, self.cells)
+                for finding in findings.read(kind, cell.run(self.tier, 0)) if finding.name in wanted]
 
     def over_samples(self) -> Html:
         """Accuracy over training images per class, all cells of the study in the page's tier (figure 6)."""
@@ -185,8 +185,8 @@ class Page:
 
     def comparisons(self, table: str) -> Html:
         """What the study's comparisons come to by their rule, from the full tier."""
-        found = comparisons.compare(self._rule(table), self.ledger)
-        return markup.html(tables.comparisons(found), "Each method minus its baseline, in percentage points", "full")
+        outcomes = comparisons.compare(self._rule(table), self.ledger)
+        return markup.html(tables.comparisons(outcomes), "Each method minus its baseline, in percentage points", "full")
 
     def differences(self, table: str) -> Html:
         """The same as intervals."""
@@ -202,40 +202,40 @@ class Page:
 
     @property
     def _records(self) -> list[records.Record]:
-        return [record for _, found in self.found for record in found]
+        return [record for _, runs in self.found for record in runs]
 
 
 def given(names: dict, parameters: tuple[str, ...], page: type) -> dict:
     """A notebook's parameters among its ``globals()``; a name that is no parameter is an error, and so is one that is missing.
     ``page`` is what the check makes of them, which is there when a cell runs twice."""
-    found = {k: v for k, v in names.items()
-             if not k.startswith("_") and k not in SHELL and not isinstance(v, ModuleType | page)}
-    for name in found:
+    values = {k: v for k, v in names.items()
+              if not k.startswith("_") and k not in SHELL and not isinstance(v, ModuleType | page)}
+    for name in values:
         choose("parameter", name, parameters)
     for name in parameters:
-        if name not in found:
+        if name not in values:
             raise UsageError(f"The parameter {name} is missing.")
-    return found
+    return values
 
 
 def start(study: str, names: dict) -> Page:
     """Check a notebook's parameters, given as its ``globals()``."""
-    found = given(names, PARAMETERS, Page)
-    choose("tier", found["tier"], TIERS)
+    values = given(names, PARAMETERS, Page)
+    choose("tier", values["tier"], TIERS)
     for name, kind, example in (("cells", str, '["X1.resnet20.fm2"]'), ("seeds", int, "[0, 1]")):
-        found[name] = _parsed(found[name])
-        if not found[name] or not _is_list_of(kind, found[name]):
-            raise UsageError(f"{name} must be a list such as {example}, got {found[name]!r}.")
-    found["train"] = _parsed(found["train"])
-    if not isinstance(found["train"], bool) or not isinstance(found["device"], str):
-        raise UsageError(f"train must be true or false and device a name, got {found['train']!r} and {found['device']!r}.")
-    for id_ in found["cells"]:
+        values[name] = _parsed(values[name])
+        if not values[name] or not _is_list_of(kind, values[name]):
+            raise UsageError(f"{name} must be a list such as {example}, got {values[name]!r}.")
+    values["train"] = _parsed(values["train"])
+    if not isinstance(values["train"], bool) or not isinstance(values["device"], str):
+        raise UsageError(f"train must be true or false and device a name, got {values['train']!r} and {values['device']!r}.")
+    for id_ in values["cells"]:
         cell = studies.cell(id_)
         if cell.study != study:
             raise UsageError(f"{id_} belongs to the notebook {cell.study}.ipynb, not to {study}.ipynb.")
-    if found["train"]:
-        studies.plan(found["cells"], found["tier"], found["seeds"])     # what can't be trained yet says so at once
-    return Page(study, *(found[name] for name in PARAMETERS))
+    if values["train"]:
+        studies.plan(values["cells"], values["tier"], values["seeds"])     # what can't be trained yet says so at once
+    return Page(study, *(values[name] for name in PARAMETERS))
 
 
 def _parsed(value):

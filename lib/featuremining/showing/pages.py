@@ -29,52 +29,52 @@ def sentences(ledger: Ledger) -> str:
     """Every sentence of the paper that claims something, under its section: quote, verdict, and what the verdict rests on."""
     parts, section = [], ""
     open_ = {q.id: q for q in planning.questions(ledger)}
-    for one in claims.load_claims().values():
-        if one.section != section:
-            section = one.section
+    for claim in claims.load_claims().values():
+        if claim.section != section:
+            section = claim.section
             parts.append(f"## {f'Section {section}' if section[0].isdigit() else section}")
-        found = listing.detail(one, ledger)
-        cost = planning.cost(open_[one.id], ledger) if one.id in open_ else ""
-        parts += [f"({anchor(one.id)})=\n### {one.id}", _judged(found, cost), _pairs(found)]
+        detail = listing.detail(claim, ledger)
+        cost = planning.cost(open_[claim.id], ledger) if claim.id in open_ else ""
+        parts += [f"({anchor(claim.id)})=\n### {claim.id}", _judged(detail, cost), _pairs(detail)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def sentences_on(study: str, ledger: Ledger) -> Html:
     """The sentences on one experiment, as `sentences` shows them; those that nobody has run yet come last and are folded."""
-    found = [listing.detail(one, ledger) for one in claims.about(study)]
-    waiting = [_judged(d) for d in found if d["verdict"].status == Status.NOT_RUN]
-    parts = [text for d in found if d["verdict"].status != Status.NOT_RUN for text in (_judged(d), _pairs(d))]
+    details = [listing.detail(claim, ledger) for claim in claims.about(study)]
+    waiting = [_judged(d) for d in details if d["verdict"].status == Status.NOT_RUN]
+    parts = [text for d in details if d["verdict"].status != Status.NOT_RUN for text in (_judged(d), _pairs(d))]
     if waiting:
         parts += [f"<details><summary>Not run: {_counted(len(waiting), 'sentence')}</summary>", *waiting, "</details>"]
     return Html("\n".join(filter(None, parts)))
 
 
-def _judged(found: dict, cost: str = "") -> str:
+def _judged(detail: dict, cost: str = "") -> str:
     """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
-    facts = {"by its own numbers": found["own_numbers"], "the paper": found["paper"], "ours": _ours(found),
-             "note": found["note"], "to decide it": cost}
-    said = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
-    lines = [f'<blockquote class="fm-quote">{escape(found["says"])}</blockquote>',
-             f'<p>{markup.badge(found["verdict"].status)} <code>fm verdict {found["claim"]}</code></p>',
-             f"<p>{escape(found['reading'])}</p>" if found["reading"] else "",
-             f'<dl class="fm-facts">{said}</dl>' if said else ""]
+    facts = {"by its own numbers": detail["own_numbers"], "the paper": detail["paper"], "ours": _ours(detail),
+             "note": detail["note"], "to decide it": cost}
+    definitions = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
+    lines = [f'<blockquote class="fm-quote">{escape(detail["says"])}</blockquote>',
+             f'<p>{markup.badge(detail["verdict"].status)} <code>fm verdict {detail["claim"]}</code></p>',
+             f"<p>{escape(detail['reading'])}</p>" if detail["reading"] else "",
+             f'<dl class="fm-facts">{definitions}</dl>' if definitions else ""]
     return "\n".join(filter(None, lines))
 
 
-def _ours(found: dict) -> str:
-    behind = [f"{found['tier']} tier", found["device"], f"n = {found['n']}" if found["n"] else ""] if found["tier"] else []
-    return found["ours"] + (f" ({'; '.join(filter(None, behind))})" if behind else "")
+def _ours(detail: dict) -> str:
+    behind = [f"{detail['tier']} tier", detail["device"], f"n = {detail['n']}" if detail["n"] else ""] if detail["tier"] else []
+    return detail["ours"] + (f" ({'; '.join(filter(None, behind))})" if behind else "")
 
 
-def _pairs(found: dict) -> str:
+def _pairs(detail: dict) -> str:
     """The comparisons of an order, folded where they are many."""
-    if not found["pairs"]:
+    if not detail["pairs"]:
         return ""
     rows = [{"higher": f"<code>{p['higher']}</code>", "lower": f"<code>{p['lower']}</code>", "paper": p["printed"] or markup.DASH,
              "p (Holm)": p["printed_p"] or markup.DASH, "ours": p["ours"] or markup.DASH, "p (Holm), ours": p["p"] or markup.DASH,
-             "n": p["n"] or markup.DASH} for p in found["pairs"]]
+             "n": p["n"] or markup.DASH} for p in detail["pairs"]]
     n = len(rows)
-    table = markup.html(pd.DataFrame(rows), f"{found['claim']}: differences in percentage points, 95 % intervals")
+    table = markup.html(pd.DataFrame(rows), f"{detail['claim']}: differences in percentage points, 95 % intervals")
     return f"<details{' open' * (n <= 6)}><summary>{_counted(n, 'comparison')}</summary>\n{table}\n</details>"
 
 
@@ -133,9 +133,9 @@ def status(ledger: Ledger) -> str:
     rows = [_experiment(study, title, ledger) for study, title in titles.items()]
     parts = [markup.html(pd.DataFrame(rows), "Cells of each experiment, and its runs on record by tier")]
     for tier in TIERS:
-        kept = {key: found for key, found in ledger.trainings.items() if found[0].tier == tier}
-        if kept:
-            frame = pd.DataFrame([_training(key, found) for key, found in sorted(kept.items())])
+        trainings = {key: records for key, records in ledger.trainings.items() if records[0].tier == tier}
+        if trainings:
+            frame = pd.DataFrame([_training(key, records) for key, records in sorted(trainings.items())])
             parts.append(markup.html(frame, "What the trainings took, per run", tier))
     return "\n\n".join(parts) + "\n"
 
@@ -146,10 +146,10 @@ def _experiment(study: str, title: str, ledger: Ledger) -> dict:
            "with a printed value": sum(bool(c.paper) for c in cells)}
     for tier in TIERS:
         trainings = {ledger.key(c, tier): c for c in cells}
-        found = [r for c in trainings.values() for r in ledger.of(c, tier)]
+        records = [r for c in trainings.values() for r in ledger.of(c, tier)]
         wanted = sum(studies.wanted(c, tier) for c in trainings.values())
-        row[f"{tier}: runs of those wanted"] = f"{len(found) + _measured(cells, tier)} of {wanted}"
-        row[f"{tier}: time"] = words(sum(map(durations.took, found))) if found else markup.DASH
+        row[f"{tier}: runs of those wanted"] = f"{len(records) + _measured(cells, tier)} of {wanted}"
+        row[f"{tier}: time"] = words(sum(map(durations.took, records))) if records else markup.DASH
     return row
 
 
@@ -158,27 +158,27 @@ def _measured(cells: list[Cell], tier: str) -> int:
     return sum(bool(findings.read("cost", c.run(tier, 0))) for c in cells if c.task == "cost")
 
 
-def _training(key: str, found: list[Record]) -> dict:
+def _training(key: str, records: list[Record]) -> dict:
     """Runs of one training: how many, minutes of each on average, and the most memory."""
-    return {"run": f"<code>{key}</code>", "seeds": ", ".join(str(r.seed) for r in found),
-            "minutes": f"{60 * fmean(map(durations.took, found)):.1f}", "peak MiB": tables.peak(found),
-            "device": "; ".join(sorted(set().union(*map(durations.devices_of, found))))}
+    return {"run": f"<code>{key}</code>", "seeds": ", ".join(str(r.seed) for r in records),
+            "minutes": f"{60 * fmean(map(durations.took, records)):.1f}", "peak MiB": tables.peak(records),
+            "device": "; ".join(sorted(set().union(*map(durations.devices_of, records))))}
 
 
-def took(found: list[tuple[Cell, list[Record]]], tier: str) -> Html:
+def took(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
     """What the runs of these cells in a tier took, and what the cells would take in the full tier where steps or runs of their
     networks were measured."""
-    kept = {r.id: r for _, own in found for r in own}.values()
+    runs = {r.id: r for _, records in groups for r in records}.values()
     costs = [f.values["iterations"] * f.values["seconds"] / 3600
-             for cell, _ in found for f in findings.read("cost", cell.run(tier, 0))]
+             for cell, _ in groups for f in findings.read("cost", cell.run(tier, 0))]
     if costs:
-        said = f"{_counted(len(costs), 'measurement')}, {words(sum(costs))} of iterations"
-    elif kept:
-        said = (f"{_counted(len(kept), 'run')}, {words(sum(map(durations.took, kept)))} in all, "
-                f"{tables.peak(list(kept))} MiB of memory at most")
+        summary = f"{_counted(len(costs), 'measurement')}, {words(sum(costs))} of iterations"
+    elif runs:
+        summary = (f"{_counted(len(runs), 'run')}, {words(sum(map(durations.took, runs)))} in all, "
+                   f"{tables.peak(list(runs))} MiB of memory at most")
     else:
-        said = "no run of these cells"
-    return Html(f'<p class="fm-took">On record in the {tier} tier: {said}. {_again([cell for cell, _ in found])}</p>')
+        summary = "no run of these cells"
+    return Html(f'<p class="fm-took">On record in the {tier} tier: {summary}. {_again([cell for cell, _ in groups])}</p>')
 
 
 def _again(cells: list[Cell]) -> str:
@@ -186,11 +186,11 @@ def _again(cells: list[Cell]) -> str:
     records, trainings = read_records(), {cell.run("full", 0).key: cell for cell in cells}
     on = {device: [cost for cell in trainings.values() if (cost := durations.hours(cell, "full", records, device))]
           for device in durations.devices(records)}
-    device, known = max(on.items(), key=lambda item: len(item[1]), default=("", []))
-    if not known:
+    device, costs = max(on.items(), key=lambda item: len(item[1]), default=("", []))
+    if not costs:
         return "What their full tier takes was not measured."
-    rest = len(trainings) - len(known)
-    return (f"One seed of each in the full tier: {durations.about(known)} ({device})"
+    rest = len(trainings) - len(costs)
+    return (f"One seed of each in the full tier: {durations.about(costs)} ({device})"
             + (f"; not measured: {rest}." if rest else "."))
 
 
@@ -245,6 +245,6 @@ def licence(package: str) -> str:
     >>> licence("typer")
     'MIT'
     """
-    found = metadata(package)
-    classified = [c.rpartition(" :: ")[2] for c in found.get_all("Classifier", []) if c.startswith("License ::")]
-    return found.get("License-Expression") or ", ".join(classified) or (found.get("License") or "not stated").splitlines()[0]
+    stated = metadata(package)
+    classified = [c.rpartition(" :: ")[2] for c in stated.get_all("Classifier", []) if c.startswith("License ::")]
+    return stated.get("License-Expression") or ", ".join(classified) or (stated.get("License") or "not stated").splitlines()[0]

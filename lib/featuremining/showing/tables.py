@@ -23,10 +23,10 @@ def claims(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
     """One row per printed number: paper, ours in full tier with 95 % interval and n, verdict on the number and on the gain."""
     rows = []
     for cell in cells:
-        found, v = ledger.ours(cell), ledger.verdict(cell)
+        summary, v = ledger.ours(cell), ledger.verdict(cell)
         rows.append({"cell": cell.id, "method": cell.labels[1], "paper": cell.paper or DASH,
-                     "ours (full)": f"{percent(found)} (n = {found.n})" if found else DASH,
-                     "95 % interval": bounds(stats.mean_interval(found) if found else None),
+                     "ours (full)": f"{percent(summary)} (n = {summary.n})" if summary else DASH,
+                     "95 % interval": bounds(stats.mean_interval(summary) if summary else None),
                      "verdict": v.standing(cell) if v else DASH,
                      "gain": Standing(g.status) if (g := ledger.gain(cell)) else DASH})
     return pd.DataFrame(rows)
@@ -55,8 +55,8 @@ def matrix(table: str, ledger: Ledger) -> pd.DataFrame:
 
 
 def _two_lines(cell: Cell, ledger: Ledger) -> str:
-    found, v = ledger.ours(cell), ledger.verdict(cell)
-    mine = f"{percent(found)} (n = {found.n}) " if found else ""
+    summary, v = ledger.ours(cell), ledger.verdict(cell)
+    mine = f"{percent(summary)} (n = {summary.n}) " if summary else ""
     value = f'<span class="paper-value">{cell.paper}</span>'
     return f'<span id="{cell.id}" data-cell="{cell.id}" title="{cell.id}">{value}<br>{mine}{badge(v.status)}</span>'
 
@@ -66,12 +66,12 @@ def tally(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
     statuses = (Status.REPRODUCED, Status.NOT_REPRODUCED, Status.INCONCLUSIVE, Status.NOT_RUN)
     rows = []
     for table in dict.fromkeys(c.table for c in cells):
-        found = [ledger.verdict(c).status for c in cells if c.table == table]
-        rows.append({"table": table, "numbers": len(found), **{s: found.count(s) for s in statuses}})
+        verdicts = [ledger.verdict(c).status for c in cells if c.table == table]
+        rows.append({"table": table, "numbers": len(verdicts), **{s: verdicts.count(s) for s in statuses}})
     return pd.DataFrame(rows)
 
 
-def comparisons(found: list[Comparison]) -> pd.DataFrame:
+def comparisons(compared: list[Comparison]) -> pd.DataFrame:
     """One row per comparison of a study of our own: what decides, what stands beside it, and the verdict by the study's rule."""
     def of(i: stats.Interval | None) -> str:
         spread = f" ({bounds(i, signed=True)})" if i and i.half < float("inf") else ""
@@ -82,7 +82,7 @@ def comparisons(found: list[Comparison]) -> pd.DataFrame:
         "n": " and ".join(str(len(s)) for s in c.seeds), "last epoch": of(c.outcome),
         "p (Holm)": DASH if c.p is None else "< 0.0001" if c.p < 1e-4 else f"{c.p:.4f}",
         "verdict": Standing(c.status), "best epoch, beside": of(c.beside), "paired by seed, beside": of(c.paired)}
-        for c in found])
+        for c in compared])
 
 
 def costs(records: list[Record]) -> pd.DataFrame:
@@ -94,9 +94,9 @@ def costs(records: list[Record]) -> pd.DataFrame:
         "commit": _in_turn(r, lambda e: (e["commit"] or DASH)[:10] + (" (changed)" if e["dirty"] else ""))} for r in records])
 
 
-def peak(found: list[Record]) -> str:
+def peak(records: list[Record]) -> str:
     """MiB at most; of runs that were trained at once, of all of them together."""
-    most = max(found, key=lambda r: r.provenance["peak_memory_mib"]).provenance
+    most = max(records, key=lambda r: r.provenance["peak_memory_mib"]).provenance
     together = most.get("beside", 0) + 1
     return f"{most['peak_memory_mib']:,}" + (f" ({together} at once)" if together > 1 else "")
 
@@ -105,11 +105,11 @@ def _in_turn(record: Record, what) -> str:
     return ", ".join(dict.fromkeys(str(what(e)) for e in record.environments))
 
 
-def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
+def localisation(measured: list[tuple[Cell, Finding]]) -> pd.DataFrame:
     """One row per network and kind of map: how often it points at the true part, how much of it lies inside, and the paired
     difference to the baseline of the same table and seed, image by image. Before them, all seeds where there are several."""
-    by_id, rows = {(cell.id, f.name): f for cell, f in found}, []
-    for cell, f in found:
+    by_id, rows = {(cell.id, f.name): f for cell, f in measured}, []
+    for cell, f in measured:
         base = studies.baseline(cell)
         other = by_id.get((base.id, f.name)) if base else None
         for how, title in MAPS:
@@ -121,24 +121,24 @@ def localisation(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
                          "pointing (%)": f"{v['pointing']:.1f}", "to baseline": gains["pointing"],
                          "energy inside (%)": f"{v['energy']:.1f}", "energy, to baseline": gains["energy"],
                          "top-1 (%)": f"{v['top1']:.1f}"})
-    return pd.DataFrame([*_over_seeds(found), *rows]).fillna(DASH)
+    return pd.DataFrame([*_over_seeds(measured), *rows]).fillna(DASH)
 
 
-def _over_seeds(found: list[tuple[Cell, Finding]]) -> list[dict]:
+def _over_seeds(measured: list[tuple[Cell, Finding]]) -> list[dict]:
     """Mean and spread over the seeds of a network that has several, and Welch's interval for the difference to its baseline."""
     groups: dict[str, list[Finding]] = {}
-    for cell, f in found:
+    for cell, f in measured:
         groups.setdefault(cell.id, []).append(f)
     rows = []
-    for (id_, own), (how, title) in product(groups.items(), MAPS):
+    for (id_, per_seed), (how, title) in product(groups.items(), MAPS):
         base = studies.baseline(studies.cell(id_))
-        sides = [own, groups.get(base.id, [])] if base else [own]
+        sides = [per_seed, groups.get(base.id, [])] if base else [per_seed]
         if min(map(len, sides)) < 2:
             continue
-        row = {"cell": id_, "seed": f"all {len(own)}", "map": title}
+        row = {"cell": id_, "seed": f"all {len(per_seed)}", "map": title}
         for name, value, gain in (("pointing", "pointing (%)", "to baseline"),
                                   ("energy", "energy inside (%)", "energy, to baseline"), ("top1", "top-1 (%)", "")):
-            mean = of_seeds(own, how, name)
+            mean = of_seeds(per_seed, how, name)
             row[value] = f"{mean.mean:.1f} ± {mean.sd:.1f}"
             if gain:
                 row[gain] = difference(over_seeds(*sides, how, name)) if base else DASH
@@ -154,11 +154,11 @@ def difference(d: dict) -> str:
     return "{} ({} to {})".format(*(stats.signed(d[name], 1) for name in ("mean", "low", "high")))
 
 
-def activations(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
+def activations(measured: list[tuple[Cell, Finding]]) -> pd.DataFrame:
     """Activations above the threshold per image and stage, as they are and in units of each stage's spread; the last network's
     over the first's."""
     rows = []
-    for cell, f in found:
+    for cell, f in measured:
         for unit, title in (("raw", "as they are"), ("in_spreads", "in units of spread")):
             first, *_, last = (list(map(sum, stages)) for stages in f.values[unit]["counts"].values())
             rows += [{"cell": cell.id, "seed": f.name.removeprefix("seed"), "activations": title, "stage": stage,

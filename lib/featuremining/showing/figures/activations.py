@@ -14,11 +14,11 @@ from ..markup import Html
 from .style import COLOURS, STYLE, inline, nothing
 
 
-def activations(found: list[tuple[Cell, Finding]], unit: str, tier: str) -> Html:
+def activations(measured: list[tuple[Cell, Finding]], unit: str, tier: str) -> Html:
     """Figure 4 from the first finding; ``unit`` is ``raw`` or ``in_spreads``."""
-    if not found:
+    if not measured:
         return nothing(tier, "measurement")
-    values = found[0][1].values
+    values = measured[0][1].values
     names = {"raw": "activation", "in_spreads": "activation, in standard deviations of its stage"}
     return activation_histogram(values[unit]["edges"], values[unit]["counts"], values["n"], names[unit])
 

@@ -12,9 +12,9 @@ from ..markup import Html
 from .style import COLOURS, INK, STYLE, inline
 
 
-def cost_figure(cells: list[Cell], known: list[Finding]) -> Html:
+def cost_figure(cells: list[Cell], costs: list[Finding]) -> Html:
     """Time of an iteration over the baseline's by network, with 95 % intervals; one panel per device, the paper's beside it."""
-    pairs = [(cell, f) for cell in cells for f in costs_of(cell, known) if "time_ratio" in f.values]
+    pairs = [(cell, f) for cell in cells for f in costs_of(cell, costs) if "time_ratio" in f.values]
     if not pairs:
         return Html('<p class="empty">No cost of these cells beside their baseline yet: nothing to draw.</p>')
     devices = list(dict.fromkeys(device(f) for _, f in pairs))
@@ -40,13 +40,13 @@ def _panel(panel, pairs: list[tuple[Cell, Finding]], networks: list[str], title:
     methods = list(dict.fromkeys(cell.labels[1] for cell, _ in pairs))
     looks = zip(methods, COLOURS * len(methods), "os^vD" * len(methods), strict=False)
     for k, (method, colour, marker) in enumerate(looks):
-        own = [(cell, f.values) for cell, f in pairs if cell.labels[1] == method]
-        y = [networks.index(cell.labels[0]) + 0.24 * (k - (len(methods) - 1) / 2) for cell, _ in own]
-        x, n = [s["time_ratio"] for _, s in own], sorted({s["rounds"] for _, s in own})
-        reach = [[s["time_ratio"] - s["low"] for _, s in own], [s["high"] - s["time_ratio"] for _, s in own]]
+        measured = [(cell, f.values) for cell, f in pairs if cell.labels[1] == method]
+        y = [networks.index(cell.labels[0]) + 0.24 * (k - (len(methods) - 1) / 2) for cell, _ in measured]
+        x, n = [s["time_ratio"] for _, s in measured], sorted({s["rounds"] for _, s in measured})
+        reach = [[s["time_ratio"] - s["low"] for _, s in measured], [s["high"] - s["time_ratio"] for _, s in measured]]
         label = f"{method}, n = {' to '.join(map(str, dict.fromkeys((n[0], n[-1]))))} rounds"
         panel.errorbar(x, y, xerr=reach, fmt=marker, color=colour, capsize=3, label=label)
-        printed = [(printed_ratio(cell)[0], at) for (cell, _), at in zip(own, y, strict=True) if printed_ratio(cell)]
+        printed = [(printed_ratio(cell)[0], at) for (cell, _), at in zip(measured, y, strict=True) if printed_ratio(cell)]
         if printed:
             label = f"{method}, paper ({PAPERS_DEVICE})"
             panel.plot(*zip(*printed, strict=True), marker, color=colour, mfc="none", label=label)

@@ -20,23 +20,23 @@ SHARES = ("memorised", "recovered")         # recorded in percent of all images,
 def curves(groups: list[tuple[Cell, list[Record]]], tier: str, panels: Sequence[tuple[str, str]] = LEARNING) -> Html:
     """Recorded quantities over epochs, one panel each; one line per seed, one colour per cell. Epochs without a value are left
     out."""
-    groups = [(cell, found) for cell, found in groups if any(panels[0][0] in record.curves for record in found)]
+    groups = [(cell, records) for cell, records in groups if any(panels[0][0] in record.curves for record in records)]
     if not groups:
         return nothing(tier)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         axes = figure.subplots(1, len(panels))
         colours, dashes = COLOURS * len(groups), ["-", "--", "-.", ":"] * len(groups)
-        for (cell, found), colour, dash in zip(groups, colours, dashes, strict=False):
-            for i, record in enumerate(found):
-                label = f"{' · '.join(cell.labels)} (n = {len(found)})" if i == 0 else None
+        for (cell, records), colour, dash in zip(groups, colours, dashes, strict=False):
+            for i, record in enumerate(records):
+                label = f"{' · '.join(cell.labels)} (n = {len(records)})" if i == 0 else None
                 for panel, (name, _) in zip(axes, panels, strict=True):
                     panel.plot(*_series(record, name), dash, color=colour, lw=1.8, label=label)
         for panel, (_, title) in zip(axes, panels, strict=True):
             panel.set(xlabel="epoch", ylabel=title)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
-        ends = "; ".join(f"{cell.id} " + ", ".join(f"{_series(r, panels[0][0])[1][-1]:.2f}" for r in found)
-                         for cell, found in groups)
+        ends = "; ".join(f"{cell.id} " + ", ".join(f"{_series(r, panels[0][0])[1][-1]:.2f}" for r in records)
+                         for cell, records in groups)
         description = f"{', '.join(title for _, title in panels)} over epochs. {panels[0][1]} at the end, by seed: {ends}"
         return inline(figure, f"Training curves, {tier} tier", description, _by_epoch(groups, panels))
 
@@ -44,12 +44,12 @@ def curves(groups: list[tuple[Cell, list[Record]]], tier: str, panels: Sequence[
 def _by_epoch(groups: list[tuple[Cell, list[Record]]], panels: Sequence[tuple[str, str]]) -> pd.DataFrame:
     """One row per epoch, one column per cell, seed and quantity; empty where nothing was measured."""
     columns = {f"{cell.id} seed {r.seed}: {title}": pd.Series(dict(zip(*_series(r, name), strict=True)), dtype=float).round(4)
-               for name, title in panels for cell, found in groups for r in found}
+               for name, title in panels for cell, records in groups for r in records}
     return pd.DataFrame(columns).sort_index().rename_axis("epoch").reset_index()
 
 
 def _series(record: Record, name: str) -> tuple[list[int], list[float]]:
     """Epochs, from 1, and values of one curve; none where the record has no such curve."""
     scale = 100 / record.metrics["wrong_labels"] if name in SHARES else 1
-    kept = [(epoch, scale * v) for epoch, v in enumerate(record.curves.get(name, ()), 1) if v is not None]
-    return [epoch for epoch, _ in kept], [v for _, v in kept]
+    points = [(epoch, scale * v) for epoch, v in enumerate(record.curves.get(name, ()), 1) if v is not None]
+    return [epoch for epoch, _ in points], [v for _, v in points]

@@ -22,27 +22,27 @@ RIGHT, WRONG = "#56b4e9", "#e69f00"         # of the colour-blind palette; dashe
 PANELS = (("test_map", "mAP at an overlap of 0.5 (%)"), ("classification", "classification loss"), ("regression", "box loss"))
 
 
-def detections(found: list[tuple[Cell, Finding]], tier: str) -> Html:
+def detections(measured: list[tuple[Cell, Finding]], tier: str) -> Html:
     """What every cell's first finding of the kind ``detections`` shows, one row per cell; cells of other images than those of
     the first are left out, and so are those whose images are not at hand."""
-    found = [(cell, f) for cell, f in found if f.key.startswith("parts.") or voc.where()[0]]
-    found = list({cell.id: (cell, f) for cell, f in reversed(found) if f.key.split(".")[0] == found[0][1].key.split(".")[0]
-                  }.values())[::-1]
-    if not found:
+    measured = [(cell, f) for cell, f in measured if f.key.startswith("parts.") or voc.where()[0]]
+    measured = list({cell.id: (cell, f) for cell, f in reversed(measured)
+                     if f.key.split(".")[0] == measured[0][1].key.split(".")[0]}.values())[::-1]
+    if not measured:
         return nothing(tier, "measurement")
-    n = len(found[0][1].values["images"])
-    if found[0][1].key.startswith("parts."):
+    n = len(measured[0][1].values["images"])
+    if measured[0][1].key.startswith("parts."):
         drawn = parts.draw(n, seed=1)
         images, classes = list(drawn.images), parts.CLASSES
         truth = [Objects(box[None], label[None], np.zeros(1, bool)) for box, label in zip(drawn.boxes, drawn.labels, strict=True)]
     else:
         (images, truth), classes = voc.first_tests(n), voc.CLASSES
-    rows = {cell.labels[1]: [Found(np.array(one["boxes"]).reshape(-1, 4), np.array(one["labels"], int), np.array(one["scores"]))
-                             for one in f.values["images"]] for cell, f in found}
+    rows = {cell.labels[1]: [Found(np.array(image["boxes"]).reshape(-1, 4), np.array(image["labels"], int),
+                                   np.array(image["scores"])) for image in f.values["images"]] for cell, f in measured}
     return grid(images, truth, rows, classes, tier)
 
 
-def grid(images: Sequence[np.ndarray], truth: Sequence[Objects], found: Mapping[str, Sequence[Found]], classes: Sequence[str],
+def grid(images: Sequence[np.ndarray], truth: Sequence[Objects], outputs: Mapping[str, Sequence[Found]], classes: Sequence[str],
          tier: str, columns: int = 112) -> Html:
     """One row per detector, one column per image: the true boxes in white, of the detections (best score first) as many as
     there are true boxes, in blue where class and place are right, in orange and dashed where not.
@@ -51,18 +51,18 @@ def grid(images: Sequence[np.ndarray], truth: Sequence[Objects], found: Mapping[
     figure stays below 300 KiB.
     """
     while True:
-        html = _grid(images, truth, found, classes, tier, columns)
+        html = _grid(images, truth, outputs, classes, tier, columns)
         if len(html) <= LARGEST or columns < 16:
             return html
         columns = columns * 3 // 4
 
 
-def _grid(images, truth, found, classes, tier: str, columns: int) -> Html:
+def _grid(images, truth, outputs, classes, tier: str, columns: int) -> Html:
     tallest = max(image.shape[0] / image.shape[1] for image in images)
     with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(1.7 * len(images), (1.5 * tallest + 0.75) * len(found)), layout="constrained")
-        panels, said, rows = figure.subplots(len(found), len(images), squeeze=False), [], []
-        for r, (name, outs) in enumerate(found.items()):
+        figure = Figure(figsize=(1.7 * len(images), (1.5 * tallest + 0.75) * len(outputs)), layout="constrained")
+        panels, texts, rows = figure.subplots(len(outputs), len(images), squeeze=False), [], []
+        for r, (name, outs) in enumerate(outputs.items()):
             panels[r, 0].set_ylabel(fill(name, 18), fontsize=9)
             for i, (axes, image, objects, out) in enumerate(zip(panels[r], images, truth, outs, strict=True), 1):
                 small = thumbnails(image[None], columns)[0]
@@ -73,10 +73,10 @@ def _grid(images, truth, found, classes, tier: str, columns: int) -> Html:
                     axes.set_title(fill(" · ".join(dict.fromkeys(classes[k] for k in objects.labels)), 22), fontsize=8)
                 text = _draw(axes, objects, out, classes)
                 axes.set_xlabel(fill(text, 22), fontsize=8)
-                said.append(f"{name}, image {i}: {text}")
+                texts.append(f"{name}, image {i}: {text}")
                 rows += _rows(name, i, objects, out, classes)
         description = ("True classes above the images, true boxes in white; below, the best detections with their scores. "
-                       + "; ".join(said))
+                       + "; ".join(texts))
         return inline(figure, f"Detections in test images, {tier} tier", description, pd.DataFrame(rows))
 
 

@@ -15,8 +15,8 @@ from .style import COLOURS, INK, STYLE, inline, nothing
 def multiverse(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
     """One line per cell: seeds as dots, their mean with its 95 % interval where there are several. Dashed lines mark the means of
     the baseline and of Feature Mining by default (method ``fm2``), which the other cells change in one choice each."""
-    groups = [(cell, Summary.of(values), values) for cell, found in groups
-              if (values := [r.value("median10", cell.reported) for r in found])]
+    groups = [(cell, Summary.of(values), values) for cell, records in groups
+              if (values := [r.value("median10", cell.reported) for r in records])]
     if not groups:
         return nothing(tier)
     marks = {"baseline": (COLOURS[1], "--"), "fm2": (COLOURS[0], "-.")}
@@ -37,34 +37,36 @@ def multiverse(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
                  yticklabels=[f"{cell.labels[1]} (n = {s.n})" for cell, s, _ in groups])
         if any(cell.method in marks for cell, *_ in groups):
             figure.legend(loc="outside lower center", ncols=2, fontsize=9)
-        said = "; ".join(f"{cell.labels[1]} {s.mean:.2f} (n = {s.n})" for cell, s, _ in groups)
+        summary = "; ".join(f"{cell.labels[1]} {s.mean:.2f} (n = {s.n})" for cell, s, _ in groups)
         rows = [{"cell": cell.id, "choice": cell.labels[1], "run": i, "top-1 (%)": v}
                 for cell, _, values in groups for i, v in enumerate(values)]
-        return inline(figure, f"One choice at a time, {tier} tier", f"Test accuracy in percent by choice: {said}",
+        return inline(figure, f"One choice at a time, {tier} tier", f"Test accuracy in percent by choice: {summary}",
                       pd.DataFrame(rows))
 
 
-def differences(found: list[Comparison], rule: Rule) -> Html:
+def differences(compared: list[Comparison], rule: Rule) -> Html:
     """Each method minus its baseline with the interval that decides; a comparison that is not finished is hollow."""
-    shown = [c for c in found if c.outcome]
-    if not shown:
+    drawn = [c for c in compared if c.outcome]
+    if not drawn:
         return nothing("full")
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8, 1.4 + 0.45 * len(found)), layout="constrained")
+        figure = Figure(figsize=(8, 1.4 + 0.45 * len(compared)), layout="constrained")
         axes = figure.subplots()
         axes.axvline(0, color=INK, lw=1)
-        for y, c in enumerate(found):
+        for y, c in enumerate(compared):
             if c.outcome and c.outcome.half < float("inf"):
                 axes.errorbar(c.outcome.value, y, xerr=c.outcome.half, fmt="none", ecolor=COLOURS[0], capsize=3, elinewidth=1.6)
             if c.outcome:
                 axes.plot(c.outcome.value, y, "o", color=COLOURS[0], ms=7, mfc="none" if c.p is None else COLOURS[0])
-        axes.set(xlabel=f"method minus baseline, test top-1, {rule.outcome} epoch (percentage points)", yticks=range(len(found)),
-                 ylim=(len(found) - 0.5, -0.5),
-                 yticklabels=[f"{' · '.join(c.cell.labels)} (n = {' and '.join(str(len(s)) for s in c.seeds)})" for c in found])
+        axes.set(xlabel=f"method minus baseline, test top-1, {rule.outcome} epoch (percentage points)",
+                 yticks=range(len(compared)), ylim=(len(compared) - 0.5, -0.5),
+                 yticklabels=[f"{' · '.join(c.cell.labels)} (n = {' and '.join(str(len(s)) for s in c.seeds)})"
+                              for c in compared])
         rows = [{"cell": c.cell.id, "difference": c.outcome.value, "low": c.outcome.low, "high": c.outcome.high,
-                 "verdict": c.status} for c in shown]
-        said = "; ".join(f"{row['cell']} {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), {row['verdict']}"
-                         for row in rows)
+                 "verdict": c.status} for c in drawn]
+        summary = "; ".join(f"{row['cell']} {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), "
+                            f"{row['verdict']}" for row in rows)
         return inline(figure, f"{rule.table}: each method minus its baseline",
-                      f"Differences in percentage points with {100 * rule.level:.0f} % intervals; hollow: not finished. {said}",
+                      f"Differences in percentage points with {100 * rule.level:.0f} % intervals; hollow: not finished. "
+                      + summary,
                       pd.DataFrame(rows).round(4))

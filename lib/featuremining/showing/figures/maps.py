@@ -20,13 +20,13 @@ from .style import STYLE, inline, nothing
 LARGEST = 300 * 1024                # bytes of a figure with images
 
 
-def parts_maps(found: list[tuple[Cell, Finding]], tier: str) -> Html:
+def parts_maps(measured: list[tuple[Cell, Finding]], tier: str) -> Html:
     """CAM and Grad-CAM of every network's first finding on the first test images of the embedded parts, their boxes outlined."""
-    found = list({cell.id: (cell, f) for cell, f in reversed(found) if f.key.startswith("parts.")}.values())[::-1]
-    if not found:
+    measured = list({cell.id: (cell, f) for cell, f in reversed(measured) if f.key.startswith("parts.")}.values())[::-1]
+    if not measured:
         return nothing(tier, "measurement")
-    drawn = draw(len(found[0][1].values["maps"]["cam"]), seed=1)
-    panels = {f"{cell.labels[1]}: {title}": f.values["maps"][how] for cell, f in found
+    drawn = draw(len(measured[0][1].values["maps"]["cam"]), seed=1)
+    panels = {f"{cell.labels[1]}: {title}": f.values["maps"][how] for cell, f in measured
               for how, title in (("cam", "CAM"), ("grad_cam", "Grad-CAM"))}
     return class_activation(drawn.images, panels, drawn.boxes, [CLASSES[label] for label in drawn.labels])
 
@@ -67,8 +67,8 @@ def _grid(images: np.ndarray, panels: Mapping[str, np.ndarray], boxes, names: Se
         figure = Figure(figsize=(1.5 * (1 + len(panels)), 1.5 * len(images) * height / width + 0.3), layout="constrained")
         grid = figure.subplots(len(images), 1 + len(panels), squeeze=False)
         for i, (image, row) in enumerate(zip(images, grid, strict=True)):
-            shown = {"image": image, **{name: overlay(image, maps[i]) for name, maps in panels.items()}}
-            for axes, (name, pixels) in zip(row, shown.items(), strict=True):
+            pictures = {"image": image, **{name: overlay(image, maps[i]) for name, maps in panels.items()}}
+            for axes, (name, pixels) in zip(row, pictures.items(), strict=True):
                 axes.imshow(pixels, interpolation="none", extent=(0, width, height, 0))
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
@@ -80,8 +80,8 @@ def _grid(images: np.ndarray, panels: Mapping[str, np.ndarray], boxes, names: Se
                                              path_effects=[withStroke(linewidth=2.6, foreground="black")]))
             if len(names):
                 row[0].set_ylabel(fill(names[i], 16), fontsize=9)
-        shown = f"{len(images)} image{'s' * (len(images) > 1)}{' (' + ', '.join(names) + ')' if len(names) else ''}"
-        description = (f"{shown}, each beside its maps of "
+        rows = f"{len(images)} image{'s' * (len(images) > 1)}{' (' + ', '.join(names) + ')' if len(names) else ''}"
+        description = (f"{rows}, each beside its maps of "
                        f"{', '.join(panels)}, from dark (lowest) to bright (highest)"
                        + (", the true part outlined" if boxes is not None else ""))
         return inline(figure, "Class activation maps", description, _values(panels))

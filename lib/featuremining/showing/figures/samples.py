@@ -29,17 +29,17 @@ def accuracy_over(x: Sequence[float], groups: Mapping[str, Sequence[Sequence[flo
         gap = 0.012 * (max(x) - min(x))                      # side by side, so that bars do not cover one another
         colours, dashes = COLOURS * len(groups), ["-", "--", "-.", ":"] * len(groups)
         for k, ((name, values), colour, dash) in enumerate(zip(groups.items(), colours, dashes, strict=False)):
-            kept = [(at + (k - (len(groups) - 1) / 2) * gap, Summary.of(list(seeds)), seeds)
-                    for at, seeds in zip(x, values, strict=True) if len(seeds)]
-            if not kept:
+            points = [(at + (k - (len(groups) - 1) / 2) * gap, Summary.of(list(seeds)), seeds)
+                      for at, seeds in zip(x, values, strict=True) if len(seeds)]
+            if not points:
                 continue
-            places, sizes = [at for at, _, _ in kept], sorted({s.n for _, s, _ in kept})
+            places, sizes = [at for at, _, _ in points], sorted({s.n for _, s, _ in points})
             label = f"{name} (n = {sizes[0]})" if len(sizes) == 1 else f"{name} (n = {sizes[0]} to {sizes[-1]})"
-            axes.plot(places, [s.mean for _, s, _ in kept], dash + "D", color=colour, lw=1.8, ms=7, mfc="none", label=label)
-            bars = [(at, s.mean, mean_interval(s).half) for at, s, _ in kept if s.n > 1]
+            axes.plot(places, [s.mean for _, s, _ in points], dash + "D", color=colour, lw=1.8, ms=7, mfc="none", label=label)
+            bars = [(at, s.mean, mean_interval(s).half) for at, s, _ in points if s.n > 1]
             if bars:
                 axes.errorbar(*zip(*bars, strict=True), fmt="none", ecolor=colour, elinewidth=1.4, capsize=3)
-            axes.plot(np.repeat(places, [s.n for _, s, _ in kept]), np.concatenate([seeds for _, _, seeds in kept]), "o",
+            axes.plot(np.repeat(places, [s.n for _, s, _ in points]), np.concatenate([seeds for _, _, seeds in points]), "o",
                       color=colour, ms=3.5, alpha=0.6)
         room = 4 * gap or 0.5                                # ticks alone would put the first marks on the frame
         axes.set(xlabel=xlabel, ylabel=ylabel, xticks=list(x), xlim=(min(x) - room, max(x) + room))
@@ -55,6 +55,6 @@ def accuracy_over(x: Sequence[float], groups: Mapping[str, Sequence[Sequence[flo
 def over_samples(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
     """Figure 6: accuracy over training images per class, the number that a cell's condition names."""
     sizes = sorted({int(cell.condition) for cell, _ in groups})
-    seeds = {name: [[r.value("best") for cell, found in groups if cell.labels[1] == name and int(cell.condition) == size
-                     for r in found] for size in sizes] for name in dict.fromkeys(cell.labels[1] for cell, _ in groups)}
+    seeds = {name: [[r.value("best") for cell, records in groups if cell.labels[1] == name and int(cell.condition) == size
+                     for r in records] for size in sizes] for name in dict.fromkeys(cell.labels[1] for cell, _ in groups)}
     return accuracy_over(sizes, seeds, "training images per class", tier, "test top-1 (%), best epoch")
