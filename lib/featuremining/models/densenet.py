@@ -46,8 +46,8 @@ def densenet(classes: int, depth: int, growth: int, bc: bool) -> StagedNet:
     for stage in range(3):
         begin = []
         if stage:
-            kept = c_in // 2 if bc else c_in
-            begin, c_in = transition(c_in, kept), kept
+            width = c_in // 2 if bc else c_in
+            begin, c_in = transition(c_in, width), width
         layers = [Layer(c_in + i * growth, growth, bc) for i in range(n)]
         c_in += n * growth
         stages.append(nn.Sequential(*begin, *layers))

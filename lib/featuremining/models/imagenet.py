@@ -63,11 +63,11 @@ class LibraryNet(nn.Module):
         """``net(x)`` with what it computed on the way. The network pools its last map for itself."""
         self._found, self._edits = {}, edits
         try:
-            logits, found = self.net(x), self._found
+            logits, traced = self.net(x), self._found
         finally:
             self._found, self._edits = None, {}
-        maps = tuple(found[i] for i in range(len(self.channels)))
-        return Trace(maps, found["pooled"], logits, pool_maps(maps, pools)[1])
+        maps = tuple(traced[i] for i in range(len(self.channels)))
+        return Trace(maps, traced["pooled"], logits, pool_maps(maps, pools)[1])
 
     def state_dict(self, *args, **kwargs):
         return self.net.state_dict(*args, **kwargs)
@@ -84,10 +84,10 @@ def resnet50(classes: int) -> LibraryNet:
 
 def timm_classifier(classes: int, name: str, **options) -> LibraryNet:
     """``timm.create_model(name, num_classes=classes, **options)``, freshly initialised."""
-    known = timm.list_models()
-    if name not in known:                       # also everything that would ask the network: hf-hub:..., tags of weights
+    names = timm.list_models()
+    if name not in names:                       # also everything that would ask the network: hf-hub:..., tags of weights
         raise UsageError(f"timm {timm.__version__} has no network {name!r}; the nearest names are "
-                         f"{', '.join(get_close_matches(name, known, 3, 0.0))}.")
+                         f"{', '.join(get_close_matches(name, names, 3, 0.0))}.")
     net = timm.create_model(name, pretrained=False, num_classes=classes, **options)
     size = net.default_cfg["input_size"][-1]
     try:

@@ -52,8 +52,8 @@ class Detector:
     metric: Literal["11point", "area"] = "11point"      # the average precision that is compared with the printed number
 
     def __post_init__(self):
-        for name, known in (("norm", ("frozen", "batch")), ("extra", ("p6p7", "pool")), ("metric", ("11point", "area"))):
-            choose(f"detector setting {name} =", getattr(self, name), known)
+        for name, values in (("norm", ("frozen", "batch")), ("extra", ("p6p7", "pool")), ("metric", ("11point", "area"))):
+            choose(f"detector setting {name} =", getattr(self, name), values)
 
     def settings(self) -> dict:
         return asdict(self)

@@ -19,12 +19,12 @@ class StagedNet(nn.Module):
 
     def maps(self, x: Tensor, edits: Mapping[int, Edit] = {}) -> tuple[Tensor, ...]:
         """The feature map after every stage, shallow to deep."""
-        x, found = self.stem(x), []
+        x, maps = self.stem(x), []
         for i, stage in enumerate(self.stages):
             x = stage(x)
             x = edits[i](x) if i in edits else x
-            found.append(x)
-        return tuple(found)
+            maps.append(x)
+        return tuple(maps)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.pool(self.maps(x)[-1]).flatten(1))
