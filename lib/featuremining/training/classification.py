@@ -59,18 +59,18 @@ class ClassificationTask:
             for method in self.methods:
                 drawn |= method.draw(len(self.loader), -(-self.recipe.batch // self.replicas.world), self.sizes)
         drawn = {name: t.to(self.device) for name, t in drawn.items()}
-        for i, shown in enumerate(self.loader.batches(), first):
-            yield engine.Inputs(shown, {name: t[i] for name, t in drawn.items()})
+        for i, batch in enumerate(self.loader.batches(), first):
+            yield engine.Inputs(batch, {name: t[i] for name, t in drawn.items()})
 
     def forward(self, x: Tensor, y: Tensor, drawn: dict[str, Tensor], true: Tensor | None = None) -> dict[str, Tensor]:
         """The total loss of a batch, under its terms, what the methods log, and training accuracy in percent; where some
         labels are known to be wrong (``true``), also `memorisation`."""
         with engine.arithmetic(self.device, self.recipe.precision):
             out = self.composed(self.model, Batch(x, y, drawn=drawn))
-        found = out.trace.logits.argmax(1)
-        logs = {**out.logs, "train_acc": percent(found == out.batch.y.argmax(1))}
-        if true is not None and len(true) == len(found):        # CS-KD classifies only half of its pairs' images
-            logs |= memorisation(found, y.argmax(1), true)
+        predicted = out.trace.logits.argmax(1)
+        logs = {**out.logs, "train_acc": percent(predicted == out.batch.y.argmax(1))}
+        if true is not None and len(true) == len(predicted):        # CS-KD classifies only half of its pairs' images
+            logs |= memorisation(predicted, y.argmax(1), true)
         return {"loss": torch.stack(list(out.losses.values())).sum(), **out.losses, **logs}
 
     def step(self, inputs: engine.Inputs, optimizer: engine.SGD) -> dict[str, Tensor]:
@@ -87,10 +87,10 @@ class ClassificationTask:
         return evaluate(self.model, self.data, self.device, self.recipe.precision, self.methods, self.replicas)
 
     def metrics(self, log: dict[str, list]) -> dict:
-        found = records.all_metrics(log, len(self.data.test_y))
+        metrics = records.all_metrics(log, len(self.data.test_y))
         if self.data.true_y is not None:
-            found["wrong_labels"] = round(percent(self.data.train_y != self.data.true_y).item(), 4)
-        return found
+            metrics["wrong_labels"] = round(percent(self.data.train_y != self.data.true_y).item(), 4)
+        return metrics
 
     def resolved(self) -> dict:
         """Network size and every method's settings, defaults included, as plain JSON values."""

@@ -53,13 +53,13 @@ def detect(model: nn.Module, images: Images, device: torch.device, precision: st
     """What the detector finds in all images, in evaluation mode: boxes in px of the image, best score first."""
     model.eval()
     n, at_once = len(images), TEST_BATCH if isinstance(images, Tensor) else 1
-    found = []
+    detections = []
     for batch in pictures(images, [range(i, min(i + at_once, n)) for i in range(0, n, at_once)]):
         with engine.arithmetic(device, precision):
             outs = model([x.to(device).float() / 255 for x in batch])
-        found += [Found(out["boxes"].float().cpu().numpy(), out["labels"].cpu().numpy() - 1, out["scores"].float().cpu().numpy())
-                  for out in outs]
-    return found
+        detections += [Found(out["boxes"].float().cpu().numpy(), out["labels"].cpu().numpy() - 1,
+                             out["scores"].float().cpu().numpy()) for out in outs]
+    return detections
 
 
 class DetectorInputs(NamedTuple):
@@ -103,8 +103,8 @@ class DetectionTask:
     def forward(self, scenes: list[Scene]) -> dict[str, Tensor]:
         """The total loss and its two terms."""
         with engine.arithmetic(self.device, self.recipe.precision):
-            found = self.model([s.image for s in scenes], [{"boxes": s.boxes, "labels": s.labels + 1} for s in scenes])
-        losses = {"classification": found["classification"], "regression": found["bbox_regression"]}
+            terms = self.model([s.image for s in scenes], [{"boxes": s.boxes, "labels": s.labels + 1} for s in scenes])
+        losses = {"classification": terms["classification"], "regression": terms["bbox_regression"]}
         return {"loss": losses["classification"] + losses["regression"], **losses}
 
     def step(self, inputs: DetectorInputs, optimizer: engine.SGD) -> dict[str, Tensor]:
@@ -116,8 +116,8 @@ class DetectionTask:
 
     def test(self) -> Tested:
         """mAP in percent at an overlap of 0.5 (``test_map``), and by the other rule (``test_map.<rule>``)."""
-        found = detect(self.model, self.data.test_x, self.device, self.recipe.precision)
-        values = mean_precision(found, self.data.test_y, len(self.data.classes))
+        detections = detect(self.model, self.data.test_x, self.device, self.recipe.precision)
+        values = mean_precision(detections, self.data.test_y, len(self.data.classes))
         return Tested({"test_map" if rule == self.settings.metric else f"test_map.{rule}": values[rule] for rule in RULES}, {})
 
     def metrics(self, log: dict[str, list]) -> dict:
@@ -129,9 +129,9 @@ class DetectionTask:
     def resolved(self) -> dict:
         """Every setting with its value, and the weights that the backbone started from."""
         network = options_of(self.run.network, **split_options(self.run)[1])
-        found = {"parameters": sum(p.numel() for p in self.trained()), "network": network,
-                 "methods": self.before.resolved["methods"], "detector": self.settings.settings(), **self.origin}
-        return json.loads(json.dumps(found))
+        settings = {"parameters": sum(p.numel() for p in self.trained()), "network": network,
+                    "methods": self.before.resolved["methods"], "detector": self.settings.settings(), **self.origin}
+        return json.loads(json.dumps(settings))
 
 
 def recorded(run: Run) -> records.Record | None:

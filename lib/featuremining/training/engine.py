@@ -40,8 +40,8 @@ def pick_device(name: str = "auto") -> torch.device:
         if shared and device.type == "cuda":
             torch.cuda.set_device(device)
     except (RuntimeError, AssertionError):
-        here = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu (there is no GPU)"
-        raise UsageError(f"There is no device {name!r} here; use {here}.") from None
+        choices = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu (there is no GPU)"
+        raise UsageError(f"There is no device {name!r} here; use {choices}.") from None
     return device
 
 

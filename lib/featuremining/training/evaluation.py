@@ -16,11 +16,11 @@ def percent(which: Tensor) -> Tensor:
     return 100 * which.float().mean()
 
 
-def memorisation(found: Tensor, given: Tensor, true: Tensor) -> dict[str, Tensor]:
-    """Percent of all images of a batch that carry a wrong label and are classified as ``given`` (memorised) or as they
+def memorisation(predicted: Tensor, labelled: Tensor, true: Tensor) -> dict[str, Tensor]:
+    """Percent of all images of a batch that carry a wrong label and are classified as ``labelled`` (memorised) or as they
     should be (recovered). Divided by the share of wrong labels they are rates."""
-    wrong = given != true
-    return {"memorised": percent(wrong & (found == given)), "recovered": percent(wrong & (found == true))}
+    wrong = labelled != true
+    return {"memorised": percent(wrong & (predicted == labelled)), "recovered": percent(wrong & (predicted == true))}
 
 
 class Tested(NamedTuple):
@@ -50,6 +50,6 @@ def evaluate(model: nn.Module, data: DataSet, device: torch.device, precision: s
             hits.setdefault(name, []).append(z.argmax(1) == y)
         loss += nn.functional.cross_entropy(logits["test_acc"].float(), y, reduction="sum")
     n = len(data.test_y)
-    right = {name: replicas.whole(torch.cat(parts), n).cpu() for name, parts in hits.items()}
+    right = {name: replicas.whole(torch.cat(batches), n).cpu() for name, batches in hits.items()}
     values = {name: round(100 * images.sum().item() / n, 4) for name, images in right.items()}
     return Tested({"test_loss": float(f"{replicas.total(loss).item() / n:.6g}"), **values}, right)

@@ -16,8 +16,8 @@ SOURCES = {"resnet50": "T5", "resnet20": "F2s"}     # network -> the table whose
 
 def split_options(run: Run) -> tuple[dict, dict]:
     """The run's options of the detector, and those of the network."""
-    own = {f.name for f in fields(Detector)}
-    return ({k: v for k, v in run.options.items() if k in own}, {k: v for k, v in run.options.items() if k not in own})
+    names = {f.name for f in fields(Detector)}
+    return ({k: v for k, v in run.options.items() if k in names}, {k: v for k, v in run.options.items() if k not in names})
 
 
 def detector_of(run: Run) -> Detector:

@@ -166,10 +166,10 @@ class Training:
         values, right = self.task.test()
         for name, images in right.items():
             before = [value for value in self.log.get(name, ()) if value is not None]
-            kept, bits = self.right.setdefault(name, {}), records.pack(images.numpy())
-            kept["last"] = bits
+            packed, bits = self.right.setdefault(name, {}), records.pack(images.numpy())
+            packed["last"] = bits
             if not before or values[name] > max(before):        # the first epoch that reaches the best, as `records.metrics`
-                kept["best"] = bits
+                packed["best"] = bits
         return values
 
     def record(self) -> records.Record:
