@@ -70,7 +70,7 @@ def side_by_side(works: Mapping[str, Work], device: torch.device, rounds: int = 
     return took
 
 
-def ratio(took: Mapping[str, list[float]], one: str, other: str) -> tuple[float, float, float]:
+def ratio(took: Mapping[str, list[float]], name: str, other: str) -> tuple[float, float, float]:
     """Median, lower and upper quartile of one work's time over another's, round by round."""
-    ratios = sorted(a / b for a, b in zip(took[one], took[other], strict=True))
+    ratios = sorted(a / b for a, b in zip(took[name], took[other], strict=True))
     return median(ratios), ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]

@@ -33,12 +33,12 @@ def look(cell: Cell, run: Run) -> None:
     if not diagnostics.wanted("detections", cell, run):
         return
     model, data = load_detector(run)
-    found = [best(f) for f in detect(model, data.test_x[:SHOWN], torch.device("cpu"))]
+    detections = [best(f) for f in detect(model, data.test_x[:SHOWN], torch.device("cpu"))]
     images = [{"boxes": f.boxes.astype(float).round(2).tolist(), "labels": f.labels.tolist(),
-               "scores": f.scores.astype(float).round(4).tolist()} for f in found]
+               "scores": f.scores.astype(float).round(4).tolist()} for f in detections]
     diagnostics.keep("detections", run, f"seed{run.seed}", {"images": images}, run)
 
 
-def best(found: Found, n: int = 3) -> Found:
+def best(detections: Found, n: int = 3) -> Found:
     """The n detections with the highest scores."""
-    return Found(*(array[np.argsort(-found.scores, kind="stable")[:n]] for array in found))
+    return Found(*(array[np.argsort(-detections.scores, kind="stable")[:n]] for array in detections))

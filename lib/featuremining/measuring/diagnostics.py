@@ -39,7 +39,7 @@ def localise(cell: Cell, run: Run) -> None:
     values = {how: insight.observe_run(model, data, boxes, how) for how in insight.KINDS}
     x, y = next(iter(data.tests("cpu")))
     maps = {"cam": insight.cam(model, x[:SHOWN], y[:SHOWN]), "grad_cam": insight.grad_cam(model, x[:SHOWN], y[:SHOWN])}
-    values["maps"] = {how: [[[round(v, 4) for v in row] for row in one] for one in m.tolist()] for how, m in maps.items()}
+    values["maps"] = {how: [[[round(v, 4) for v in row] for row in grid] for grid in m.tolist()] for how, m in maps.items()}
     keep("localise", run, f"seed{run.seed}", values, run)
 
 
@@ -63,10 +63,10 @@ def wanted(kind: str, cell: Cell, run: Run) -> bool:
 
 
 def _trained(cell: Cell, run: Run) -> bool:
-    found = paths.weights(run.tier, run.key, run.seed).exists()
-    if not found:
+    at_hand = paths.weights(run.tier, run.key, run.seed).exists()
+    if not at_hand:
         print(f"{cell.id} seed {run.seed}: not measured, no weights of it are kept here")
-    return found
+    return at_hand
 
 
 def keep(kind: str, run: Run, name: str, values: dict, *measured: Run) -> None:

@@ -70,18 +70,18 @@ def grad_cam(model, x: Tensor, classes: Tensor, stage: int = -1) -> Tensor:
 
     The slope is that at A as the stage gives it. What follows works on a copy: layers that write in place can't change A.
     """
-    count, kept = len(model.channels), []
+    count, leaves = len(model.channels), []
     if not -count <= stage < count:
         raise UsageError(f"grad_cam: stage {stage} was asked for, but this network has {count} stages, from 0.")
 
     def cut(a: Tensor) -> Tensor:
-        kept.append(a.detach().requires_grad_())
-        return kept[0].clone()
+        leaves.append(a.detach().requires_grad_())
+        return leaves[0].clone()
 
     with evaluating(model), torch.enable_grad():
         logits = model.trace(x, edits={stage % count: cut}).logits
-        (slope,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), kept)
-    return (slope.mean((2, 3), keepdim=True) * kept[0].detach()).sum(1).relu()
+        (slope,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), leaves)
+    return (slope.mean((2, 3), keepdim=True) * leaves[0].detach()).sum(1).relu()
 
 
 def upsample(maps: Tensor, height: int, width: int) -> Tensor:
@@ -174,19 +174,19 @@ def _localise(model, batches: Iterable[tuple[Tensor, Tensor]], boxes, how: str, 
         raise UsageError(f"cam reads the last stage, stage={stage} was asked for; use how='grad_cam'.")
     boxes, device, rows = whole(boxes), next(model.head.parameters()).device, []
     for x, y in batches:
-        here, boxes = checked(boxes[:len(x)], len(x), *x.shape[2:]), boxes[len(x):]
-        rows.append(_scores(model, x.to(device), y.to(device), here.to(device), how, stage, tolerance))
+        batch_boxes, boxes = checked(boxes[:len(x)], len(x), *x.shape[2:]), boxes[len(x):]
+        rows.append(_scores(model, x.to(device), y.to(device), batch_boxes.to(device), how, stage, tolerance))
     checked(boxes, 0, *x.shape[2:])
     scores = torch.cat(rows, 1)
-    shown = scores[3] > 0
-    if not shown.any():
+    visible = scores[3] > 0
+    if not visible.any():
         raise UsageError("localise needs a box with an area, and none has one.")
-    hit, right, share, area, middle = scores[:, shown]
+    hit, right, share, area, middle = scores[:, visible]
     percent = {name: round(100 * v.nanmean().item(), 4) for name, v in (
         ("pointing", hit), ("energy", share), ("chance", area), ("centre", middle), ("top1", right))}
     each = {name: "".join(map(str, v.int().tolist())) for name, v in (("pointing", hit), ("right", right))}
     each["energy"] = [None if v != v else round(v, 4) for v in share.tolist()]
-    return {"how": how, "stage": stage, "tolerance": tolerance, "n": len(hit), "hidden": int((~shown).sum()),
+    return {"how": how, "stage": stage, "tolerance": tolerance, "n": len(hit), "hidden": int((~visible).sum()),
             "silent": each["energy"].count(None), **percent, "each": each}
 
 
@@ -195,9 +195,9 @@ def _scores(model, x: Tensor, y: Tensor, boxes: Tensor, how: str, stage: int, to
     (height, width), trace = x.shape[2:], look(model, x)
     maps = upsample(cam(model, trace, y) if how == "cam" else grad_cam(model, x, y, stage), height, width)
     box = inside(boxes, height, width)
-    found = (pointing(maps, boxes, tolerance), trace.logits.argmax(1) == y, energy(maps, boxes), box.double().mean((1, 2)),
-             box[:, height // 2, width // 2])
-    return torch.stack([v.double().cpu() for v in found])
+    scores = (pointing(maps, boxes, tolerance), trace.logits.argmax(1) == y, energy(maps, boxes), box.double().mean((1, 2)),
+              box[:, height // 2, width // 2])
+    return torch.stack([v.double().cpu() for v in scores])
 
 
 def sample(data, n: int = 64, seed: int = 0) -> Tensor:
@@ -236,9 +236,9 @@ def activations(models: Mapping[str, object], x: Tensor) -> dict:
     """`activation_counts` of several networks on the same images and edges, as plain values: ``n`` images and, for the maps as
     they are (``raw``) and in units of their spread (``in_spreads``), ``edges`` and ``counts`` by name, stage and bin."""
     raw = {name: look(model, x).maps for name, model in models.items()}
-    found = {"n": len(x)}
+    values = {"n": len(x)}
     for unit_, seen in (("raw", raw), ("in_spreads", {name: in_spreads(maps) for name, maps in raw.items()})):
         edges = activation_edges(*seen.values())
-        found[unit_] = {"edges": [round(e, 4) for e in edges.tolist()],
-                        "counts": {name: activation_counts(maps, edges).tolist() for name, maps in seen.items()}}
-    return found
+        values[unit_] = {"edges": [round(e, 4) for e in edges.tolist()],
+                         "counts": {name: activation_counts(maps, edges).tolist() for name, maps in seen.items()}}
+    return values

@@ -66,11 +66,11 @@ def measure(runs: list[Run], device: str = "auto", engine_name: str = "auto") ->
             print(f"{run.key}: its cost on this device is on record; move {path} away to measure it again.")
         else:
             missing.setdefault(baseline(run).key, []).append(run)
-    for wanted in missing.values():
+    for group in missing.values():
         with engine.enough_memory():
-            values, here = network_costs(wanted, target, engine_name)
-        for run in wanted:
-            findings.write(COST, run, name, values[run.key], here)
+            values, where = network_costs(group, target, engine_name)
+        for run in group:
+            findings.write(COST, run, name, values[run.key], where)
     return [next(f for f in findings.read(COST, run) if f.name == name) for run in runs]
 
 
@@ -80,13 +80,13 @@ def finding_name(device, engine_name: str) -> str:
     return f"{slug}.{torch.get_num_threads()}t" + (f".{engine_name}" if engine_name != engine.resolve("auto", device) else "")
 
 
-def network_costs(wanted: list[Run], device: torch.device, engine_name: str = "auto") -> tuple[dict[str, dict], dict]:
-    """The ``wanted`` runs of one network and their baseline, side by side: every wanted run's values by its key, plain JSON, and
+def network_costs(group: list[Run], device: torch.device, engine_name: str = "auto") -> tuple[dict[str, dict], dict]:
+    """A ``group`` of runs of one network and their baseline, side by side: the values of the group's runs by key, plain JSON, and
     where they were measured. `measure` says what the values are."""
     deterministic()
     keep_freed_memory()
-    base, busy = baseline(wanted[0]), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    runs = {run.key: run for run in (base, *wanted)}
+    base, busy = baseline(group[0]), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    runs = {run.key: run for run in (base, *group)}
     if busy and busy > os.cpu_count() / 2:
         print(f"This machine is busy (load {busy:.1f}): seconds will say little, and intervals of ratios get wide.")
     data = images(base)
@@ -98,14 +98,14 @@ def network_costs(wanted: list[Run], device: torch.device, engine_name: str = "a
     print(f"{base.network}: {len(runs)} trainings take turns for {rounds} rounds.", flush=True)
     works = {key: lambda pair=pair: timed(*pair) for key, pair in going.items()}
     took = interleaved(works, rounds, progress(base.network, rounds))
-    here = {**environment(device), "engine": how, "load_before": busy, "beside": len(runs) - 1,
-            "measured": datetime.now(UTC).isoformat(timespec="seconds")}
+    where = {**environment(device), "engine": how, "load_before": busy, "beside": len(runs) - 1,
+             "measured": datetime.now(UTC).isoformat(timespec="seconds")}
     values = {}
-    for key in (run.key for run in wanted):
+    for key in (run.key for run in group):
         more = {**ratio(took[key], took[base.key], settled), **over(counts[key], counts[base.key])} if key != base.key else {}
         values[key] = {"iterations": rounds, "batch": going[key][0].recipe.batch, "images": data.name,
                        **summary(took[key]), **counts[key], **more, "each": " ".join(f"{t:.5g}" for t in took[key])}
-    return values, here
+    return values, where
 
 
 def images(run: Run, n: int = 50_000) -> DataSet:
@@ -131,7 +131,7 @@ def prepared(run: Run, device: torch.device, data: DataSet, engine_name: str = "
 def endless(training: Training) -> Iterator[Inputs]:
     """Epoch after epoch; the last, smaller batch of an epoch is left out."""
     while True:
-        yield from (one for one in training.inputs() if one.size == training.recipe.batch)
+        yield from (inputs for inputs in training.inputs() if inputs.size == training.recipe.batch)
 
 
 def timed(training: Training, steps: Iterator[Inputs]) -> float:
@@ -168,8 +168,8 @@ def progress(what: str, rounds: int) -> Callable[[int], None]:
 def summary(took: list[float]) -> dict[str, float]:
     """``seconds``, the mean of all iterations as in the paper, their ``median`` and quartiles, and the ``first`` alone."""
     low, _, high = quantiles(took, n=4, method="inclusive")
-    found = {"seconds": fmean(took), "median": median(took), "q1": low, "q3": high, "first": took[0]}
-    return {name: _digits(value) for name, value in found.items()}
+    values = {"seconds": fmean(took), "median": median(took), "q1": low, "q3": high, "first": took[0]}
+    return {name: _digits(value) for name, value in values.items()}
 
 
 def ratio(took: list[float], base: list[float], settled: int = 1) -> dict[str, float]:
@@ -201,10 +201,10 @@ def counted(run: Run, device: torch.device, data: DataSet, engine_name: str = "a
     training, steps = prepared(run, device, data, "eager")
     with training.active():
         training.update(next(steps))                # momenta are made in the first step
-        one, heads = next(steps), list(training.methods.parameters())
-        held = [*training.model.parameters(), *training.model.buffers(), *heads, *one.tensors()]
-        saved = saved_bytes(lambda: training.update(one), held)
-        operations = cost.operations(lambda: training.update(one)).total()
+        inputs, heads = next(steps), list(training.methods.parameters())
+        held = [*training.model.parameters(), *training.model.buffers(), *heads, *inputs.tensors()]
+        saved = saved_bytes(lambda: training.update(inputs), held)
+        operations = cost.operations(lambda: training.update(inputs)).total()
     return {"saved_mib": _digits(saved / MIB), **peaks, "train_only_mib": _digits(sum(p.nbytes for p in heads) / MIB),
             "operations": operations}
 
@@ -212,17 +212,17 @@ def counted(run: Run, device: torch.device, data: DataSet, engine_name: str = "a
 def saved_bytes(work: Callable[[], object], held: Iterable[Tensor]) -> int:
     """Bytes that autograd keeps for the backward pass of ``work``, each storage once. Those of the tensors ``held``, such
     as weights and what was drawn ahead for an epoch, lie there anyway and do not count."""
-    known, kept = {t.untyped_storage().data_ptr() for t in held}, {}
+    pointers, saved = {t.untyped_storage().data_ptr() for t in held}, {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            kept[storage.data_ptr()] = storage      # kept, so that its address is not given out again meanwhile
+        if storage.data_ptr() not in pointers:
+            saved[storage.data_ptr()] = storage     # kept, so that its address is not given out again meanwhile
         return tensor.detach()                      # the tensor itself would make a cycle
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
         work()
-    return sum(storage.nbytes() for storage in kept.values())
+    return sum(storage.nbytes() for storage in saved.values())
 
 
 def gpu_peaks(run: Run, device: torch.device, data: DataSet, engine_name: str = "auto") -> dict[str, float]:
