@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from featuremining import UsageError, load_cells, paths, read_records
-from featuremining.judging import verdicts
+from featuremining.judging.ledger import Ledger
 from featuremining.measuring.cost import operations, peak_memory, ratio, side_by_side
 from featuremining.recipes import hours, recipe
 
@@ -91,7 +91,7 @@ def test_synthetic_records_answer_cells(bench, tmp_path, monkeypatch):
     found = read_records("full")
     assert len(found) == len({r.id for r in found}) == 1000
     cells = [c for c in load_cells().values() if c.task != "cost"]
-    assert all(verdicts.ours(c, found, rule=rule).n == 4 for c in cells for rule in ("best", "last", "median10"))
+    assert all(Ledger(found).ours(c, rule=rule).n == 4 for c in cells for rule in ("best", "last", "median10"))
     assert len({r.key for r in found} - {c.run("full", 0).key for c in cells}) > 50
 
 
