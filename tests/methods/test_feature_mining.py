@@ -1,6 +1,7 @@
 """Feature Mining: equality with the textbook form, the ten properties that follow from the paper, every setting."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -196,8 +197,8 @@ def test_2_empty_boxes_are_counted_and_can_be_forbidden():
     _, fm = prepared()
     empty = (~fm.kind.mask(fm.kind.draw(40000, "cpu"), 8, 8).any(1)).float().mean().item()
     assert empty == pytest.approx(1 / 16, abs=0.005)        # lambda above 15/16 leaves sides below two cells
-    for box in ("center_clip", "corner_clip", "inside"):
-        _, fm = prepared(box=box, min_box=1)
+    for box, area in product(("center_clip", "corner_clip", "inside"), (None, 0.0, 1.0)):
+        _, fm = prepared(box=box, min_box=1, area=area)
         masks = fm.kind.mask(fm.kind.draw(40000, "cpu"), 8, 8)
         assert masks.any(1).all() and not masks.all(1).any()
     net, fm = prepared(layers=1, area=0.0)
