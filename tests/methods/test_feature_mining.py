@@ -296,12 +296,20 @@ def test_every_setting_trains_the_trunk_and_every_head(settings):
     assert all(p.grad.any() for name, p in fm.named_parameters() if "bias" in name and "heads" in name)
 
 
-def test_shared_boxes_are_the_same_relative_box():
-    net, fm = prepared(share_box=True, box="inside", area=0.25)
+def corners(masks):
+    """(n, H, W) masks of one box each -> (n, 2): its first row and column relative to the map."""
+    return torch.stack([masks.amax(side).gt(0).int().argmax(1) / masks.shape[1] for side in (2, 1)], dim=1)
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_boxes_drawn_in_a_step_can_be_shared(share):
+    """Six images' boxes: of the same relative size on both stages, and at the same place up to a cell only where shared."""
+    net, fm = prepared(share_box=share, per_sample=True, box="inside", area=0.25)
     masks = spied(fm)
     fm.step(plain_step, net, batch())
-    coarse, fine = masks[1][0].view(8, 8), masks[0][0].view(16, 16)
-    assert coarse.sum() == 16 and fine.sum() == 64
+    fine, coarse = masks[0][0].view(6, 16, 16), masks[1][0].view(6, 8, 8)
+    assert (fine.sum((1, 2)) == 64).all() and (coarse.sum((1, 2)) == 16).all()
+    assert bool(((corners(fine) - corners(coarse)).abs() <= 1 / 8).all()) is share
 
 
 @pytest.mark.parametrize("segmentation", ["box", "dropout", "channel", "noncomplementary"])
@@ -325,9 +333,7 @@ def test_boxes_drawn_for_an_epoch_are_shared_too(share):
     _, fm = prepared(share_box=share, box="inside", area=0.25)
     drawn = fm.draw(50, 6, {1: (16, 16), 2: (8, 8)})
     fine, coarse = drawn["fm.stage2.rows"][:, 0].view(50, 16, 16), drawn["fm.stage3.rows"][:, 1].view(50, 8, 8)
-    near = [abs((a.amax(side) > 0).int().argmax(1) / 16 - (b.amax(side) > 0).int().argmax(1) / 8) <= 1 / 8
-            for side in (1, 2) for a, b in [(fine, coarse)]]
-    assert bool(torch.stack(near).all()) is share
+    assert bool(((corners(fine) - corners(coarse)).abs() <= 1 / 8).all()) is share
 
 
 def test_mean_reduction_divides_the_sum():
