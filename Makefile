@@ -33,7 +33,7 @@ bench: $(STAMP)                    ## every benchmark; leave the machine alone m
 mutants: $(STAMP)                  ## change one thing at a time in the methods: does a test notice?
 	$(PY) tests/mutants.py
 
-check: $(STAMP)                    ## style, and whether imports run one way, from room to room
+check: $(STAMP)                    ## style, types, and whether imports run one way, from room to room
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(dir $(PY))lint-imports --no-cache --no-logo

@@ -15,7 +15,7 @@ from .records import findings
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 CELL = Annotated[str, typer.Argument(help="id of a cell, as `fm status` lists them, for example T1.resnet56.fm2")]
-TIER = Annotated[str, typer.Option(help="smoke (a minute, embedded data), short (30 epochs) or full (the paper's protocol)")]
+TIER = Annotated[str, typer.Option(help="smoke (a minute, embedded data), short (a tenth of the epochs) or full (all of them)")]
 
 
 @app.command()

@@ -38,6 +38,9 @@ class Trace(NamedTuple):
     parts: Mapping[int, Tensor] = {}    # stage -> (B, R, C), the poolings that the batch asked for, without the mean
 
 
+RESERVED = ("loss", "train_acc", "lr")        # what a training logs itself
+
+
 class Outcome(NamedTuple):
     """The batch the model really saw, its trace, named losses, and what is only worth logging."""
 
@@ -48,9 +51,9 @@ class Outcome(NamedTuple):
 
     def plus(self, losses: Mapping[str, Tensor] = {}, logs: Mapping[str, Tensor] = {}, *, ce: Tensor | None = None) -> "Outcome":
         """This outcome with more losses and logs. Only ``ce``, the classifier's own, may be replaced, and only by that name."""
-        taken = [name for name in (*losses, *logs) if name in self.losses or name in self.logs]
-        if taken:
-            raise UsageError(f"Two methods give {', '.join(taken)}; every loss and log needs a name of its own.")
+        taken = {*self.losses, *self.logs, *RESERVED, *(losses.keys() & logs.keys())}
+        if twice := [name for name in dict.fromkeys((*losses, *logs)) if name in taken]:
+            raise UsageError(f"{', '.join(twice)} is given already; every loss and log needs a name of its own.")
         kept = self.losses if ce is None else {**self.losses, "ce": ce}
         return self._replace(losses={**kept, **losses}, logs={**self.logs, **logs})
 

@@ -137,7 +137,7 @@ def paired(a: Sequence, b: Sequence) -> dict:
 
 
 def margin(spreads: list[float], n: int) -> float:
-    """The smallest difference that n runs against n runs detect with 80 % power at the pooled spread (see the module)."""
+    """The smallest difference that n runs against n runs detect with 80 % power at the pooled spread."""
     pooled = sqrt(fmean(s * s for s in spreads))
     df = 2 * n - 2
     return (t_quantile((1 + LEVEL) / 2, df) + t_quantile(POWER, df)) * pooled * sqrt(2 / n)

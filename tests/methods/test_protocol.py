@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers import batch
 
-from featuremining import Batch, Method, UsageError, build, compose, make, plain_step
+from featuremining import Batch, Method, Outcome, UsageError, build, compose, make, plain_step
 
 
 def test_only_the_first_method_chooses_batches():
@@ -42,7 +42,7 @@ class Twice(Method):
 def test_a_name_that_another_method_gave_a_loss_is_refused(added):
     net = build("resnet20", 10)
     (name,) = next(iter(added.values()))
-    with pytest.raises(UsageError, match=rf"^Two methods give {name}; [^.]*\.$"):
+    with pytest.raises(UsageError, match=rf"^{name} is given already; [^.]*\.$"):
         compose([Twice(**added), make("fm").prepare(net)])(net, batch())
 
 
@@ -56,3 +56,11 @@ def test_the_classifiers_own_loss_can_be_replaced_and_stays_first():
 
 def test_batches_keep_what_a_method_does_not_know():
     assert Batch(torch.zeros(1), torch.zeros(1), {2: abs})._replace(x=torch.ones(1)).pools == {2: abs}
+
+
+@pytest.mark.parametrize(("losses", "logs"), [({"loss": 1.0}, {}), ({}, {"train_acc": 1.0}), ({"x": 1.0}, {"x": 1.0})])
+def test_names_that_a_training_logs_itself_are_refused(losses, logs):
+    """`loss` is what is minimised: under that name a method would replace the sum."""
+    out = Outcome(Batch(torch.zeros(1), torch.zeros(1)), None, {"ce": torch.ones(())})
+    with pytest.raises(UsageError, match="is given already"):
+        out.plus(losses, logs)

@@ -68,6 +68,21 @@ def test_images_that_contradict_the_accuracy_are_refused(tmp_path, changes, says
         records.read(path)
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 100_000])
+def test_a_file_that_nests_without_end_is_named(tmp_path, text):
+    path = tmp_path / "seed0.json"
+    path.write_text(text)
+    with pytest.raises(FMError, match="not a valid record"):
+        records.read(path)
+
+
+def test_no_test_images_are_no_record(tmp_path):
+    path = tmp_path / "seed0.json"
+    records.write(example(metrics={**NUMBERS, "n_test": 0}, right={"best": "", "last": ""}), path)
+    with pytest.raises(FMError, match="not a valid record"):
+        records.read(path)
+
+
 def test_what_was_set_aside_counts_no_more(scratch):
     """A record or a finding under another name is not a second seed, nor a second device."""
     run = cell("F6.resnet56.fm2.50").run("full", 0)

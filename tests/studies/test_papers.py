@@ -83,6 +83,13 @@ def test_a_second_paper_is_a_second_folder(another):
     ("paper.toml", '"AP"', '""', "Two papers have the prefix"),
     ("cells/another.toml", '"AP.T1.resnet20.mixup"', '"T1.resnet20.mixup"', "another prefix than its paper"),
     ("cells/another.toml", '"AP.T1.resnet20.mixup"', '"AP.T1.mixup"', "is no id"),
+    ("paper.toml", '"AP"', "7", "another/paper.toml is not valid"),
+    ("paper.toml", '"AP"', '"T"', "two capital letters or more"),
+    ("cells/another.toml", 'section = "4"\n', "", "it has no section"),
+    ("cells/another.toml", '"AP.T1" = "Table 1', '"T1" = "Table 1', "T1 is no table of this paper"),
+    ("sentences.toml", '"AP.T1.better"', '"P.parameter_free"', "the id of another sentence or of a cell"),
+    ("sentences.toml", '"AP.T1.better"', '"AP.T1.resnet20.mixup"', "the id of another sentence or of a cell"),
+    ("sentences.toml", '["AP.T1"]', '"AP.T1"', "tables must be a list"),
     ("sentences.toml", "kind = ", "kind ", "another/sentences.toml is not valid")])
 def test_what_is_wrong_with_a_paper_is_one_sentence(another, file, old, new, says):
     (another / file).write_text(FILES[file].replace(old, new))
@@ -90,8 +97,40 @@ def test_what_is_wrong_with_a_paper_is_one_sentence(another, file, old, new, say
         load_claims()
 
 
+def test_two_choices_of_one_id_are_refused(another):
+    (another / "choices.toml").write_text(CHOICES.replace("[AP1]", "[A1]"))
+    with pytest.raises(FMError, match="an open choice A1"):
+        choices.choices()
+
+
+RULE = '''
+[rules."AP.T1"]
+question = "?"
+words = "w"
+outcome = "last"
+beside = "best"
+level = 0.95
+seeds = [0, 1]
+family = ["AP.T1.resnet20.mixup"]
+'''
+
+
+def test_a_rule_of_another_paper_stands_beside_the_first(another):
+    (another / "cells/another.toml").write_text(CELLS + RULE)
+    assert list(studies.rules()) == ["X3", "AP.T1"] and studies.rules()["AP.T1"].seeds == (0, 1)
+
+
+@pytest.mark.parametrize(("old", "new"), [('"AP.T1"]', '"X3"]'), ('"last"', '"median"'), ("0.95", "2"), ("[0, 1]", "[0]"),
+                                          ("[0, 1]", "[0, 0]"), ("mixup", "baseline"), ('["AP.T1.resnet20.mixup"]', "[]"),
+                                          ('"AP.T1.resnet20.mixup"', '"X3.resnet20.fm2"'), ("level", "levle")])
+def test_what_is_wrong_with_a_rule_is_one_sentence(another, old, new):
+    (another / "cells/another.toml").write_text(CELLS + RULE.replace(old, new))
+    with pytest.raises(FMError, match=r"another\.toml: the rule of"):
+        studies.rules()
+
+
 def test_two_studies_of_one_name_are_refused(another):
-    (another / "cells/cifar.toml").write_text(CELLS)
+    (another / "cells/cifar.toml").write_text(CELLS.replace("AP.T1", "AP.T2"))
     with pytest.raises(FMError, match="two papers have a study of this name"):
         load_cells()
 

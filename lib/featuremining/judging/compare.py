@@ -1,7 +1,7 @@
 """A record of your own beside the printed numbers and our records: could it be one more run of the same? No torch here.
 
 Where one more run lies, with 95 % probability, is the prediction interval of n runs with this mean and spread
-(`verdicts.prediction_interval`). It is wider than the interval of their mean: four runs with a spread of 0.1 leave 0.36 on each
+(`stats.prediction_interval`). It is wider than the interval of their mean: four runs with a spread of 0.1 leave 0.36 on each
 side.
 """
 

@@ -53,7 +53,7 @@ class FeatureMining(Method):
 
     def __post_init__(self):
         super().__post_init__()
-        self.beta, self.detach_stages = tuple(self.beta), tuple(self.detach_stages)
+        self.beta, self.detach_stages = tuple(map(float, self.beta)), tuple(self.detach_stages)
         if self.layers < 0 or len(self.beta) != 2 or min(self.beta) <= 0:
             raise UsageError(f"fm: layers must be 0 or more and beta two positive numbers, got {self.layers} and {self.beta}.")
         for name in ("area", "keep"):

@@ -178,7 +178,7 @@ def parse(path: Path, make: type, schemas: tuple[int, ...], what: str, then: str
         made = make(**content)
         check(made)
         return made
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError) as error:
         raise FMError(f"{path} is not a valid {what} ({error}): {then}.") from None
 
 

@@ -14,7 +14,7 @@ from ..errors import FMError, UsageError, choose
 from ..methods import METHODS
 from ..models import known
 from ..recipes import SEEDS, TIERS, recipe
-from .ids import CellId
+from .ids import CellId, Table
 from .papers import papers
 from .runs import Run
 
@@ -110,13 +110,23 @@ class Cell:
 def read_studies() -> dict[str, dict]:
     """The files of cells of all papers as they stand, by their name, in the order of the papers and files."""
     studies: dict[str, dict] = {}
+    titled: dict[str, str] = {}             # table -> the study that has it
     for paper in papers().values():
         for path in paper.cells:
             try:
+                study = tomllib.loads(path.read_text())
                 if path.stem in studies:
                     raise ValueError("two papers have a study of this name")
-                studies[path.stem] = {**tomllib.loads(path.read_text()), "paper": paper}
-            except ValueError as error:
+                if missing := {"title", "section", "tables", "cells"} - study.keys():
+                    raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
+                for name in study["tables"]:
+                    if (table := Table.at_start_of(name)) is None or str(table) != name or table.paper != paper.prefix:
+                        raise ValueError(f"{name} is no table of this paper, whose ids begin with {paper.prefix!r}")
+                    if name in titled:
+                        raise ValueError(f"{name} stands in {titled[name]}.toml, too")
+                    titled[name] = path.stem
+                studies[path.stem] = {**study, "paper": paper}
+            except (OSError, TypeError, ValueError) as error:
                 raise FMError(f"{path.name} is not a valid study: {error}.") from None
     return studies
 

@@ -45,6 +45,9 @@ def choices() -> tuple[Choice, ...]:
             register += [Choice(id_, **entry) for id_, entry in tomllib.loads(paper.choices.read_text()).items()]
         except (OSError, TypeError, ValueError) as error:
             raise FMError(f"{paper.name}/{paper.choices.name} is not a valid register: {error}.") from None
+    ids = [choice.id for choice in register]
+    if twice := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
+        raise FMError(f"Two papers have an open choice {', '.join(twice)}: begin its id with the paper's prefix.")
     return tuple(register)
 
 

@@ -14,6 +14,7 @@ from .cells import Cell
 from .ids import Table
 from .papers import papers
 
+LISTS = ("tables", "higher", "lower", "pairs", "cells", "methods", "values")
 KINDS = ("order", "gain", "cost", "parameters", "activations", "words")
 
 
@@ -70,6 +71,8 @@ def load_claims() -> dict[str, Claim]:
             choose("kind", entry["kind"], KINDS)
             if extra := entry.keys() - names:
                 raise ValueError(f"{', '.join(sorted(extra))} means nothing")
+            if texts := [k for k, v in entry.items() if k in LISTS and not isinstance(v, list)]:
+                raise ValueError(f"{', '.join(texts)} must be a list")
             values: dict[str, Any] = {k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in entry.items()}
             claim = Claim(id_, **values)
             for status, text in claim.reading.items():
@@ -79,6 +82,8 @@ def load_claims() -> dict[str, Claim]:
                 raise ValueError("it names no cell")
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise FMError(f"{path.name}: {id_} is not a valid claim ({error}).") from None
+        if id_ in claims or id_ in cells.load_cells():
+            raise FMError(f"{path.parent.name}/{path.name}: {id_} is the id of another sentence or of a cell.")
         claims[id_] = claim
     return claims
 
@@ -107,6 +112,8 @@ def about(study: str) -> list[Claim]:
 def claim(id_: str) -> Claim | Cell:
     """The sentence or the printed number with this id; `UsageError` with the nearest ids if there is none."""
     by_id: dict[str, Claim | Cell] = {**load_claims(), **{c.id: c for c in cells.load_cells().values() if c.paper}}
+    if id_ not in by_id and id_ in cells.load_cells():
+        raise UsageError(f"{id_} has no printed number, and so no verdict; `fm status {id_}` says what is on record of it.")
     if id_ not in by_id:
         near = get_close_matches(id_, by_id, 3, 0.4)
         hint = f"Did you mean {', '.join(near)}? " if near else ""

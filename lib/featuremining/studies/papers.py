@@ -1,6 +1,7 @@
 """The papers, a folder of ``data/studies`` each: ``paper.toml`` says which paper it is, ``cells/`` what it printed and what is
 trained, ``sentences.toml`` what it says, ``choices.toml`` what it leaves open."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from .. import paths
 from ..errors import FMError
+
+PREFIX = re.compile("([A-Z]{2,})?")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def papers() -> dict[str, Paper]:
     for path in sorted(paths.studies().glob("*/paper.toml")):
         try:
             values = tomllib.loads(path.read_text())
+            if not PREFIX.fullmatch(values.get("prefix", "")):
+                raise ValueError(f"its prefix is two capital letters or more, or none, got {values['prefix']!r}")
             all_papers.append(Paper(path.parent, **{**values, "authors": tuple(values["authors"])}))
         except (KeyError, TypeError, ValueError) as error:
             raise FMError(f"{path.parent.name}/{path.name} is not valid: {error}.") from None

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ..errors import FMError, UsageError
+from ..errors import FMError, UsageError, choose
 from .cells import baseline, cell, read_studies
+
+SELECTION = ("best", "last", "median10")        # rules that pick the epoch, as records have them
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,16 @@ def rules() -> dict[str, Rule]:
         for table, entry in study.get("rules", {}).items():
             try:
                 fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
-                by_table[table] = Rule(table, **fields)
-                for id_ in by_table[table].family:
-                    if baseline(cell(id_)) is None:
-                        raise ValueError(f"{id_} has no baseline")
+                by_table[table] = rule = Rule(table, **fields)
+                if table not in study["tables"]:
+                    raise ValueError("its table is another study's")
+                choose("outcome", rule.outcome, SELECTION)
+                choose("beside", rule.beside, SELECTION)
+                if not 0 < rule.level < 1 or len(set(rule.seeds)) < max(2, len(rule.seeds)) or not rule.family:
+                    raise ValueError("level lies between 0 and 1, two seeds or more differ, and the family has a cell")
+                for id_ in rule.family:
+                    if cell(id_).table != table or baseline(cell(id_)) is None:
+                        raise ValueError(f"{id_} has no baseline in {table}")
             except (TypeError, ValueError, UsageError) as error:
                 raise FMError(f"{name}.toml: the rule of {table} is not valid: {error}.") from None
     return by_table
