@@ -19,8 +19,11 @@ class Summary:
     sd: float
 
     @classmethod
-    def of(cls, values: list[float]) -> "Summary":
-        return cls(len(values), fmean(values), stdev(values) if len(values) > 1 else float("nan"))
+    def of(cls, values: list[float], least: float = 0.0) -> "Summary":
+        """Of runs; where several are equal to the last digit, their spread is taken as ``least``: equal runs are a coincidence of
+        counting and no proof that a run has no spread."""
+        spread = stdev(values) if len(values) > 1 else float("nan")
+        return cls(len(values), fmean(values), spread or least)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,20 @@ def welch(a: Summary, b: Summary, level: float = LEVEL) -> Interval:
     return Interval(difference, difference - half, difference + half)
 
 
+def difference_of_gains(ours: tuple[Summary, Summary], theirs: tuple[Summary, Summary], level: float = LEVEL) -> Interval:
+    """Our gain less theirs, (method, baseline) each, with the interval of all four means.
+
+    >>> pair = Summary(4, 75.0, 0.2), Summary(4, 74.0, 0.2)
+    >>> i = difference_of_gains(pair, pair)
+    >>> i.value, round(i.half, 2)            # 12 degrees of freedom, a standard error of 0.2
+    (0.0, 0.44)
+    """
+    value = ours[0].mean - ours[1].mean - theirs[0].mean + theirs[1].mean
+    error, df = _error(*ours, *theirs)
+    half = t_quantile((1 + level) / 2, df) * error if 0 < error < float("inf") else error
+    return Interval(value, value - half, value + half)
+
+
 def welch_p(a: Summary, b: Summary) -> float:
     """Two-sided p of Welch's test that the means are equal; 1 where one run says nothing about spread.
 
@@ -92,6 +109,26 @@ def welch_p(a: Summary, b: Summary) -> float:
     if error == 0:
         return float(difference == 0)
     return 2 * float(stdtr(df, -abs(difference) / error))
+
+
+def below_p(a: Summary, b: Summary, bound: float) -> float:
+    """One-sided p of Welch's test that mean(a) - mean(b) is ``bound`` at least; 1 where one run says nothing about spread."""
+    from scipy.special import stdtr
+
+    difference, (error, df) = a.mean - b.mean, _error(a, b)
+    if error == 0 or error == float("inf"):
+        return float(error > 0 or difference >= bound)
+    return float(stdtr(df, (difference - bound) / error))
+
+
+def equivalence_p(a: Summary, b: Summary, within: float) -> float:
+    """p of two one-sided tests (Schuirmann 1987) that the means differ by ``within`` at least. Below 0.025 exactly where the
+    interval of `welch` lies inside the margin.
+
+    >>> round(equivalence_p(Summary(4, 75.0, 0.1), Summary(4, 75.0, 0.1), 0.3), 4)
+    0.0027
+    """
+    return max(below_p(a, b, within), below_p(b, a, within))
 
 
 def holm(p: list[float]) -> list[float]:
@@ -107,14 +144,15 @@ def holm(p: list[float]) -> list[float]:
     return adjusted
 
 
-def _error(a: Summary, b: Summary) -> tuple[float, float]:
-    """Standard error of mean(a) - mean(b) and its degrees of freedom; an infinite error with fewer than two runs of each."""
-    if min(a.n, b.n) < 2:
+def _error(*means: Summary) -> tuple[float, float]:
+    """Standard error of a sum or difference of these means and its degrees of freedom, by Satterthwaite; an infinite error with
+    fewer than two runs of any."""
+    if min(s.n for s in means) < 2:
         return float("inf"), 1.0
-    va, vb = a.sd**2 / a.n, b.sd**2 / b.n
-    if va + vb == 0:
+    variances = [s.sd**2 / s.n for s in means]
+    if not (total := sum(variances)):
         return 0.0, 1.0
-    return sqrt(va + vb), (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
+    return sqrt(total), total**2 / sum(v**2 / (s.n - 1) for v, s in zip(variances, means, strict=True))
 
 
 def paired(a: Sequence, b: Sequence) -> dict:

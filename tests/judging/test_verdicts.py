@@ -108,14 +108,16 @@ def test_the_seeds_that_would_decide():
 
 
 def test_the_seeds_that_would_decide_a_gain():
-    """The expected interval leaves zero, or comes close enough to the printed gain; one seed less does not suffice."""
+    """The expected interval leaves zero, or holds nothing but what is no gain; one seed less does not suffice."""
     method, base = Summary(3, 74.5, 0.4), Summary(3, 74.0, 0.4)
     found = judge_gain((method, base), (PAPER, Summary(4, 73.71, 0.28)), DELTA)
     assert found.status == "inconclusive" and found.seeds_needed > 3
     expected = [welch(Summary(n, 74.5, 0.4), Summary(n, 74.0, 0.4)) for n in (found.seeds_needed - 1, found.seeds_needed)]
     assert expected[0].low < 0 < expected[1].low
     assert seeds_for_gain(method, Summary(1, 74.0, float("nan")), 1.64, DELTA) is None
-    assert seeds_for_gain(method, Summary(3, 74.5, 0.4), 0.0, 9.0) == 2        # no gain, and none was printed
+    assert seeds_for_gain(method, Summary(3, 74.5, 0.4), 0.0, 9.0) is None     # no gain, and none was printed: nothing tells
+    none = seeds_for_gain(method, Summary(3, 74.5, 0.4), 1.64, DELTA)          # no gain, where one was printed
+    assert welch(Summary(none, 74.5, 0.4), Summary(none, 74.5, 0.4)).half < DELTA
 
 
 @pytest.mark.parametrize(("n", "sd", "difference"), [((4, 4), (0.2, 0.2), 0.5), ((3, 4), (0.2, 0.2), 0.5),

@@ -40,9 +40,14 @@ class Ledger:
         return self.trainings.get(self.key(cell, tier), [])
 
     def ours(self, cell: Cell, tier: str = "full", rule: str = "best") -> Summary | None:
-        """Our seeds of a cell in one tier under one selection rule; None without any."""
+        """Our seeds of a cell in one tier under one selection rule; None without any. Equal runs have the spread that the draw of
+        the test images alone would give them."""
         runs = self.of(cell, tier)
-        return Summary.of([r.value(rule, cell.reported) for r in runs]) if runs else None
+        if not runs:
+            return None
+        values = [r.value(rule, cell.reported) for r in runs]
+        share = fmean(values) / 100
+        return Summary.of(values, least=100 * sqrt(share * (1 - share) / runs[0].metrics.get("n_test", 1)))
 
     def difference(self, cell: Cell, tier: str = "full", rule: str = "best") -> stats.Interval | None:
         """Of the means of the cell and of its baseline; None where either has no run."""

@@ -2,9 +2,10 @@
 
 An *order* (every one of these above every one of those) is a family of pairs, as many as it names; each pair is tested by
 Welch's two-sided test, and Holm's correction keeps the chance of one false pair in the family below 5 %. Pairs that were not
-run stay in the family. The order is reproduced when every pair is settled in its favour; not reproduced when one is settled
-against it, or is no difference by its interval, which lies within the margin around zero and short of what is printed; until
-then inconclusive.
+run stay in the family. The order is reproduced when every pair is settled in its favour; direction only when every pair is, but
+one by a difference that does not matter; not reproduced when a pair is settled against it, or is no difference: its interval
+holds zero, lies inside the margin around it (two one-sided tests, with Holm's correction over the family) and short of what is
+printed. Until then it is inconclusive.
 
 A *gain* is judged as the gains of the tables are (`verdicts.judge_gain`), a *cost* by the ratio of iterations taken in turns,
 with a limit that is our reading of a word, since the paper gives none. Where the printed numbers themselves say the contrary,
@@ -19,7 +20,8 @@ from ..recipes import TIERS
 from ..records import Record
 from ..records.durations import device_of
 from ..records.findings import read as findings_of
-from ..stats import Interval, holm
+from ..stats import Interval, Summary, holm
+from ..studies import Cell
 from ..studies.claims import Claim
 from ..studies.outcomes import Status
 from . import cost, verdicts
@@ -39,6 +41,7 @@ class Pair:
     ours: Interval | None = None
     p: float | None = None
     n: tuple[int, int] = (0, 0)
+    none: float = 1.0           # Holm's p that the difference matters, or that half of the printed one is there
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,19 @@ def compared(claim_: Claim, ledger: Ledger) -> tuple[Pair, ...]:
         mine = ledger.ours(a), ledger.ours(b)
         rows.append((ids, printed, None if None in mine else mine))
     printed_p, our_p = (holm([1.0 if row[side] is None else stats.welch_p(*row[side]) for row in rows]) for side in (1, 2))
+    none = holm([_none(studies.cell(ids[1]), printed, mine) for ids, printed, mine in rows])
     return tuple(Pair(*ids, stats.welch(*printed) if printed else None, p if printed else None,
-                      stats.welch(*mine) if mine else None, q if mine else None, (mine[0].n, mine[1].n) if mine else (0, 0))
-                 for (ids, printed, mine), p, q in zip(rows, printed_p, our_p, strict=True))
+                      stats.welch(*mine) if mine else None, q if mine else None, (mine[0].n, mine[1].n) if mine else (0, 0), nil)
+                 for (ids, printed, mine), p, q, nil in zip(rows, printed_p, our_p, none, strict=True))
+
+
+def _none(lower: Cell, printed: tuple[Summary, Summary] | None, ours: tuple[Summary, Summary] | None) -> float:
+    """p that our difference matters, or is half of the printed one at least."""
+    if ours is None:
+        return 1.0
+    margin = stats.margin(verdicts.pooled_spread(lower), lower.n or studies.wanted(lower, "full"))
+    some = stats.below_p(*ours, (printed[0].mean - printed[1].mean) / 2) if printed else 0.0
+    return max(stats.equivalence_p(*ours, margin), some)
 
 
 def judge(claim_: Claim, ledger: Ledger) -> Judgement:
@@ -81,15 +94,17 @@ def _order(claim_: Claim, ledger: Ledger) -> Judgement:
     own_numbers = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed])
     run = [p for p in pairs if p.ours]
     settled = [p for p in run if p.p < 1 - stats.LEVEL]
-    nil = [p for p in run if _none(p) and not (p in settled and p.ours.value > 0)]
+    small = [p for p in run if p.none < (1 - stats.LEVEL) / 2]
     if own_numbers == Status.CONTRADICTED:
         status = Status.CONTRADICTED
     elif not run:
         status = Status.NOT_RUN
-    elif nil or any(p.ours.value < 0 for p in settled):
+    elif any(p.ours.value < 0 for p in settled) or any(p.ours.low <= 0 for p in small):
         status = Status.NOT_REPRODUCED
+    elif len(settled) < len(pairs):
+        status = Status.INCONCLUSIVE
     else:
-        status = Status.REPRODUCED if len(settled) == len(pairs) else Status.INCONCLUSIVE
+        status = Status.DIRECTION if small else Status.REPRODUCED
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
     firm = sum(p.printed_p < 1 - stats.LEVEL for p in pairs if p.printed)
     paper = (f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own_numbers
@@ -113,14 +128,6 @@ def _by_own_numbers(differences: list[tuple[Interval, float]]) -> Status | None:
     if not differences:
         return None
     return Status.SUPPORTED if all(p < 1 - stats.LEVEL for _, p in differences) else Status.NOT_ESTABLISHED
-
-
-def _none(pair: Pair) -> bool:
-    """Whether our interval shows that there is no difference that would matter, nor the printed one."""
-    cell = studies.cell(pair.lower)
-    margin = stats.margin(verdicts.pooled_spread(cell), cell.n or studies.wanted(cell, "full"))
-    short = pair.printed is None or pair.ours.high < pair.printed.value
-    return -margin <= pair.ours.low and pair.ours.high <= margin and short
 
 
 def _gain(claim_: Claim, ledger: Ledger) -> Judgement:

@@ -11,7 +11,7 @@ from math import sqrt
 from statistics import fmean
 
 from .. import studies
-from ..stats import MOST_SEEDS, Interval, Summary, power, welch
+from ..stats import MOST_SEEDS, Interval, Summary, difference_of_gains, power, welch
 from ..studies import Cell
 from ..studies.outcomes import Standing, Status
 
@@ -44,13 +44,13 @@ def seeds_to_decide(difference: float, spread: float, paper: Summary, within: fl
     return None
 
 
-def seeds_for_gain(method: Summary, baseline: Summary, printed: float, wide: float) -> int | None:
-    """The fewest seeds of both whose expected interval would lie on one side of zero or within ``wide`` of the printed gain, at
-    the gain and the spreads of our runs; None where one run of either says nothing about spread."""
+def seeds_for_gain(method: Summary, baseline: Summary, printed: float, within: float) -> int | None:
+    """The fewest seeds of both whose expected interval would lie on one side of zero, or inside the margin around it and short of
+    the printed gain, at the gain and the spreads of our runs; None where one run of either says nothing about spread."""
     gain = method.mean - baseline.mean
-    room = max(abs(gain), wide - abs(gain - printed))
+    room = max(abs(gain), min(within, abs(printed)) - abs(gain))
     for n in range(2, MOST_SEEDS + 1) if min(method.n, baseline.n) > 1 else ():
-        if welch(Summary(n, gain, method.sd), Summary(n, 0.0, baseline.sd)).half <= room:
+        if welch(Summary(n, gain, method.sd), Summary(n, 0.0, baseline.sd)).half < room:
             return n
     return None
 
@@ -71,9 +71,10 @@ def judge(ours: Summary | None, paper: Summary, within: float, pooled: float) ->
 def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary, Summary], within: float) -> Verdict:
     """The verdict on a printed gain, (method, baseline) each: the same size, only the same sign, or not there.
 
-    Reproduced: our gain's interval, less the printed gain, lies inside the margin of a difference of differences
-    (sqrt 2 times that of a number). Direction only: our interval lies on the printed side of zero. Not reproduced:
-    it lies on the other side, whatever the margin, or it excludes the printed gain and lies inside the margin around zero.
+    Reproduced: our gain's interval lies on the printed side of zero, and the interval of our gain less the printed one, from all
+    four means, inside the margin of a difference of differences (sqrt 2 times that of a number). Direction only: the first, but
+    not the second. Not reproduced: our interval lies on the other side of zero, whatever the margin, or it holds zero, lies
+    inside the margin around it and short of the printed gain.
     """
     method, baseline = ours
     if method is None or baseline is None:
@@ -81,15 +82,16 @@ def judge_gain(ours: tuple[Summary | None, Summary | None], paper: tuple[Summary
     gain, printed, wide = welch(method, baseline), paper[0].mean - paper[1].mean, sqrt(2) * within
     able, sign = power(method, baseline, within), 1 if printed >= 0 else -1
     low, high = sorted((sign * gain.low, sign * gain.high))
+    beside = difference_of_gains((method, baseline), paper)
     if high < 0 < abs(printed):
-        return Verdict(Status.NOT_REPRODUCED, method, gain, within, power=able)
-    if -wide <= low - abs(printed) and high - abs(printed) <= wide:
-        return Verdict(Status.REPRODUCED, method, gain, within, power=able)
-    if low > 0:
-        return Verdict(Status.DIRECTION, method, gain, within, power=able)
-    if -within <= low and high <= within and high < abs(printed):
-        return Verdict(Status.NOT_REPRODUCED, method, gain, within, power=able)
-    return Verdict(Status.INCONCLUSIVE, method, gain, within, seeds_for_gain(method, baseline, printed, wide), able)
+        status = Status.NOT_REPRODUCED
+    elif low > 0:
+        status = Status.REPRODUCED if -wide <= beside.low and beside.high <= wide else Status.DIRECTION
+    elif -within <= low and high <= within and high < abs(printed):
+        status = Status.NOT_REPRODUCED
+    else:
+        return Verdict(Status.INCONCLUSIVE, method, gain, within, seeds_for_gain(method, baseline, printed, within), able)
+    return Verdict(status, method, gain, within, power=able)
 
 
 def printed(cell: Cell) -> Summary:
