@@ -65,7 +65,7 @@ class World:
         self.share, self.n, self.rng = share, n, rng
         self.kept = {}
 
-    def ours(self, of):
+    def deciding(self, of):
         key = of.network, of.published
         if key not in self.kept:
             low = base(of.table, of.network)

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,3 +180,20 @@ def test_a_table_without_spreads_borrows_those_of_its_network():
     borrowed = [0.23, 0.33, 0.12, 0.07, 0.08, 0.13, 0.23, 0.14, 0.08, 0.21, 0.16, 0.11, 0.23, 0.25, 0.12, 0.17]
     assert pooled_spread(cell) == borrowed
     assert printed(cell).sd == pytest.approx((sum(s * s for s in borrowed) / len(borrowed)) ** 0.5)
+
+
+def test_only_clean_commits_decide_and_each_network_once():
+    """A run of uncommitted changes, of no commit, or of a seed that ended in the same weights stays on record, no more."""
+    run = load_cells()["T1.resnet56.fm2"].run("full", 0)
+    cell_ = load_cells()["T1.resnet56.fm2"]
+    values = (75.3, 75.4, 75.35, 75.3)
+    good = [example(key=run.key, seed=s, metrics={"best": v}) for s, v in enumerate(values)]
+    assert Ledger(good).verdict(cell_).status == "reproduced" and Ledger(good).verdict(cell_).left_out == 0
+    elsewhere = {"resumed_elsewhere": [{"commit": "b" * 40, "dirty": True}]}
+    for change in ({"dirty": True}, {"dirty": None}, {"commit": None}, elsewhere):
+        bad = [replace(r, provenance={**r.provenance, **change}) for r in good]
+        found = Ledger(bad).verdict(cell_)
+        assert found.status == "not run" and found.left_out == 4 and "4 on record count not" in str(found.standing(cell_))
+        assert len(Ledger(bad).of(cell_)) == Ledger(bad).ours(cell_).n == 4
+    same = [replace(r, weights="0" * 64, metrics={"best": 75.35}) for r in good]
+    assert Ledger(same).verdict(cell_).ours.n == 1 and Ledger(same).verdict(cell_).left_out == 3

@@ -158,7 +158,7 @@ def record_in(folder, cell, tier, seed, best, seconds=3600.0):
     model = read_records()[0]
     run = cell.run(tier, seed)
     made = replace(model, id=run.id, key=run.key, seed=seed, spec=run.spec(), metrics=metrics([best], 100),
-                   provenance={**model.provenance, "seconds": seconds, "peak_memory_mib": 7 + seed})
+                   weights=f"{seed:064x}", provenance={**model.provenance, "seconds": seconds, "peak_memory_mib": 7 + seed})
     path = folder / tier / run.key / f"seed{seed}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(dumps(asdict(made)))

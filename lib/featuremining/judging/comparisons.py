@@ -41,7 +41,7 @@ def compare(rule: Rule, ledger: Ledger) -> list[Comparison]:
 
 
 def _by_seed(cell: studies.Cell, rule: Rule, ledger: Ledger) -> dict[int, Record]:
-    return {r.seed: r for r in ledger.of(cell) if r.seed in rule.seeds}
+    return {r.seed: r for r in ledger.counting(cell) if r.seed in rule.seeds}
 
 
 def _summary(by_seed: dict[int, Record], which: str) -> Summary:

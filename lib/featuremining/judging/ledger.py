@@ -2,6 +2,7 @@
 torch here."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from math import sqrt
 from statistics import fmean
 
@@ -39,10 +40,21 @@ class Ledger:
         """The cell's runs in a tier, in the order of their seeds."""
         return self.trainings.get(self.key(cell, tier), [])
 
+    def counting(self, cell: Cell) -> list[Record]:
+        """The cell's full-tier runs that may decide something: of clean commits, and each trained network once."""
+        return list({r.weights: r for r in reversed(self.of(cell)) if r.clean}.values())[::-1]
+
     def ours(self, cell: Cell, tier: str = "full", rule: str = "best") -> Summary | None:
-        """Our seeds of a cell in one tier under one selection rule; None without any. Equal runs have the spread that the draw of
-        the test images alone would give them."""
-        runs = self.of(cell, tier)
+        """Our seeds of a cell in one tier under one selection rule; None without any."""
+        return self._summary(self.of(cell, tier), cell, rule)
+
+    def deciding(self, cell: Cell) -> Summary | None:
+        """Our runs that count, by the paper's rule, the best epoch; None without any."""
+        return self._summary(self.counting(cell), cell, "best")
+
+    @staticmethod
+    def _summary(runs: list[Record], cell: Cell, rule: str) -> Summary | None:
+        """Equal runs have the spread that the draw of the test images alone would give them."""
         if not runs:
             return None
         values = [r.value(rule, cell.reported) for r in runs]
@@ -59,18 +71,19 @@ class Ledger:
         """Full-tier records against the printed number, by the paper's own rule (best epoch); None where nothing is printed."""
         if cell.published is None:
             return None
-        summary = self.ours(cell)
+        summary = self.deciding(cell)
         if summary is None:
-            return Verdict(Status.NOT_RUN)
-        spreads = pooled_spread(cell)
-        return judge(summary, printed(cell), stats.margin(spreads, cell.n), sqrt(fmean(s * s for s in spreads)))
+            return Verdict(Status.NOT_RUN, left_out=len(self.of(cell)))
+        spreads, left_out = pooled_spread(cell), len(self.of(cell)) - summary.n
+        found = judge(summary, printed(cell), stats.margin(spreads, cell.n), sqrt(fmean(s * s for s in spreads)))
+        return replace(found, left_out=left_out)
 
     def gain(self, cell: Cell) -> Verdict | None:
         """The verdict on the gain over the baseline of the same table and network; None where there is no such pair."""
         base = studies.baseline(cell)
         if base is None or None in (cell.published, base.published):
             return None
-        pair = self.ours(cell), self.ours(base)
+        pair = self.deciding(cell), self.deciding(base)
         if None in pair:
             return Verdict(Status.NOT_RUN)
         return judge_gain(pair, (printed(cell), printed(base)), stats.margin(pooled_spread(cell), cell.n))

@@ -77,7 +77,7 @@ def _number(c: Cell, ledger: Ledger) -> dict:
         costs = cost.found([c], "full")
         return base | {"ours": "; ".join(map(cost.words, costs)), "interval": None, "tier": "full" if costs else "", "n": None,
                        "verdict": cost.verdict(c, cost.nearest(costs))}
-    summary, v = ledger.ours(c), ledger.verdict(c)
+    summary, v = ledger.deciding(c), ledger.verdict(c)
     i = stats.mean_interval(summary) if summary else None
     return base | {"ours": f"{summary.mean:.2f}" + (f" ± {summary.sd:.2f}" if summary.n > 1 else "") if summary else "",
                    "interval": [i.low, i.high] if i and summary.n > 1 else None, "tier": "full" if summary else "",

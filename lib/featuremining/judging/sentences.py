@@ -65,7 +65,7 @@ def compared(claim_: Claim, ledger: Ledger) -> tuple[Pair, ...]:
     for ids in claim_.named_pairs():
         a, b = map(studies.cell, ids)
         printed = None if None in (a.published, b.published) else (verdicts.printed(a), verdicts.printed(b))
-        mine = ledger.ours(a), ledger.ours(b)
+        mine = ledger.deciding(a), ledger.deciding(b)
         rows.append((ids, printed, None if None in mine else mine))
     printed_p, our_p = (holm([1.0 if row[side] is None else stats.welch_p(*row[side]) for row in rows]) for side in (1, 2))
     none = holm([_none(studies.cell(ids[1]), printed, mine) for ids, printed, mine in rows])
@@ -133,7 +133,7 @@ def _by_own_numbers(differences: list[tuple[Interval, float]]) -> Status | None:
 def _gain(claim_: Claim, ledger: Ledger) -> Judgement:
     a, b = map(studies.cell, claim_.cells)
     (pair,) = compared(claim_, ledger)
-    verdict = verdicts.judge_gain((ledger.ours(a), ledger.ours(b)),
+    verdict = verdicts.judge_gain((ledger.deciding(a), ledger.deciding(b)),
                                   (verdicts.printed(a), verdicts.printed(b)), stats.margin(verdicts.pooled_spread(a), a.n))
     printed = a.published - b.published
     stated = printed if claim_.difference is None else claim_.difference

@@ -27,12 +27,15 @@ class Verdict:
     margin: float | None = None
     seeds_needed: int | None = None
     power: float | None = None
+    left_out: int = 0           # runs on record that do not count: of uncommitted changes, or the same network again
 
     def standing(self, cell: Cell) -> Standing:
         """The status, and what is missing where a cell can't run yet, or the seeds that would decide where it is open."""
         if self.status == Status.NOT_RUN and cell.missing:
             return Standing(self.status, f"lacks {cell.missing}")
-        return Standing(self.status, f"{self.seeds_needed} seeds would decide" if self.seeds_needed else "")
+        needed = f"{self.seeds_needed} seeds would decide" if self.seeds_needed else ""
+        aside = f"{self.left_out} on record count not: uncommitted changes, or the same network again" if self.left_out else ""
+        return Standing(self.status, "; ".join(filter(None, (needed, aside))))
 
 
 def seeds_to_decide(difference: float, spread: float, paper: Summary, within: float) -> int | None:

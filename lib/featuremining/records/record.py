@@ -50,6 +50,11 @@ class Record:
         return self.spec["tier"]
 
     @property
+    def clean(self) -> bool:
+        """Whether all of it was trained by committed code and studies, so that somebody else can train it again."""
+        return all(e.get("commit") and e.get("dirty") is False for e in self.environments)
+
+    @property
     def environments(self) -> list[dict]:
         """Commit, versions, device, threads and engine that it began with, and those that it went on with."""
         return [self.provenance, *self.provenance.get("resumed_elsewhere", [])]

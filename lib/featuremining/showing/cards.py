@@ -127,7 +127,7 @@ def _rows(cell: Cell, ledger: Ledger) -> list[dict]:
         return [row | _cost(cell, f) for f in findings.read(findings.COST, cell.run("full", 0))] or [row]
     judged = ledger.verdict(cell)
     row["verdict"] = judged.standing(cell) if judged else None
-    if summary := ledger.ours(cell):
+    if summary := ledger.deciding(cell):
         row |= {"ours": f"{summary.mean:.2f}", "95 % interval": markup.bounds(stats.mean_interval(summary)), "tier": "full",
                 "n": summary.n}
     return [row]

@@ -110,7 +110,7 @@ def on_record(ledger: Ledger) -> str:
     """How many printed accuracies have runs under the paper's protocol, and whose the runs of the full tier are."""
     cells = studies.load_cells().values()
     printed = [c for c in cells if c.published is not None]
-    run = sum(ledger.ours(c) is not None for c in printed)
+    run = sum(ledger.deciding(c) is not None for c in printed)
     keys = {ledger.key(c) for c in cells if not c.own}
     full = [r for r in ledger if r.tier == "full"]
     theirs = sum(r.key in keys for r in full)

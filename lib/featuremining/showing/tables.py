@@ -23,7 +23,7 @@ def claims(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
     """One row per printed number: paper, ours in full tier with 95 % interval and n, verdict on the number and on the gain."""
     rows = []
     for cell in cells:
-        summary, v = ledger.ours(cell), ledger.verdict(cell)
+        summary, v = ledger.deciding(cell), ledger.verdict(cell)
         rows.append({"cell": cell.id, "method": cell.labels[1], "paper": cell.paper or DASH,
                      "ours (full)": f"{percent(summary)} (n = {summary.n})" if summary else DASH,
                      "95 % interval": bounds(stats.mean_interval(summary) if summary else None),
@@ -55,7 +55,7 @@ def matrix(table: str, ledger: Ledger) -> pd.DataFrame:
 
 
 def _two_lines(cell: Cell, ledger: Ledger) -> str:
-    summary, v = ledger.ours(cell), ledger.verdict(cell)
+    summary, v = ledger.deciding(cell), ledger.verdict(cell)
     mine = f"{percent(summary)} (n = {summary.n}) " if summary else ""
     value = f'<span class="paper-value">{cell.paper}</span>'
     return f'<span id="{cell.id}" data-cell="{cell.id}" title="{cell.id}">{value}<br>{mine}{badge(v.status)}</span>'
