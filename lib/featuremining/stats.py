@@ -76,6 +76,21 @@ def prediction_interval(s: Summary, level: float = LEVEL) -> Interval:
     return Interval(s.mean, s.mean - half, s.mean + half)
 
 
+def mean_p(s: Summary) -> float:
+    """Two-sided p of Student's test that a mean is zero; 1 where one value says nothing about spread.
+
+    >>> round(mean_p(Summary(4, 0.1, 0.1)), 4)
+    0.1393
+    """
+    from scipy.special import stdtr
+
+    if s.n < 2:
+        return 1.0
+    if s.sd == 0:
+        return float(s.mean == 0)
+    return 2 * float(stdtr(s.n - 1, -abs(s.mean) * sqrt(s.n) / s.sd))
+
+
 def welch(a: Summary, b: Summary, level: float = LEVEL) -> Interval:
     """Welch's interval for mean(a) - mean(b), degrees of freedom by Satterthwaite."""
     difference, (error, df) = a.mean - b.mean, _error(a, b)

@@ -190,7 +190,10 @@ def test_parameters():
     ([], Status.NOT_RUN), ([(1.5, 1.2, 1.1)], Status.INCONCLUSIVE), ([(1.5, 1.2, 1.1)] * 2, Status.REPRODUCED),
     ([(1.1, 1.2, 1.1)] * 2, Status.NOT_REPRODUCED), ([(0.9, 0.8, 0.9)] * 2, Status.NOT_REPRODUCED),
     ([(0.5, 1.2, 1.1)] * 2, Status.NOT_REPRODUCED),
-    ([(1.5, 1.2, 1.1), (0.9, 1.1, 1.2)], Status.INCONCLUSIVE)])
+    ([(1.5, 1.2, 1.1), (0.9, 1.1, 1.2)], Status.INCONCLUSIVE),
+    ([(1.5, 1.2, 1.1), (1.6, 1.4, 1.1)], Status.INCONCLUSIVE),          # so in both, and two seeds do not settle it
+    ([(1.5, 1.2, 1.1), (1.52, 1.21, 1.1), (1.49, 1.19, 1.11), (1.5, 1.2, 1.1)], Status.REPRODUCED),
+    ([(0.8, 0.9, 0.9), (0.82, 0.91, 0.9), (0.79, 0.92, 0.91), (0.8, 0.9, 0.9)], Status.NOT_REPRODUCED)])
 def test_activations(scratch, ratios, status):
     for seed, row in enumerate(ratios):
         counts = {"baseline": [[50, 50]] * 3, "fm2": [[60 * r, 40 * r] for r in row]}

@@ -13,7 +13,7 @@ the claim is *contradicted by the paper's own numbers*, whatever we measure.
 """
 
 from dataclasses import dataclass
-from statistics import fmean
+from math import exp, log
 
 from .. import stats, studies
 from ..recipes import TIERS
@@ -195,19 +195,27 @@ def _network(r: Record) -> tuple:
 
 
 def _activations(claim_: Claim, _) -> Judgement:
-    """Counts above the threshold, by stage, of one pair of networks per seed: a sign in every stage, no interval."""
-    measured = findings_of("activations", studies.cell(claim_.cells[0]).run("full", 0))
-    if not measured:
+    """Counts above the threshold, by stage, of one pair of networks per seed: more in every stage, and most of all in the first.
+    Logarithms of the ratios over seeds, by Student's test of each stage and of the first one's lead over each other, with Holm's
+    correction over all of them; two seeds at least."""
+    found = findings_of("activations", studies.cell(claim_.cells[0]).run("full", 0))
+    if not found:
         return Judgement(Status.NOT_RUN)
-    ratios = []
-    for f in measured:
-        first, *_, last = (list(map(sum, stages)) for stages in f.values["raw"]["counts"].values())
-        ratios.append([x / y for x, y in zip(last, first, strict=True)])
-    means = [fmean(column) for column in zip(*ratios, strict=True)]
-    if len(measured) < 2:
-        status = Status.INCONCLUSIVE
-    elif means[0] < max(means) or any(all(r <= 1 for r in stage) for stage in zip(*ratios, strict=True)):
+    logs = []                   # of the ratio, by seed and stage
+    for finding in found:
+        first, *_, last = (list(map(sum, stages)) for stages in finding.values["raw"]["counts"].values())
+        logs.append([log(x / y) for x, y in zip(last, first, strict=True)])
+    stages = [Summary.of(list(column)) for column in zip(*logs, strict=True)]
+    leads = [Summary.of([row[0] - row[i] for row in logs]) for i in range(1, len(stages))]
+    tested = [*zip([*stages, *leads], holm([stats.mean_p(s) for s in (*stages, *leads)]), strict=True)]
+    if any(s.mean < 0 and p < 1 - stats.LEVEL for s, p in tested):
         status = Status.NOT_REPRODUCED
     else:
-        status = Status.REPRODUCED if all(r > 1 for row in ratios for r in row) else Status.INCONCLUSIVE
-    return Judgement(status, ours="ratio by stage: " + ", ".join(f"{m:.2f}" for m in means), tier="full", n=len(measured))
+        status = Status.REPRODUCED if all(p < 1 - stats.LEVEL for _, p in tested) else Status.INCONCLUSIVE
+    return Judgement(status, ours="ratio by stage: " + ", ".join(map(_ratio, stages)), tier="full", n=len(found))
+
+
+def _ratio(logs: Summary) -> str:
+    """The geometric mean of a ratio, with its interval where there are two seeds."""
+    i = stats.mean_interval(logs)
+    return f"{exp(i.value):.2f}" + (f" ({exp(i.low):.2f} to {exp(i.high):.2f})" if logs.n > 1 else "")
