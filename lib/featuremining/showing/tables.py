@@ -78,10 +78,10 @@ def comparisons(compared: list[Comparison]) -> pd.DataFrame:
         return stats.signed(i.value) + spread if i else DASH
 
     return pd.DataFrame([{
-        "cell": c.cell.id, "network": c.cell.labels[0], "method": c.cell.labels[1],
-        "n": " and ".join(str(len(s)) for s in c.seeds), "last epoch": of(c.outcome),
+        "cell": c.cell.id, "method": " · ".join(c.cell.labels), "verdict": Standing(c.status), "last epoch": of(c.outcome),
+        "n": " and ".join(str(len(s)) for s in c.seeds),
         "p (Holm)": DASH if c.p is None else "< 0.0001" if c.p < 1e-4 else f"{c.p:.4f}",
-        "verdict": Standing(c.status), "best epoch, beside": of(c.beside), "paired by seed, beside": of(c.paired)}
+        "best epoch, beside": of(c.beside), "paired by seed, beside": of(c.paired)}
         for c in compared])
 
 
