@@ -27,7 +27,7 @@ def factor(x: Tensor, weights: Tensor | None = None, centre: bool = True) -> Ten
 def covariance(x: Tensor, weights: Tensor | None = None) -> Tensor:
     """Columns (..., C, N) -> their biased covariance (..., C, C), of those with ``weights`` as in `factor`.
 
-    >>> x = torch.tensor([[1.0, 3.0], [0.0, 4.0]])
+    >>> x = torch.tensor([[1.0, 1.0, 3.0, 3.0], [0.0, 0.0, 4.0, 4.0]])
     >>> covariance(x).tolist()
     [[1.0, 2.0], [2.0, 4.0]]
     """
