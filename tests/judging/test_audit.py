@@ -10,8 +10,9 @@ import scipy.stats
 from made_records import example
 
 from featuremining import FMError, UsageError, stats, studies
-from featuremining.judging import audit
+from featuremining.judging import audit, selection
 from featuremining.judging.ledger import Ledger
+from featuremining.records import read_records
 from featuremining.showing import audit as shown
 from featuremining.showing.figures import audit as drawn
 from featuremining.studies import cell, claims, papers
@@ -108,21 +109,61 @@ def test_costs_as_table_10_prints_them():
     assert row.status == Status.CONTRADICTED and found.loc["P.little_cost", "T10.resnet56.fm1"].status == Status.SUPPORTED
 
 
+def runs(id_, tier, *values, **spec):
+    """Records of a cell with these (best, last, median of the last ten)."""
+    run = cell(id_).run(tier, 0)
+    metrics = [dict(zip(("best", "last", "median10"), v, strict=True)) for v in values]
+    return [example(id=f"{run.key}.seed{s}", key=run.key, seed=s, spec={**run.spec(), **spec}, metrics=m)
+            for s, m in enumerate(metrics)]
+
+
 def test_what_the_best_epoch_adds():
     """Means over seeds, one row per training and tier, and the difference to the baseline of the same tier alone."""
-    def runs(id_, tier, *values):
-        run = cell(id_).run(tier, 0)
-        metrics = [dict(zip(("best", "last", "median10"), v, strict=True)) for v in values]
-        return [example(key=run.key, seed=s, spec=run.spec(), metrics=m) for s, m in enumerate(metrics)]
-
     records = (runs("X1.resnet20.fm2", "short", (70, 69, 69.5), (71, 69, 70))
                + runs("X1.resnet20.baseline", "short", (68, 67.5, 67)) + runs("X1.resnet20.fm1", "full", (72, 71, 71)))
-    found = audit.selection(Ledger(records)).set_index(["tier", "cell"])
+    found = selection.trainings(selection.runs(Ledger(records))).set_index(["tier", "cell"])
     assert len(found) == 3                                      # F4s.resnet20 names the same trainings
     fm2 = found.loc["short"].query("method == 'FM (2 layers)'").iloc[0]
     assert (fm2.n, fm2["last"], fm2["median"], fm2.method_only) == (2, 1.5, 0.75, 1.0)
     assert fm2.last_sd == pytest.approx(np.std([1, 2], ddof=1))
-    assert found.loc["full", "X1.resnet20.fm1"].isna().method_only and audit.selection(Ledger()).empty
+    assert np.isnan(found.loc["full", "X1.resnet20.fm1"].method_only) and selection.runs(Ledger()).empty
+
+
+def test_runs_are_counted_once_and_like_with_like():
+    """A mean over runs is no mean over trainings; tiers, rare tests and mAP stay apart, in the table and in the sentence."""
+    rare = {"recipe": cell("F6.resnet56.fm2.50").run("full", 0).spec()["recipe"] | {"test_every": 10}}
+    detector = cell("T7s.resnet20.fm2")
+    records = (runs("X1.resnet20.fm2", "short", (70, 69, 69), (71, 69, 70), (72, 69, 70))
+               + runs("X1.resnet20.baseline", "short", (68, 67.5, 67)) + runs("F6.resnet56.fm2.50", "full", (40, 31, 30), **rare))
+    mean_precision = runs(detector.id, "full", (50, 46.5, 46))
+    found = selection.groups(selection.runs(Ledger(records + mean_precision))).set_index(["tier", "measure", "test_every"])
+    assert len(found) == 3
+    assert found.loc[("short", "top-1", 1), ["runs", "mean", "most"]].tolist() == [4, (1 + 2 + 3 + 0.5) / 4, 3]
+    assert found.loc[("full", "top-1", 10), "most"] == 9 and found.loc[("full", "mAP", 1), "most"] == 3.5
+
+
+def test_the_page_recounts_our_runs_by_tier():
+    """From the files, by another hand: every run once, and no number over runs that differ in what was measured or how often."""
+    groups = {}
+    for r in read_records():
+        kind = r.tier, "mAP" if r.spec.get("task") == "detection" else "top-1", r.spec["recipe"].get("test_every", 1)
+        groups.setdefault(kind, []).append(r.metrics["best"] - r.metrics["last"])
+    html = shown.Audit("all").selection()
+    for (tier, measure, every), lost in groups.items():
+        tested = "after each epoch" if every == 1 else f"every {every} epochs and after each of the last ten"
+        assert (f"in the {len(lost)} runs of the {tier} tier that were tested {tested} ({measure}), {np.mean(lost):.2f} points "
+                f"on average and {max(lost):.2f} at most") in html
+    assert html.count(" points on average") == len(groups)
+
+
+def test_a_gain_counts_once_in_however_many_tables_it_stands():
+    found = selection.gains()
+    values = {(c.network, c.condition, c.dataset, c.task, c.published) for c in studies.load_cells().values()
+              if c.published and c.method in ("fm1", "fm2", "fm3") and studies.baseline(c)}
+    assert len(found) == len(values) and set(found.measure[found.cell.str.startswith("T7")]) == {"mAP"}
+    top1 = found.gain[found.measure == "top-1"]
+    assert f"{len(top1)} different gains of Feature Mining in top-1, of {top1.min():.2f} to {top1.max():.2f} points, " \
+           f"{top1.median():.2f} in the middle, and 0.97 in mAP" in shown.Audit("smoke").selection()
 
 
 def test_binomial_errors():
@@ -143,12 +184,28 @@ def test_numbers_of_test_images_are_those_of_the_data_sets():
                                       "cub": cub.PHOTOS[200][1]}
 
 
-def test_arithmetic_notices_a_wrong_sum(monkeypatch):
+def test_every_number_that_a_quote_prints_is_held_against_the_tables():
     found = audit.arithmetic().set_index("claim")
-    assert found.agree.all() and found.loc["T6.gain"].said == ["76.26", "66.73", "+9.53"]
-    wrong = {"T6.gain": replace(claims.claim("T6.gain"), difference=9.52)}
-    monkeypatch.setattr(claims, "load_claims", lambda: wrong)
-    assert not audit.arithmetic().agree.any()
+    assert found.agree.all() and found.loc["T6.gain"].said == ["66.73", "76.26", "+9.53"]
+    printing = {c.id for c in claims.load_claims().values() if re.search(r"\d\.\d\d", c.quote) and c.kind != "words"}
+    assert printing == set(found.index) and found.loc["T9.all_layers"].tables == ["74.55", "75.35"]
+    assert set(found.index[found.in_table]) == {i for i in found.index if i.startswith("T8.")}
+    for id_, row in found.iterrows():                   # what the claim is judged by is what its quote prints
+        said = [abs(float(text)) for text in row.said]
+        stated = [*claims.claim(id_).values, *([claims.claim(id_).difference] * (claims.claim(id_).difference is not None))]
+        assert set(stated) <= set(said)
+
+
+@pytest.mark.parametrize("id_", ["T1.resnet164_gain", "T5.gain", "T6.gain", "T7.gain", "T8.pair20_gain", "T9.all_layers"])
+def test_arithmetic_notices_any_other_digit(id_, monkeypatch):
+    claim = claims.claim(id_)
+    for place in (i for i, letter in enumerate(claim.quote) if re.match(r"\d", letter)):
+        if not any(m.start() <= place < m.end() for m in audit.NUMBER.finditer(claim.quote)):
+            continue
+        digit = str((int(claim.quote[place]) + 1) % 10)
+        wrong = replace(claim, quote=claim.quote[:place] + digit + claim.quote[place + 1:])
+        monkeypatch.setattr(claims, "load_claims", lambda wrong=wrong: {id_: wrong})
+        assert not audit.arithmetic().agree.any(), wrong.quote
 
 
 def test_baselines_stand_beside_the_papers():

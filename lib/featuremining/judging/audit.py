@@ -5,6 +5,7 @@ The printed ± is read as the standard deviation of a cell's runs (n - 1 in the 
 matters, the other reading, the standard error of their mean, has a column of its own.
 """
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,18 +17,19 @@ import pandas as pd
 
 from .. import stats, studies
 from ..errors import FMError
-from ..records import Record
 from ..stats import LEVEL, Summary
 from ..studies import Cell, claims, papers
+from ..studies.claims import Claim
 from ..studies.ids import Table
 from . import cost, listing, sentences, verdicts
 from .ledger import Ledger
 
 PAPER = "feature_mining"
 ALPHA = 1 - LEVEL
-NOTHING = Ledger()        # the audit looks at no run of ours, but for what the choice of the best epoch adds
+NOTHING = Ledger()        # the audit looks at no run of ours, but for what the choice of the best epoch adds (`selection`)
 STEP = 0.01         # percentage points: the last digit that the paper prints
 SLIP = {"section", "quote", "note"}
+NUMBER, ENTRY = re.compile(r"[+-]?\d+\.\d\d"), re.compile(r"\S+ \d+\.\d\d ?\([+-]\d+\.\d\d\)")     # "ResNet-110+FM 53.31(+7.58)"
 BASELINE = {"network", "accuracy", "source", "recipe", "plain", "variant", "runs", "epoch"}
 
 
@@ -170,39 +172,6 @@ def costs() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def selection(ledger: Ledger) -> pd.DataFrame:
-    """What the best epoch on the test set adds, one row per tier and training: mean over its seeds of best - last and of best -
-    median of the last ten, in points, with its standard deviation (nan for one seed); ``method_only``: best - last less that of
-    the baseline of the same table and tier, which is what a gain inherits."""
-    rows, seen = [], set()
-    for cell in studies.load_cells().values():
-        for tier in dict.fromkeys(r.tier for r in ledger):
-            runs = ledger.of(cell, tier)
-            if not runs or (tier, runs[0].key, cell.reported) in seen:
-                continue
-            seen.add((tier, runs[0].key, cell.reported))
-            last, median, base = _lost(runs, cell, "last"), _lost(runs, cell, "median10"), studies.baseline(cell)
-            other = ledger.of(base, tier) if base else None
-            rows.append({"tier": tier, "cell": cell.id, "method": cell.labels[1], "n": last.n,
-                         "last": last.mean, "last_sd": last.sd, "median": median.mean, "median_sd": median.sd,
-                         "method_only": last.mean - _lost(other, base, "last").mean if other else None})
-    return pd.DataFrame(rows)
-
-
-def _lost(records: list[Record], cell: Cell, rule: str) -> Summary:
-    return Summary.of([r.value("best", cell.reported) - r.value(rule, cell.reported) for r in records])
-
-
-def gains() -> pd.DataFrame:
-    """Printed gains of Feature Mining, as it is defined, over the baseline of the same table, network and condition."""
-    rows = []
-    for cell in studies.load_cells().values():
-        base = studies.baseline(cell)
-        if base and None not in (cell.published, base.published) and cell.method in ("fm1", "fm2", "fm3"):
-            rows.append({"cell": cell.id, "gain": cell.published - base.published})
-    return pd.DataFrame(rows)
-
-
 def images(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per table of accuracies: the test images, the binomial standard error of its lowest and highest accuracy, that of a
     difference of two accuracies on different images, and how many differences of ``frame`` (`distinct`) are below 1.96 of it."""
@@ -226,14 +195,28 @@ def _image_variance(id_: str, count: int) -> float:
 
 
 def arithmetic() -> pd.DataFrame:
-    """Each sentence with a gain: the values and the difference it prints beside those of the tables."""
+    """Each quote that prints numbers of a gain or an order, a sentence or an entry of a table (``in_table``): its numbers beside
+    those that the tables have for them, all as text."""
     rows = []
-    for claim in (c for c in claims.load_claims().values() if c.kind == "gain"):
-        a, b = (studies.cell(id_).published for id_ in claim.cells)
-        quoted = [f"{v:.2f}" for v in claim.values] + ([] if claim.difference is None else [f"{claim.difference:+.2f}"])
-        tables = [f"{a:.2f}", f"{b:.2f}"] * bool(claim.values) + ([] if claim.difference is None else [f"{a - b:+.2f}"])
-        rows.append({"claim": claim.id, "section": claim.section, "said": quoted, "tables": tables, "agree": quoted == tables})
+    for claim in (c for c in claims.load_claims().values() if c.kind in ("gain", "order")):
+        if said := NUMBER.findall(claim.quote):
+            tables = _in_tables(claim, said)
+            rows.append({"claim": claim.id, "section": claim.section, "in_table": bool(ENTRY.fullmatch(claim.quote)),
+                         "said": said, "tables": tables, "agree": said == tables})
     return pd.DataFrame(rows)
+
+
+def _in_tables(claim: Claim, said: list[str]) -> list[str]:
+    """What the tables have where a quote prints these numbers: from the lower to the higher value, or the higher alone, and the
+    difference; of an order, from the least to the most of its higher side."""
+    higher, lower = zip(*(map(studies.cell, pair) for pair in claim.named_pairs()), strict=True)
+    above = [cell.published for cell in higher]
+    values = [lower[0].published, above[0]] if claim.kind == "gain" else [min(above), max(above)]
+    gain = above[0] - lower[0].published
+    differences = [claim.kind == "gain" and (text[0] in "+-" or text == f"{claim.difference or 0:.2f}") for text in said]
+    plain = iter(values[-differences.count(False):])
+    return [f"{gain:{'+' * (text[0] in '+-')}.2f}" if is_difference else f"{next(plain, float('nan')):.2f}"
+            for text, is_difference in zip(said, differences, strict=True)]
 
 
 def baselines() -> pd.DataFrame:
