@@ -16,6 +16,7 @@ from featuremining.stats import holm
 from featuremining.studies import cell, claims
 from featuremining.studies.claims import claim, load_claims
 from featuremining.studies.outcomes import TOLD, Status
+from featuremining.studies.printed import Printed
 
 UP, DOWN = (75.3, 75.4, 75.2, 75.4), (73.7, 73.6, 73.8, 73.7)
 
@@ -108,7 +109,7 @@ def changed(monkeypatch, id_, **values):
 
 def test_printed_numbers_can_contradict(monkeypatch):
     assert judge(claim("T8.pair20_gain"), Ledger()).own_numbers == Status.SUPPORTED
-    assert judge(changed(monkeypatch, "T8.pair20_gain", difference=7.41), Ledger()).status == Status.CONTRADICTED
+    assert judge(changed(monkeypatch, "T8.pair20_gain", difference=Printed("7.41")), Ledger()).status == Status.CONTRADICTED
     assert judge(changed(monkeypatch, "T1.resnet164_gain", values=(78.31, 74.88)), Ledger()).status == Status.CONTRADICTED
     swapped = changed(monkeypatch, "T9.complementary", higher=("noncomplementary_fm",), lower=("fm2",))
     assert judge(swapped, Ledger()).status == Status.CONTRADICTED

@@ -1,5 +1,6 @@
 """Runs and their keys; bad studies."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from featuremining import FMError, UsageError, studies
 from featuremining.recipes import Recipe, as_dict, recipe
 from featuremining.studies import cell, load_cells, plan
+from featuremining.studies.printed import Printed
 
 
 def test_equal_trainings_share_a_key():
@@ -86,7 +88,7 @@ b = {}
 a = "A"
 b = "B"
 [cells]
-"T1.b.a" = { published = 1.0 }'''
+"T1.b.a" = { published = "1.0" }'''
 
 
 @pytest.mark.parametrize("text", ['dataset = "cifar100"', "dataset = ", 'dataset = "imagnet"', HALF])
@@ -94,6 +96,28 @@ def test_a_damaged_study_is_named(studies_copy, text):
     (studies_copy / "feature_mining/cells/bad.toml").write_text(text)
     with pytest.raises(FMError, match=r"bad\.toml"):
         load_cells()
+
+
+HEAD = 'title = "Bad"\nsection = "1"\ntables = { T11 = "T11" }\n'
+
+
+def test_a_printed_number_is_text(studies_copy):
+    (studies_copy / "feature_mining/cells/bad.toml").write_text(
+        HEAD + HALF.replace("T1.b.a", "T11.b.a").replace('"1.0"', "76.9, n = 4"))
+    with pytest.raises(FMError, match=r"bad\.toml.*its digits as text, such as .*76\.90.*, got 76\.9"):
+        load_cells()
+
+
+def test_digits_stay_as_printed():
+    """A trailing zero says how far a number was rounded: it is shown, and it is what rounding is reckoned by."""
+    paper = cell("T1.resnet110.fm2")
+    assert (paper.published.text, paper.paper, paper.published) == ("76.90", "76.90 ± 0.13", 76.9)
+    assert [cell("T10.resnet56.fm1").seconds.half, cell("T10.resnet56.fm1").mib.half] == [0.0005, 0.5]
+    assert str(pickle.loads(pickle.dumps(paper.published))) == f"{paper.published}" == "76.90"
+    assert type(paper.published - 0) is float
+    for wrong in ("76.9 ", "76,9", "1e2", "nan", "", 76.9):
+        with pytest.raises(ValueError, match="its digits as text"):
+            Printed(wrong)
 
 
 def test_every_cell_has_a_table_with_a_title():

@@ -39,8 +39,8 @@ baseline = "Baseline"
 mixup = "Mixup"
 resnet20 = "ResNet-20"
 [cells]
-"AP.T1.resnet20.baseline" = { published = 70.00, spread = 0.20, n = 3 }
-"AP.T1.resnet20.mixup" = { published = 71.00, spread = 0.20, n = 3 }
+"AP.T1.resnet20.baseline" = { published = "70.00", spread = "0.20", n = 3 }
+"AP.T1.resnet20.mixup" = { published = "71.00", spread = "0.20", n = 3 }
 '''
 SENTENCES = '''["AP.T1.better"]
 section = "4"

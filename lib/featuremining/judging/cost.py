@@ -10,7 +10,7 @@ from ..records.findings import COST, Finding
 from ..studies import Cell
 from ..studies.outcomes import Standing, Status
 
-PAPERS_DEVICE, ROUNDING = "Tesla M40", 0.0005       # seconds: half of the last digit that the paper prints
+PAPERS_DEVICE = "Tesla M40"
 
 
 def found(cells: list[Cell], tier: str) -> list[Finding]:
@@ -28,7 +28,7 @@ def printed_ratio(cell: Cell) -> tuple[float, float, float] | None:
     if base is None or None in (cell.seconds, base.seconds):
         return None
     a, b = cell.seconds, base.seconds
-    return a / b, (a - ROUNDING) / (b + ROUNDING), (a + ROUNDING) / (b - ROUNDING)
+    return a / b, (a - a.half) / (b + b.half), (a + a.half) / (b - b.half)
 
 
 def nearest(costs: list[Finding]) -> Finding | None:

@@ -27,8 +27,6 @@ from ..studies.outcomes import Status
 from . import cost, verdicts
 from .ledger import Ledger
 
-ROUNDING = 0.005        # percentage points: half of the last digit that the paper prints
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -137,7 +135,8 @@ def _gain(claim_: Claim, ledger: Ledger) -> Judgement:
                                   (verdicts.printed(a), verdicts.printed(b)), stats.margin(verdicts.pooled_spread(a), a.n))
     printed = a.published - b.published
     stated = printed if claim_.difference is None else claim_.difference
-    agree = claim_.values in ((), (a.published, b.published)) and abs(stated - printed) < 3 * ROUNDING     # of three numbers
+    rounded = sum(number.half for number in (a.published, b.published, claim_.difference) if number is not None)
+    agree = claim_.values in ((), (a.published, b.published)) and abs(stated - printed) < rounded
     own_numbers = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else Status.CONTRADICTED
     return Judgement(Status.CONTRADICTED if own_numbers == Status.CONTRADICTED else verdict.status, own_numbers,
                      stats.signed(pair.ours.value) if pair.ours else "", stats.signed(printed), (pair,),

@@ -8,6 +8,7 @@ method. No printed number is compared with those.
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from typing import Any
 
 from ..datasets import DATASETS
 from ..errors import FMError, UsageError, choose
@@ -16,6 +17,7 @@ from ..models import known
 from ..recipes import SEEDS, TIERS, recipe
 from .ids import CellId, Table
 from .papers import papers
+from .printed import Printed
 from .runs import Run
 
 PRINTED: tuple[set[str], ...] = (set(), {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
@@ -37,11 +39,11 @@ class Cell:
     smoke: tuple[str, dict] = ("parts", {})         # data set of the smoke tier, and what is changed of it
     task: str = "classification"
     reported: str = ""                  # which evaluation the number is of: "" the network's own, else one of a method's
-    published: float | None = None
-    spread: float | None = None
+    published: Printed | None = None
+    spread: Printed | None = None
     n: int | None = None
-    seconds: float | None = None        # of an iteration
-    mib: float | None = None            # of GPU memory
+    seconds: Printed | None = None      # of an iteration
+    mib: Printed | None = None          # of GPU memory
 
     @cached_property
     def at(self) -> CellId:
@@ -78,10 +80,10 @@ class Cell:
     def paper(self) -> str:
         """What the paper prints, as text: with its spread, without one (Table 8), seconds and memory (Table 10), nothing."""
         if self.seconds is not None:
-            return f"{self.seconds:.3f} s, {self.mib:.0f} MB"
+            return f"{self.seconds} s, {self.mib} MB"
         if self.published is None:
             return ""
-        return f"{self.published:.2f}" + ("" if self.spread is None else f" ± {self.spread:.2f}")
+        return str(self.published) + ("" if self.spread is None else f" ± {self.spread}")
 
     @property
     def missing(self) -> str:
@@ -157,13 +159,15 @@ def _cell(id_: str, name: str, study: dict, printed: dict) -> Cell:
     smoke = study.get("smoke", {})
     changed = condition.get("data", {})
     label = study["labels"][at.network] + (f", {condition['label']}" if condition else "")
+    numbers: dict[str, Any] = {what: value if what == "n" else Printed(value) for what, value in printed.items()}
     dataset = choose("data set", of_table["datasets"] or study["dataset"], DATASETS)
     small = choose("data set", smoke.get("dataset", "parts"), DATASETS)
     return Cell(id_, name, dataset, tuple(study["methods"][at.method]),
                 study["networks"][at.network] | condition.get("options", {}), (label, study["labels"][at.method]),
                 of_table["recipes"] | condition.get("recipe", {}), of_table["data"] | changed,
                 (small, smoke.get("data", {}) | condition.get("smoke", changed)),
-                study.get("task", "classification"), study.get("reported", {}).get(at.method, ""), **printed)
+                study.get("task", "classification"), study.get("reported", {}).get(at.method, ""),
+                **numbers)
 
 
 def cell(id_: str) -> Cell:

@@ -13,6 +13,7 @@ from . import cells, outcomes
 from .cells import Cell
 from .ids import Table
 from .papers import papers
+from .printed import Printed
 
 LISTS = ("tables", "higher", "lower", "pairs", "cells", "methods", "values")
 KINDS = ("order", "gain", "cost", "parameters", "activations", "words")
@@ -33,7 +34,7 @@ class Claim:
     cells: tuple = ()           # ids
     methods: tuple = ()
     values: tuple = ()          # of a gain: as the sentence prints them, in the order of ``cells``
-    difference: float | None = None
+    difference: Printed | None = None
     at_most: float | None = None    # of a cost: the ratio that its word is read as
     expects: str = ""
     why: str = ""
@@ -73,7 +74,7 @@ def load_claims() -> dict[str, Claim]:
                 raise ValueError(f"{', '.join(sorted(extra))} means nothing")
             if texts := [k for k, v in entry.items() if k in LISTS and not isinstance(v, list)]:
                 raise ValueError(f"{', '.join(texts)} must be a list")
-            values: dict[str, Any] = {k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in entry.items()}
+            values: dict[str, Any] = {k: _frozen(k, v) for k, v in entry.items()}
             claim = Claim(id_, **values)
             for status, text in claim.reading.items():
                 choose("reading", status, outcomes.TOLD)
@@ -98,8 +99,11 @@ def _entries():
         yield from ((paper.sentences, id_, entry) for id_, entry in entries.items())
 
 
-def _frozen(value):
-    return tuple(value) if isinstance(value, list) else value
+def _frozen(name: str, value):
+    """Lists are tuples, and what is printed is a number with its digits."""
+    if isinstance(value, list):
+        return tuple(_frozen(name, v) for v in value)
+    return Printed(value) if name in ("values", "difference") else value
 
 
 def about(study: str) -> list[Claim]:
