@@ -12,6 +12,7 @@ from ..records import Record
 from ..stats import Interval, Summary, holm, mean_interval, welch, welch_p
 from ..studies import Rule
 from ..studies.outcomes import Status
+from .images import answers, on_new_images
 from .ledger import Ledger
 
 
@@ -27,6 +28,7 @@ class Comparison:
     outcome: Interval | None = None
     paired: Interval | None = None          # over the seeds that both have; stands beside and does not decide
     beside: Interval | None = None          # of the other epoch, by Welch
+    new_images: Interval | None = None      # of the runs whose answers are on record; stands beside and does not decide
     p: float | None = None                  # by Holm over the family, once all seeds are there
 
 
@@ -56,7 +58,8 @@ def _comparison(cell: studies.Cell, pair: list[dict[int, Record]], rule: Rule, p
     outcome, beside = (welch(_summary(method, which), _summary(base, which), rule.level) for which in (rule.outcome, rule.beside))
     both = [method[seed].value(rule.outcome) - base[seed].value(rule.outcome) for seed in method if seed in base]
     paired = mean_interval(Summary.of(both), rule.level) if both else None
-    return Comparison(cell, studies.baseline(cell), seeds, _status(p, rule.level, outcome.value), outcome, paired, beside, p)
+    new = on_new_images(answers(method.values(), rule.outcome), answers(base.values(), rule.outcome), rule.level)
+    return Comparison(cell, studies.baseline(cell), seeds, _status(p, rule.level, outcome.value), outcome, paired, beside, new, p)
 
 
 def _status(p: float | None, level: float, difference: float) -> Status:

@@ -10,7 +10,7 @@ from ..judging import comparisons, cost
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..records import findings
-from . import figures, markup, pages, tables
+from . import figures, images, markup, pages, tables
 from .cost import cost_table
 from .figures import detections, maps
 from .figures.cost import cost_figure
@@ -191,6 +191,10 @@ class Page:
     def differences(self, table: str) -> Html:
         """The same as intervals."""
         return figures.differences(comparisons.compare(self._rule(table), self.ledger), self._rule(table))
+
+    def answers(self, table: str) -> Html:
+        """Which test images were right: how far runs of one cell disagree, the spread that follows, and networks side by side."""
+        return images.answers(self._rule(table), self.ledger)
 
     @staticmethod
     def _rule(table: str) -> studies.Rule:

@@ -71,18 +71,28 @@ def tally(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def signed(i: stats.Interval | None) -> str:
+    """A difference with its interval, where it has one."""
+    spread = f" ({bounds(i, signed=True)})" if i and i.half < float("inf") else ""
+    return stats.signed(i.value) + spread if i else DASH
+
+
 def comparisons(compared: list[Comparison]) -> pd.DataFrame:
     """One row per comparison of a study of our own: what decides, what stands beside it, and the verdict by the study's rule."""
-    def of(i: stats.Interval | None) -> str:
-        spread = f" ({bounds(i, signed=True)})" if i and i.half < float("inf") else ""
-        return stats.signed(i.value) + spread if i else DASH
-
     return pd.DataFrame([{
-        "cell": c.cell.id, "method": " · ".join(c.cell.labels), "verdict": Standing(c.status), "last epoch": of(c.outcome),
+        "cell": c.cell.id, "method": " · ".join(c.cell.labels), "verdict": Standing(c.status), "last epoch": signed(c.outcome),
         "n": " and ".join(str(len(s)) for s in c.seeds),
-        "p (Holm)": DASH if c.p is None else "< 0.0001" if c.p < 1e-4 else f"{c.p:.4f}",
-        "best epoch, beside": of(c.beside), "paired by seed, beside": of(c.paired)}
+        "p (Holm)": DASH if c.p is None else p_value(c.p), "best epoch, beside": signed(c.beside),
+        "paired by seed, beside": signed(c.paired), "on new images like these, beside": signed(c.new_images)}
         for c in compared])
+
+
+def p_value(p: float) -> str:
+    """
+    >>> p_value(0.00002), p_value(0.03126)
+    ('< 0.0001', '0.0313')
+    """
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def costs(records: list[Record]) -> pd.DataFrame:
