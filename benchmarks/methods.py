@@ -10,7 +10,7 @@ from featuremining.measuring.cost import operations, ratio, side_by_side
 from featuremining.training.engine import deterministic, keep_freed_memory
 
 TEACHER = {"teacher": "resnet20"}       # its size is part of what distillation costs
-TAUGHT = ("kd", "fitnet", "attention")
+TAUGHT = ("kd", "fitnet", "attention", "geometric", "geometric_pattern", "geometric_lle")
 CASES = {"fm, 1 layer": {"name": "fm", "layers": 1}, "fm, 2 layers": {"name": "fm", "layers": 2},
          **{name: {"name": name, **(TEACHER if name in TAUGHT else {})} for name in METHODS if name != "fm"}}
 GOALS = {"fm, 1 layer": ("<= 1.01", "<= 1.001", "<= 1.02"), "fm, 2 layers": ("<= 1.02", "<= 1.01", "<= 1.05")}

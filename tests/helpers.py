@@ -35,9 +35,12 @@ def batch(n=6, classes=10, size=32, dtype=torch.float32, seed=0):
     return Batch(x, torch.eye(classes, dtype=dtype)[torch.randint(classes, (n,), generator=g)])
 
 
+TAUGHT = ("kd", "fitnet", "attention", "geometric", "geometric_pattern", "geometric_lle")
+
+
 def settings_for(name, tmp_path_factory, classes=10):
     """What a method can't be made without: a teacher where it wants one, here an untrained ResNet-20."""
-    if name not in ("kd", "fitnet", "attention"):
+    if name not in TAUGHT:
         return {}
     path = tmp_path_factory.getbasetemp() / f"resnet20_{classes}.pt"
     if not path.exists():

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 import jsonschema
 import pytest
 import torch
-from helpers import settings_for
+from helpers import TAUGHT, settings_for
 
 from featuremining import METHODS, load, load_cells, paths
 from featuremining.recipes import recipe
@@ -32,7 +32,7 @@ def learned(network, *methods, epochs=3):
 def test_every_method_learns(name, scratch, tmp_path_factory):
     """And leaves a complete record. Distillation from an untrained teacher teaches nothing, so there only the cross-entropy
     has to fall, and of attention transfer only in the third epoch."""
-    unhelped = ("kd", "fitnet", "attention", "fixed_mask")
+    unhelped = (*TAUGHT, "fixed_mask")
     method = {"name": name, **settings_for(name, tmp_path_factory, classes=9)}
     record = learned("resnet20", method, epochs=3 if name in unhelped else 2)
     jsonschema.validate(asdict(record), SCHEMA)

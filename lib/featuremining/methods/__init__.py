@@ -22,6 +22,10 @@ METHODS = {
     "kd": ("distillation", "KD"),
     "fitnet": ("distillation", "FitNet"),
     "attention": ("distillation", "AttentionTransfer"),
+    "geometric": ("geometric", "Geometric"),
+    "geometric_pattern": ("geometric", "GeometricPattern"),
+    "geometric_lle": ("geometric", "GeometricLLE"),
+    "ical": ("ical", "ICAL"),
     "fixed_mask": ("fixed_mask", "FixedMask"),
 }
 
