@@ -196,27 +196,26 @@ def _image_variance(id_: str, count: int) -> float:
 
 def arithmetic() -> pd.DataFrame:
     """Each quote that prints numbers of a gain or an order, a sentence or an entry of a table (``in_table``): its numbers beside
-    those that the tables have for them, all as text."""
+    those that the tables have for them, all as text; ``gains``: which of them are differences."""
     rows = []
     for claim in (c for c in claims.load_claims().values() if c.kind in ("gain", "order")):
         if said := NUMBER.findall(claim.quote):
-            tables = _in_tables(claim, said)
+            gains = [claim.kind == "gain" and (text[0] in "+-" or text == f"{claim.difference or 0:.2f}") for text in said]
+            tables = _in_tables(claim, said, gains)
             rows.append({"claim": claim.id, "section": claim.section, "in_table": bool(ENTRY.fullmatch(claim.quote)),
-                         "said": said, "tables": tables, "agree": said == tables})
+                         "said": said, "tables": tables, "gains": gains, "agree": said == tables})
     return pd.DataFrame(rows)
 
 
-def _in_tables(claim: Claim, said: list[str]) -> list[str]:
+def _in_tables(claim: Claim, said: list[str], gains: list[bool]) -> list[str]:
     """What the tables have where a quote prints these numbers: from the lower to the higher value, or the higher alone, and the
-    difference; of an order, from the least to the most of its higher side."""
+    gain; of an order, from the least to the most of its higher side."""
     higher, lower = zip(*(map(studies.cell, pair) for pair in claim.named_pairs()), strict=True)
     above = [cell.published for cell in higher]
     values = [lower[0].published, above[0]] if claim.kind == "gain" else [min(above), max(above)]
-    gain = above[0] - lower[0].published
-    differences = [claim.kind == "gain" and (text[0] in "+-" or text == f"{claim.difference or 0:.2f}") for text in said]
-    plain = iter(values[-differences.count(False):])
-    return [f"{gain:{'+' * (text[0] in '+-')}.2f}" if is_difference else f"{next(plain, float('nan')):.2f}"
-            for text, is_difference in zip(said, differences, strict=True)]
+    gain, plain = above[0] - lower[0].published, iter(values[-gains.count(False):])
+    return [f"{gain:{'+' * (text[0] in '+-')}.2f}" if is_gain else f"{next(plain, float('nan')):.2f}"
+            for text, is_gain in zip(said, gains, strict=True)]
 
 
 def baselines() -> pd.DataFrame:

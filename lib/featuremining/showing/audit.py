@@ -15,7 +15,7 @@ from ..stats import Interval, signed
 from ..studies.claims import load_claims
 from ..studies.ids import Table
 from ..studies.outcomes import Status
-from . import notebook
+from . import checks, notebook
 from .figures import audit as drawn
 from .markup import DASH, Html, badge, bounds, html, tier_badge
 
@@ -144,6 +144,14 @@ class Audit:
         return _join(html(of_groups, "What choosing the best epoch on the test images adds to a run, in points"), _says(
             f"The best epoch lies above the last by this much: {said}. {scale}"), html(
             table, "The same by training, mean over its n seeds"))
+
+    def best_epoch(self) -> Html:
+        """The same by simulation, from how our accuracies vary from epoch to epoch; of all tiers, whatever the page's own."""
+        return checks.best_epoch(Ledger.read())
+
+    def checks(self) -> Html:
+        """Every check of the printed numbers: what it asks, what it can find, what it finds here."""
+        return checks.instrument()
 
     def power(self) -> Html:
         """What four runs a side can find, per table, and the compared differences that are smaller."""
