@@ -19,7 +19,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
-from featuremining import paths, studies
+from featuremining import paths, records, studies
 from featuremining.errors import FMError
 from featuremining.judging import listing
 from featuremining.judging.ledger import Ledger
@@ -245,6 +245,9 @@ def main(words: list[str]) -> None:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1:])
+        with records.left_out() as files:
+            main(sys.argv[1:])
     except (FMError, PapermillExecutionError) as error:
         sys.exit(f"book: {error}")
+    if files:
+        sys.exit("book: made without what does not count:\n" + "\n".join(dict.fromkeys(files)))

@@ -4,28 +4,50 @@ from dataclasses import replace
 from hashlib import sha256
 
 from featuremining import records
+from featuremining.recipes import Recipe
 from featuremining.studies import cell
+from featuremining.studies.runs import key_of
 
 ID = "T1.resnet56.fm2"
 
 
-def example(**changes) -> records.Record:
-    """A record as a training would write it."""
+def example(tested=(1.0, 2.0), n=100, others=None, **changes) -> records.Record:
+    """A record as a training would write it, with these test accuracies, the last for all further epochs, of the network and of
+    ``others``, in percent of n images. What is changed may contradict the rest, unless it is the spec or the seed."""
     spec = {"dataset": "cifar100", "network": "resnet20", "options": {}, "methods": [], "tier": "full",
             "recipe": {"epochs": 2, "batch": 128, "lr": 0.1, "precision": "fp32"}}
-    curves = {name: [1.0, 2.0] for name in ("lr", "loss", "ce", "train_acc", "test_acc", "test_loss")}
+    spec, seed = changes.get("spec", spec), changes.get("seed", 0)
+    curves = curves_of(spec, tested)
+    curves |= {f"test_acc.{name}": curves_of(spec, values)["test_acc"] for name, values in (others or {}).items()}
     origin = {"commit": "a" * 40, "dirty": False, "versions": {"torch": "2"}, "device": "cpu", "threads": 1,
               "deterministic": True, "precision": "fp32", "data_sha256": "0" * 64, "seconds": 1.0, "peak_memory_mib": 1,
               "resumed": 0, "finished": "now"}
-    key = "cifar100.resnet20.baseline.00000000"
-    made = records.Record(records.SCHEMA, f"{key}.seed0", key, 0, spec, {"parameters": 1, "methods": []},
-                          records.metrics([1.0, 2.0], 100), curves, "0" * 64, origin)
+    key = key_of(spec)
+    made = records.Record(records.SCHEMA, f"{key}.seed{seed}", key, seed, spec, {"parameters": 1, "methods": []},
+                          records.all_metrics(curves, n), curves, "0" * 64, origin)
     other = sha256(f"{changes}".encode()).hexdigest()       # examples that differ are other networks
     made = replace(made, **{"weights": other, **changes})
     if "n_test" not in made.metrics:        # a sketch: an older record, which says of no image whether it was right
         return replace(made, schema=1)
     without = "right" in changes or "task" in made.spec
     return made if without else replace(made, right=images_of(made.metrics, made.metrics["n_test"]))
+
+
+def put(record, path):
+    """Write a record that nothing checks and nothing lists."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(records.dumps(records.as_dict(record)))
+    return path
+
+
+def curves_of(spec: dict, tested) -> dict:
+    """Curves of the spec's recipe."""
+    recipe = Recipe(**spec["recipe"])
+    tested = [*tested, *[tested[-1]] * recipe.epochs][:recipe.epochs]
+    tested = [value if recipe.tests(e) else None for e, value in enumerate(tested)]
+    return {"lr": [recipe.rate(e) for e in range(recipe.epochs)],
+            **{name: [1.0] * recipe.epochs for name in ("loss", "ce", "train_acc")},
+            "test_loss": [None if value is None else 1.0 for value in tested], "test_acc": tested}
 
 
 def images_of(metrics: dict, n: int) -> dict:
@@ -35,12 +57,18 @@ def images_of(metrics: dict, n: int) -> dict:
     return {**found, **({"others": others} if others else {})}
 
 
-def recorded(id_, *values, tier="full", like=None):
-    """Records of a cell's training with these best accuracies, one per seed."""
+def recorded(id_, *values, tier="full", like=None, n=100):
+    """Records of a cell's training with these best accuracies, one per seed; they are whole where values and halves are a
+    number of n images."""
     run, reported = cell(id_).run(tier, 0), cell(id_).reported
-    metrics = [records.metrics([value - 1, value, value - 0.5], 100) for value in values]
-    return [replace(like or example(), key=run.key, seed=seed, spec=run.spec(), weights=f"{seed:064x}",
-                    metrics=m | ({"others": {reported: m}} if reported else {})) for seed, m in enumerate(metrics)]
+    made = []
+    for seed, value in enumerate(values):
+        curves = curves_of(run.spec(), [value - 1, value, value - 0.5])
+        curves |= {f"test_acc.{reported}": curves["test_acc"]} if reported else {}
+        metrics, model = records.all_metrics(curves, n), like or example()
+        made.append(replace(model, id=f"{run.key}.seed{seed}", key=run.key, seed=seed, spec=run.spec(), weights=f"{seed:064x}",
+                            curves=curves, metrics=metrics, right=images_of(metrics, n) if model.right else {}))
+    return made
 
 
 def decided():

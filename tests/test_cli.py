@@ -32,7 +32,7 @@ def test_status_counts_records_by_cell_and_tier(scratch):
     cell = load_cells()["T1.resnet110.fm2"]
     for tier, seed in (("full", 0), ("full", 1), ("short", 0)):
         run = cell.run(tier, seed)
-        made = example(key=run.key, seed=seed, spec=run.spec(), metrics={"best": 76.9 + seed / 10})
+        made = example([76.9 + seed / 10], 1000, seed=seed, spec=run.spec())
         records.write(made, paths.record(tier, run.key, seed))
     rows = {r["cell"]: r for r in json.loads(fm("status", "--json", folder=scratch).stdout)}
     assert len(rows) == len(load_cells())

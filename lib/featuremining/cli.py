@@ -10,10 +10,11 @@ import typer
 from . import measuring, paths, studies, training
 from .errors import FMError, UsageError
 from .recipes import TIERS
-from .records import findings
+from .records import findings, left_out
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
+SHOWN = 8           # files that were left out, each on a line
 CELL = Annotated[str, typer.Argument(help="id of a cell, as `fm status` lists them, for example T1.resnet56.fm2")]
 TIER = Annotated[str, typer.Option(help="smoke (a minute, embedded data), short (a tenth of the epochs) or full (all of them)")]
 
@@ -179,6 +180,24 @@ def compare(files: Annotated[list[Path], typer.Argument(help="records, as `fm ru
     print(json.dumps(comparisons, indent=1) if as_json else "\n\n".join(map(compare.text, comparisons)))
 
 
+@app.command()
+def fsck(add: Annotated[bool, typer.Option("--add", help="list good files that are not in MANIFEST yet: copied ones")] = False,
+         drop: Annotated[bool, typer.Option("--drop", help="take out the lines of files that are gone")] = False) -> None:
+    """Is everything on record what was added? Reads every byte of the records and findings again."""
+    from .records.fsck import fsck
+
+    found = fsck(add, drop)
+    for what, names in (("added", found.added), ("dropped", found.dropped)):
+        for name in names:
+            print(f"{what}: {name}")
+    for fault in found.faults:
+        print(fault)
+    print(f"{found.files} files in {', '.join(map(str, paths.all_runs()))}: "
+          + (f"{len(found.faults)} faults" if found.faults else "each is what was added"))
+    if found.faults:
+        raise typer.Exit(1)
+
+
 def _table(columns, rows) -> None:
     """Columns of text, as wide as the terminal; a pipe gets whole lines."""
     from rich.console import Console
@@ -233,15 +252,29 @@ def doctor() -> None:
 
 
 def main() -> None:
-    """Errors are one sentence: exit 2 for words that don't fit, 1 for everything that went wrong outside of them."""
+    """Errors are one sentence: exit 2 for words that don't fit, 1 for everything that went wrong outside of them. Files that were
+    left out are named at the end, and then the exit is 1."""
+    with left_out() as found:
+        code = _carry_out()
+    files = list(dict.fromkeys(found))
+    for said in files[:SHOWN]:
+        print(f"fm: left out: {said}", file=sys.stderr)
+    if len(files) > SHOWN:
+        print(f"fm: and {len(files) - SHOWN} more; `fm fsck` names all.", file=sys.stderr)
+    sys.exit(code or int(bool(files)))
+
+
+def _carry_out() -> int | str | None:
     try:
         app()
+    except SystemExit as done:
+        return done.code
     except FMError as error:
         print(f"fm: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        return 2 if isinstance(error, UsageError) else 1
     except OSError as error:        # a folder that can't be written, a disk that is full where nothing more precise is known
         print(f"fm: {error}. FM_RUNS_DIR and FM_BUILD_DIR say where records and checkpoints go.", file=sys.stderr)
-        sys.exit(1)
+        return 1
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ def build() -> Path:
     return _dir("FM_BUILD_DIR", "build")
 
 
+def index() -> Path:
+    """What was read of the records already (`records.reading`)."""
+    return build() / "records.index"
+
+
 def _shipped(name: str) -> Path:
     """What belongs to this version of the code."""
     return (PACKED if PACKED.is_dir() else ROOT / "data") / name

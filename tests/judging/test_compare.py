@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from helpers import fm
-from made_records import example
+from made_records import example, put
 from scipy import stats
 
 from featuremining import UsageError, paths, records, studies
@@ -15,15 +15,20 @@ from featuremining.judging import compare
 SPREAD = {"best": 0.0, "last": -0.3, "median10": -0.4}
 
 
-def record(id_, best, seed=0, tier="full", **changes):
+def record(id_, best, seed=0, tier="full", **more):
     run = studies.cell(id_).run(tier, seed)
-    values = {rule: best + d for rule, d in SPREAD.items()}
-    return example(id=run.id, key=run.key, seed=seed, spec=run.spec(), weights=f"{best}", **{"metrics": values, **changes})
+    weights = f"{round(100 * best):064x}"
+    return example(accuracies(run, best), 10_000, seed=seed, spec=run.spec(), weights=weights, **more)
+
+
+def accuracies(run, best):
+    """Accuracies whose three rules give ``best`` and what `SPREAD` adds."""
+    last, middle = (round(best + SPREAD[rule], 4) for rule in ("last", "median10"))
+    return [best, *[middle] * (run.recipe.epochs - 2), last]
 
 
 def written(folder, made, name="mine.json"):
-    records.write(made, folder / name)
-    return folder / name
+    return put(made, folder / name)
 
 
 @pytest.mark.parametrize(("best", "inside"), [
@@ -67,9 +72,8 @@ def test_another_tier_is_not_compared_with_the_paper(tmp_path):
 
 def test_the_evaluation_that_is_printed_is_compared(tmp_path):
     """BYOT's printed number is its ensemble's; Table 8 prints no spread."""
-    others = {"byot.ensemble": {rule: 76.7 + d for rule, d in SPREAD.items()}}
-    made = record("T2.resnet110.byot", 70.0)
-    made = replace(made, metrics={**made.metrics, "others": others})
+    others = {"byot.ensemble": accuracies(studies.cell("T2.resnet110.byot").run("full", 0), 76.7)}
+    made = record("T2.resnet110.byot", 70.0, others=others)
     (found,) = compare.compare(written(tmp_path, made), [])["cells"]
     assert found["values"]["best"] == 76.7 and found["paper"]["best"]["inside"]
     noisy = compare.compare(written(tmp_path, record("T8.resnet110.fm2.pair20", 71.3), "noisy.json"), [])
@@ -77,8 +81,8 @@ def test_the_evaluation_that_is_printed_is_compared(tmp_path):
 
 
 def test_a_training_that_no_cell_asks_for(tmp_path):
-    made = record("T1.resnet56.fm2", 75.0)
-    made = replace(made, key="cifar100.resnet56.fm.ffffffff", spec={**made.spec, "methods": [{"name": "fm"}, {"name": "mixup"}]})
+    run = studies.cell("T1.resnet56.fm2").run("full", 0)
+    made = example(spec=replace(run, methods=({"name": "fm"}, {"name": "mixup"})).spec())
     found = compare.compare(written(tmp_path, made), [])
     assert found["cells"] == [] and "resnet56 on cifar100, fm + mixup, 300 epochs" in compare.text(found)
     assert "No cell asks for this training" in compare.text(found)
@@ -89,11 +93,10 @@ def damaged(**changes):
 
 
 @pytest.mark.parametrize("text", [
-    "", "not JSON", "[]", "{}", "\xff", damaged(schema=2), damaged(metrics={}), damaged(metrics={"best": 1, "last": 2}),
+    "", "not JSON", "[]", "{}", "\xff", damaged(schema=1), damaged(metrics={}), damaged(metrics={"best": 1, "last": 2}),
     damaged(metrics=[]), damaged(spec={"tier": "full"}), damaged(spec={}), damaged(kind="cost"),
     damaged(metrics={"best": "75", "last": 75.0, "median10": 75.0}),
-    damaged(metrics={"best": math.nan, "last": 75.0, "median10": 75.0}), json.dumps(vars(record("T2.resnet110.byot", 70.0)))],
-    ids=range(15))
+    damaged(metrics={"best": math.nan, "last": 75.0, "median10": 75.0})], ids=range(14))
 def test_what_is_no_record_is_one_sentence(tmp_path, text):
     path = tmp_path / "mine.json"
     path.write_text(text, encoding="latin-1")

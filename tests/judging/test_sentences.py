@@ -170,11 +170,8 @@ def test_a_cost_of_a_network_whose_time_is_not_printed(scratch):
 
 def test_parameters():
     def made(id_, parameters, *heads):
-        run = cell(id_).run("full", 0)
-        spec = {"network": "resnet56", "options": run.options, "dataset": run.dataset, "tier": "full",
-                "methods": [{}] * len(heads)}
-        return example(key=run.key, spec=spec,
-                       resolved={"parameters": parameters, "methods": [{"train_only_parameters": n} for n in heads]})
+        resolved = {"parameters": parameters, "methods": [{"train_only_parameters": n} for n in heads]}
+        return example(spec=cell(id_).run("full", 0).spec(), resolved=resolved)
 
     trained = [made("T1.resnet56.baseline", 100), made("T1.resnet56.fm1", 100, 13)]
     assert judge(claim("P.test_unchanged"), Ledger(trained)).status == Status.REPRODUCED

@@ -2,11 +2,10 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import jsonschema
 import pytest
-from made_records import example
+from made_records import example, put
 
 from featuremining import FMError, paths, records
 from featuremining.records import findings
@@ -58,12 +57,14 @@ def test_which_images_were_right(tmp_path):
     ({"right": {"best": FEWER, "last": BITS}}, "right in its best epoch"),
     ({"right": {"best": records.pack([*RIGHT, *[False] * 8]), "last": BITS}}, "112 bits are not those of 100 images"),
     ({"right": {"best": records.pack([*RIGHT, True]), "last": BITS}}, "104 bits are not those of 100 images"),
-    ({"right": {"best": "?", "last": BITS}}, "not a valid record"), ({"schema": 1}, "stated in schema 1"),
-    ({"right": {"best": BITS, "last": BITS}, "metrics": {**NUMBERS, "others": {"ensemble": NUMBERS}}}, "'others'")],
+    ({"right": {"best": "?", "last": BITS}}, "base64|adding"), ({"schema": 1}, "stated in schema 1"),
+    ({"right": {"best": BITS, "last": BITS}, "others": {"ensemble": [1.0, 2.0]}}, "'others'")],
     ids=["none", "no last", "last off", "best off", "too many", "a bit after the last", "no base64", "schema 1", "no ensemble"])
 def test_images_that_contradict_the_accuracy_are_refused(tmp_path, changes, says):
     path = tmp_path / "seed0.json"
-    records.write(example(**changes), path)
+    with pytest.raises(FMError, match=says):
+        records.write(example(**changes), path)
+    put(example(**changes), path)
     with pytest.raises(FMError, match=says):
         records.read(path)
 
@@ -78,7 +79,7 @@ def test_a_file_that_nests_without_end_is_named(tmp_path, text):
 
 def test_no_test_images_are_no_record(tmp_path):
     path = tmp_path / "seed0.json"
-    records.write(example(metrics={**NUMBERS, "n_test": 0}, right={"best": "", "last": ""}), path)
+    put(example(metrics={**NUMBERS, "n_test": 0}, right={"best": "", "last": ""}), path)
     with pytest.raises(FMError, match="not a valid record"):
         records.read(path)
 
@@ -87,7 +88,7 @@ def test_what_was_set_aside_counts_no_more(scratch):
     """A record or a finding under another name is not a second seed, nor a second device."""
     run = cell("F6.resnet56.fm2.50").run("full", 0)
     path = paths.record("full", run.key, 0)
-    records.write(example(key=run.key, spec=run.spec()), path)
+    records.write(example(spec=run.spec()), path)
     findings.write("cost", run, "here.2t", {}, {})
     for name in ("seed0.old.json", "seed0 (copy).json", "seed0.1.json"):
         shutil.copy(path, path.with_name(name))
@@ -101,7 +102,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(FMError, match="free some disk space"):
         records.write(example(), tmp_path / "seed0.json")
     assert not list(tmp_path.iterdir())
@@ -136,10 +137,6 @@ def test_committed_records(path):
     assert outdated(record) == ""
     runs = [cell.run(record.tier, record.seed) for cell in load_cells().values()]
     assert (record.key, record.spec) in [(run.key, run.spec()) for run in runs], "no cell asks for this record"
-    epochs = record.spec["recipe"]["epochs"]
-    assert all(len(curve) == epochs for curve in record.curves.values())
-    tested = record.curves["test_map" if record.spec.get("task") == "detection" else "test_acc"]
-    assert records.metrics(tested, record.metrics["n_test"]).items() <= record.metrics.items()
 
 
 def test_a_changed_default_makes_a_record_outdated():

@@ -19,6 +19,7 @@ from featuremining.judging import class_activation, negative
 from featuremining.judging.ledger import Ledger
 from featuremining.records import dumps, durations, metrics
 from featuremining.records.findings import write as write_finding
+from featuremining.records.fsck import fsck
 from featuremining.showing import api, pages, tables
 from featuremining.showing import negative as shown_negative
 from featuremining.studies.claims import about
@@ -356,6 +357,7 @@ def test_means_over_seeds_are_set_against_the_baselines(tmp_path, monkeypatch):
         ("F2s.resnet20.fm2", how, "energy", (2, 2)) for how in ("cam", "grad_cam")]
     assert found[0][4]["mean"] == pytest.approx(-22)
     next(tmp_path.rglob("*.seed1.json")).unlink()
+    fsck(drop=True)
     assert class_activation.worse_over_seeds() == []
 
 

@@ -5,13 +5,11 @@ Where one more run lies, with 95 % probability, is the prediction interval of n 
 side.
 """
 
-from math import isfinite
 from pathlib import Path
 
-from .. import studies
+from .. import records, studies
 from ..errors import FMError, UsageError
-from ..recipes import TIERS
-from ..records import READABLE, Record, check_images, parse
+from ..records import Record
 from ..stats import Summary, prediction_interval
 from . import verdicts
 
@@ -19,11 +17,11 @@ RULES = {"best": "best epoch", "last": "last epoch", "median10": "median of the 
 LIKE = "give one that `fm run` wrote, such as data/runs/full/<training>/seed0.json"
 
 
-def compare(path: Path, records: list[Record]) -> dict:
+def compare(path: Path, on_record: list[Record]) -> dict:
     """The record in a file beside the cells that it answers: plain JSON, one entry of ``cells`` each. With the printed number
-    only where the record is of the full tier; with the ``records`` of the same training, other than itself, from two on."""
+    only where the record is of the full tier; with those ``on_record`` of the same training, other than itself, from two on."""
     mine = read(path)
-    same = [r for r in records if r.key == mine.key]
+    same = [r for r in on_record if r.key == mine.key]
     twins = [r.seed for r in same if r.weights == mine.weights]
     others = [r for r in same if r.weights != mine.weights]
     cells = _cells(mine)
@@ -34,19 +32,9 @@ def compare(path: Path, records: list[Record]) -> dict:
 def read(path: Path) -> Record:
     """The record in a file; one sentence for everything that is none."""
     try:
-        record = parse(path, Record, READABLE, "record", LIKE, check_images)
-        numbers = [metrics[rule] for metrics in (record.metrics, *record.metrics.get("others", {}).values()) for rule in RULES]
-        if record.tier not in TIERS or not _trained(record) or not all(isfinite(v) for v in numbers):
-            raise UsageError(f"{path} has no tier or no numbers: {LIKE}.")
-        for cell in _cells(record):
-            record.value("best", cell.reported)
+        return records.read(path, LIKE)
     except FMError as error:
         raise UsageError(str(error)) from None
-    except OSError as error:
-        raise UsageError(f"{path} can't be read ({error.strerror}): {LIKE}.") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is not a whole record ({error!r}): {LIKE}.") from None
-    return record
 
 
 def _cells(r: Record) -> list[studies.Cell]:

@@ -2,27 +2,9 @@
 own names, with where they come from and what they took. In come numbers, out go files that are checked when they are read. What
 the numbers mean is not said here, and nothing here needs torch before it asks for the machine."""
 
-from .record import (
-    IMAGES,
-    READABLE,
-    SCHEMA,
-    Record,
-    all_metrics,
-    as_dict,
-    by_evaluation,
-    by_key,
-    check_images,
-    dumps,
-    metrics,
-    pack,
-    parse,
-    read,
-    read_records,
-    seeds,
-    unpack,
-    write,
-    written,
-)
+from .files import LeftOut, left_out
+from .reading import read, read_records, seeds, write
+from .record import IMAGES, SCHEMA, Record, all_metrics, as_dict, by_evaluation, by_key, dumps, metrics, pack, unpack
 
-__all__ = ["IMAGES", "READABLE", "SCHEMA", "Record", "all_metrics", "as_dict", "by_evaluation", "by_key", "check_images", "dumps",
-           "metrics", "pack", "parse", "read", "read_records", "seeds", "unpack", "write", "written"]
+__all__ = ["IMAGES", "SCHEMA", "LeftOut", "Record", "all_metrics", "as_dict", "by_evaluation", "by_key", "dumps", "left_out",
+           "metrics", "pack", "read", "read_records", "seeds", "unpack", "write"]

@@ -5,13 +5,21 @@ depends on besides the training: a seed, a device. No torch here.
 """
 
 import json
-import os
+import warnings
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
 
 from .. import paths
+from ..errors import FMError
+from ..recipes import TIERS
 from ..studies import Run
-from .record import parse, written
+from . import files, form, manifest
+from .reading import WRONG, said
 
 SCHEMA = 1
 COST = "cost"           # the kind of what `measuring.iterations` measures
@@ -30,6 +38,22 @@ class Finding:
     provenance: dict
 
 
+@form.closed
+class Form(TypedDict):
+    """The fields of a `Finding`."""
+
+    schema: Literal[1]
+    kind: str
+    name: str
+    key: str
+    tier: Literal[TIERS]        # type: ignore[valid-type]
+    values: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+FORM = TypeAdapter(Form)
+
+
 def path(kind: str, run: Run, name: str) -> Path:
     """Where a finding of this training lies, else where it is to be written."""
     return paths.beside_records(run.tier, run.key, f"{kind}.{name}.json")
@@ -38,23 +62,41 @@ def path(kind: str, run: Run, name: str) -> Path:
 def write(kind: str, run: Run, name: str, values: dict, provenance: dict) -> Finding:
     """Write the finding; an older one of the same name is replaced: unlike a training, a measurement can be had again."""
     finding, target = Finding(SCHEMA, kind, name, run.key, run.tier, values, provenance), path(kind, run, name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_suffix(f".{os.getpid()}.tmp")
-    with written(target, temporary):
-        temporary.write_text(json.dumps(asdict(finding), indent=1) + "\n")
-        os.replace(temporary, target)
+    text = json.dumps(asdict(finding), indent=1, allow_nan=False) + "\n"
+    files.put(target, text, before=lambda: manifest.add(target, text))
     return finding
 
 
 def read(kind: str, run: Run) -> list[Finding]:
-    """All findings of a kind of this training, in the order of their names; what was set aside under another name is none."""
-    folders = [runs / run.tier / run.key for runs in reversed(paths.all_runs())]
-    files = {file.name: file for folder in folders for file in folder.glob(f"{kind}.*.json")}
-    by_file = {name: check(files[name]) for name in sorted(files)}
-    return [finding for name, finding in by_file.items() if name == f"{finding.kind}.{finding.name}.json"]
+    """All findings of a kind of this training, in the order of their names. What was set aside under another name is none; what
+    is not to be believed, or is listed and gone, is left out with a `LeftOut` warning."""
+    good, folder = {}, f"{run.tier}/{run.key}"
+    there = {file.name: file for runs in reversed(paths.all_runs()) for file in (runs / folder).glob(f"{kind}.*.json")}
+    for name in sorted(there):
+        try:
+            good[name] = check(there[name])
+        except FMError as error:
+            warnings.warn(files.LeftOut(str(error).removesuffix(".")), stacklevel=2)
+    for runs in paths.all_runs():
+        for name in manifest.listed(runs).sums.get(folder, ()):
+            if fnmatchcase(name, f"{kind}.*.json") and name not in there:
+                warnings.warn(files.LeftOut(manifest.gone(runs / folder / name, runs)), stacklevel=2)
+    return [finding for name, finding in good.items() if name == f"{finding.kind}.{finding.name}.json"]
 
 
 def check(file: Path) -> Finding:
-    """The finding in a file; a damaged or foreign one raises an `FMError` that names it."""
-    return parse(file, Finding, (SCHEMA,), "finding", "move it away and measure again")
-
+    """The finding in a file; one that is damaged, foreign, misplaced or not the one that was added raises an `FMError`."""
+    at = manifest.place(file)
+    try:
+        content = files.load(file)
+        form.fits(FORM, content.values)
+        json.dumps(content.values, allow_nan=False)
+        finding = Finding(**content.values)
+        if at and at.folder != f"{finding.tier}/{finding.key}":
+            raise ValueError(f"it is of {finding.tier}/{finding.key}, but lies at {at}")
+    except WRONG as error:
+        raise FMError(f"{file} is not a valid finding ({said(error)}): move it away and measure again.") from None
+    own = file.name == f"{finding.kind}.{finding.name}.json"       # else it was set aside
+    if own and (fault := manifest.fault(at, content.sha256)):
+        raise FMError(f"{file} does not count: {fault}.")
+    return finding

@@ -32,12 +32,17 @@ class Run:
 
     @property
     def key(self) -> str:
-        """Readable name plus a hash of `spec`; equal for all seeds, and for cells that share a training."""
-        digest = sha256(json.dumps(self.spec(), sort_keys=True).encode()).hexdigest()[:8]
-        methods = "+".join(m["name"] for m in self.methods) or "baseline"
-        network = self.network.replace("/", "-")           # the key names a folder
-        return f"{self.dataset}.{network}.{methods}.{digest}"
+        """`key_of` its spec; equal for all seeds, and for cells that share a training."""
+        return key_of(self.spec())
 
     @property
     def id(self) -> str:
         return f"{self.key}.seed{self.seed}"
+
+
+def key_of(spec: dict) -> str:
+    """Readable name plus a hash of a training's `Run.spec`."""
+    digest = sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:8]
+    methods = "+".join(m["name"] for m in spec["methods"]) or "baseline"
+    network = spec["network"].replace("/", "-")             # the key names a folder
+    return f"{spec['dataset']}.{network}.{methods}.{digest}"

@@ -121,10 +121,7 @@ class DetectionTask:
         return Tested({"test_map" if rule == self.settings.metric else f"test_map.{rule}": values[rule] for rule in RULES}, {})
 
     def metrics(self, log: dict[str, list]) -> dict:
-        n = len(self.data.test_y)
-        others = {name.removeprefix("test_map."): records.metrics(values, n) for name, values in log.items()
-                  if name.startswith("test_map.")}
-        return {**records.metrics(log["test_map"], n), "others": others}
+        return records.all_metrics(log, len(self.data.test_y), "test_map")
 
     def resolved(self) -> dict:
         """Every setting with its value, and the weights that the backbone started from."""
