@@ -11,6 +11,7 @@ from made_records import example
 from featuremining.judging import audit, checks, planted, selection
 from featuremining.judging.ledger import Ledger
 from featuremining.showing import checks as shown
+from featuremining.showing.selection import best_epoch
 
 CHECKS = {c.name: c for c in checks.CHECKS}
 POWER = {                       # which faults each check can be relied on for, and to which it is blind
@@ -151,4 +152,4 @@ def test_the_page_says_what_the_numbers_say():
     assert "printed twice to 2 of 24 trainings and quotes" in text and "Without power here: rounding." in text
     assert all(f"<td>{r.plant}" in html or f">{r.plant}<" in html for r in planted.rates()) and "GRIM" not in text
     assert "100% of all numbers with two decimals" in text
-    assert "raises no alarm" in shown.best_epoch(Ledger.read()) and "on record yet" in shown.best_epoch(Ledger())
+    assert "raises no alarm" in best_epoch(Ledger.read()) and "on record yet" in best_epoch(Ledger())

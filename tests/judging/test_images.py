@@ -67,6 +67,15 @@ def test_its_interval_is_that_of_a_normal_standard_deviation():
     assert images.spread(right[:1]) is None and images.spread(right[[0, 0]]) is None
 
 
+def test_equal_accuracies_of_different_answers_are_a_coincidence():
+    """On few images they are common, and no spread of nothing; on many they are rare."""
+    few = images.spread(np.array([[True] * 30 + [False] * 10, [False] * 10 + [True] * 30]))
+    assert few.observed.value == 0 and few.fits and images.fit([few]) > 0.05
+    rng = np.random.default_rng(10)
+    fits = [s.fits for _ in range(WORLDS) if (s := images.spread(answers(rng, 2, n=40)))]
+    assert np.mean(fits) > 0.93
+
+
 @pytest.mark.parametrize("common", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize("runs", [2, 4])
 def test_the_interval_on_new_images_covers_what_new_images_and_seeds_show(common, runs):

@@ -109,9 +109,10 @@ def spread(right: Answers) -> Spread | None:
         return None
     from scipy.special import chdtri
 
-    squares = float((100 * right.mean(1)).var(ddof=1)) * (runs - 1)
-    low, high = (sqrt(squares / chdtri(runs - 1, p)) for p in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Spread(runs, disagreement(right), sqrt(variance), Interval(sqrt(squares / (runs - 1)), low, high), squares / variance)
+    df, observed = runs - 1, float((100 * right.mean(1)).var(ddof=1))
+    squares = df * max(observed, (100 / right.shape[1]) ** 2 / 8)       # equal accuracies may differ by less than half an image
+    low, high = (sqrt(squares / chdtri(df, p)) for p in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Spread(runs, disagreement(right), sqrt(variance), Interval(sqrt(observed), low, high), squares / variance)
 
 
 def fit(spreads: Sequence[Spread]) -> float:

@@ -8,16 +8,16 @@ import pandas as pd
 
 from .. import studies
 from ..errors import choose
-from ..judging import audit, cost, selection
+from ..judging import audit, cost
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..stats import Interval, signed
 from ..studies.claims import load_claims
 from ..studies.ids import Table
 from ..studies.outcomes import Status
-from . import checks, notebook
+from . import checks, notebook, selection
 from .figures import audit as drawn
-from .markup import DASH, Html, badge, bounds, html, tier_badge
+from .markup import DASH, Html, badge, bounds, html, says
 
 PARAMETERS = ("tier",)
 OWN = {Status.SUPPORTED: "supported", Status.NOT_ESTABLISHED: "not established", Status.CONTRADICTED: "contradicted"}
@@ -46,7 +46,7 @@ class Audit:
         silent = sentences.claim[sentences.own_numbers == ""]
         rows.append({"own numbers": "no number printed", "sentences": len(silent),
                      "note": ", ".join(f"<code>{i}</code>" for i in silent)})
-        return _join(_says(
+        return _join(says(
             f"The paper claims something in {len(sentences)} sentences and prints {accuracies} accuracies and {costs} pairs of "
             f"time and memory. {sum(map(len, twice.cells))} of the accuracies are of {len(twice)} trainings that stand in "
             f"several tables: the mean is the same for {_all_of(twice.same_mean)}, "
@@ -63,7 +63,7 @@ class Audit:
             "own numbers": badge(row.status, OWN[row.status]) + (" *" if row.borrowed else "")} for row in orders.itertuples()])
         close, supported = once[once.holm >= audit.ALPHA], orders[orders.status == Status.SUPPORTED]
         one_layer = sum(studies.cell(i).method == "fm1" for i in close.higher)
-        return _join(html(table, "Orders that the paper claims, by its printed numbers"), _says(
+        return _join(html(table, "Orders that the paper claims, by its printed numbers"), says(
             f"The {len(compared)} pairs are {len(once)} comparisons of printed numbers. "
             f"{_all_of(once.difference > 0).capitalize()} are printed on the side that is claimed. Taken alone, "
             f"{(once.p < audit.ALPHA).sum()} differ by more than their spread allows; with Holm's correction within the claim, "
@@ -93,7 +93,7 @@ class Audit:
         close = audit.under_each_spread("T2.resnet110.fm2", "T2.resnet110.byot")
         intervals = "; ".join(f"±{row.spread:.2f}: {bounds(Interval(row.difference, row.low, row.high), signed=True)}"
                               for row in close.itertuples())
-        return _join(html(table, "The same training in several tables"), _says(
+        return _join(html(table, "The same training in several tables"), says(
             f"{trainings.same_spread.sum()} of {len(trainings)} repeat mean and spread, as the same runs must. {named} repeat "
             "the mean alone. Had each of those tables runs of its own, all their means would round alike with a chance of "
             f"{_chance(prod(odd.chance))}; of {_chance(prod(odd.at_most))} if all spreads were as small as the smallest. So the "
@@ -116,38 +116,15 @@ class Audit:
         none = "" if any(costs.ours) else " No cost of ours is on record for these cells."
         table = table if any(costs.ours) else table.drop(columns="ours")
         return _join(f"<ul>{quotes}</ul>", html(table, "An iteration beside the baseline's, as Table 10 prints it"),
-                     _says("; ".join(parts) + "." + none))
+                     says("; ".join(parts) + "." + none))
 
     def selection(self) -> Html:
-        """What the best epoch on the test set adds in our own runs: by tier, by how often they were tested, and accuracies apart
-        from mean average precisions."""
-        runs, gains = selection.runs(Ledger.read(None if self.tier == "all" else self.tier)), selection.gains()
-        accuracy, rest = gains.gain[gains.measure == selection.TOP1], gains[gains.measure != selection.TOP1]
-        scale = (f"For comparison, the paper prints {len(accuracy)} different gains of Feature Mining in top-1, of "
-                 f"{accuracy.min():.2f} to {accuracy.max():.2f} points, {accuracy.median():.2f} in the middle"
-                 + "".join(f", and {row.gain:.2f} in {row.measure}" for row in rest.itertuples()) + ".")
-        if runs.empty:
-            return Html(f'<p class="empty">No record yet, tier {self.tier}: nothing to show. {scale}</p>')
-        groups = selection.groups(runs)
-        of_groups = pd.DataFrame([{
-            "tier": tier_badge(row.tier), "of": row.measure, "tested": _tested(row.test_every), "runs": row.runs,
-            "best − last, mean": f"{row.mean:.2f}", "at most": f"{row.most:.2f}", "best − median, mean": f"{row.median:.2f}"}
-            for row in groups.itertuples()])
-        table = pd.DataFrame([{
-            "cell": row.cell, "method": row.method, "tier": tier_badge(row.tier), "of": row.measure, "n": row.n,
-            "best − last": _spread(row.last, row.last_sd),
-            "that − baseline's": DASH if pd.isna(row.method_only) else signed(row.method_only),
-            "best − median": _spread(row.median, row.median_sd)} for row in selection.trainings(runs).itertuples()])
-        said = "; ".join(
-            f"in the {row.runs} runs of the {row.tier} tier that were tested {_tested(row.test_every)} ({row.measure}), "
-            f"{row.mean:.2f} points on average and {row.most:.2f} at most" for row in groups.itertuples())
-        return _join(html(of_groups, "What choosing the best epoch on the test images adds to a run, in points"), _says(
-            f"The best epoch lies above the last by this much: {said}. {scale}"), html(
-            table, "The same by training, mean over its n seeds"))
+        """What the best epoch on the test set adds in our own runs."""
+        return selection.added(self.tier)
 
     def best_epoch(self) -> Html:
         """The same by simulation, from how our accuracies vary from epoch to epoch; of all tiers, whatever the page's own."""
-        return checks.best_epoch(Ledger.read())
+        return selection.best_epoch(Ledger.read())
 
     def checks(self) -> Html:
         """Every check of the printed numbers: what it asks, what it can find, what it finds here."""
@@ -167,7 +144,7 @@ class Audit:
             "difference (95 %)": f"{signed(row.difference)} ({bounds(Interval(0, row.low, row.high), signed=True)})"}
             for row in weak.itertuples()])
         return _join(html(table, "What n runs against n runs can find, by the spreads of each table, in points"), html(
-            named, "Printed differences below that, and the power at each"), _says(
+            named, "Printed differences below that, and the power at each"), says(
             f"{len(once) - len(weak)} of the {len(once)} compared differences are larger than what the paper's design finds "
             f"four times in five; for the other {len(weak)} its runs are too few, and a repetition of the same size would "
             "settle each with the chance that is given as its power, were it true as printed."))
@@ -182,7 +159,7 @@ class Audit:
             "within 1.96 of two": row.below} for row in by_table.itertuples()])
         first = by_table.iloc[0]
         spread = audit.detectable(once).set_index("table").spread[first.table]
-        return _join(html(table, "Binomial standard error of an accuracy by the draw of its test images, in points"), _says(
+        return _join(html(table, "Binomial standard error of an accuracy by the draw of its test images, in points"), says(
             f"Another {first.images:,} test images would move an accuracy of Table {number(first.table)} by a standard error of "
             f"{first.error_low:.2f} to {first.error_high:.2f} points, where the pooled spread of its runs is {spread:.2f}. If "
             f"the two accuracies of a comparison came from different images, {by_table.below.sum()} of {by_table.pairs.sum()} "
@@ -196,7 +173,7 @@ class Audit:
             "as quoted": ", ".join(row.said), "in the tables": ", ".join(row.tables), "agree": "yes" if row.agree else "no"}
             for row in quotes.itertuples()])
         sentences, entries = quotes.agree[~quotes.in_table], quotes.agree[quotes.in_table]
-        return _join(html(table, "Values and differences that sentences and entries of tables print"), _says(
+        return _join(html(table, "Values and differences that sentences and entries of tables print"), says(
             f"{_all_of(sentences).capitalize()} sentences that print values or a difference agree with the tables, and "
             f"{_all_of(entries)} gains that stand in a table with the two values that they are of."))
 
@@ -219,7 +196,7 @@ class Audit:
         share = "; ".join(f"{row.label}: {signed(row.accuracy - row.baseline)} ({signed(row.fm2 - row.baseline)})"
                           for row in best.itertuples())
         return _join(drawn.baselines(others), html(
-            table, "CIFAR-100 accuracies of these networks as their sources print them, and beside the paper's"), _says(
+            table, "CIFAR-100 accuracies of these networks as their sources print them, and beside the paper's"), says(
             f"On {above.network.nunique()} of {others.network.nunique()} networks somebody reached more without Feature Mining "
             "than the paper with it on two layers. With a recipe that is known to be plain that holds for "
             f"{', '.join(exceeded) or 'none'}; the others may hold Mixup or label smoothing. The best plain recipe of each "
@@ -228,10 +205,6 @@ class Audit:
 
 def _join(*parts: str) -> Html:
     return Html("".join(parts))
-
-
-def _says(text: str) -> Html:
-    return Html(f"<p><strong>It says:</strong> {text}</p>\n")
 
 
 def _anchor(claim: str) -> str:
@@ -283,18 +256,6 @@ def _chance(probability: float) -> str:
 
 def _percent(ratio: float) -> str:
     return f"{100 * (ratio - 1):.0f} %"
-
-
-def _spread(mean: float, sd: float) -> str:
-    return f"{mean:.2f}" + ("" if pd.isna(sd) else f" ± {sd:.2f}")
-
-
-def _tested(every: int) -> str:
-    """
-    >>> _tested(1), _tested(10)
-    ('after each epoch', 'every 10 epochs and after each of the last ten')
-    """
-    return "after each epoch" if every == 1 else f"every {every} epochs and after each of the last ten"
 
 
 def _or_not_said(text) -> str:

@@ -59,7 +59,7 @@ def tier_badge(tier: str) -> str:
 
 
 WORDS = {"what", "data", "map", "activations", "cell", "claim", "network", "method", "verdict", "gain", "run", "device", "commit",
-         "table"}                                                                                        # read as words
+         "table", "check", "planted"}           # read as words
 
 
 def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str = "") -> Html:
@@ -83,6 +83,11 @@ def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str 
     return Html(f'<p class="fm-caption">{mark}{escape(caption)}{csv}</p>\n'
                 f'<div class="fm-table" role="region" aria-label="{label}" tabindex="0"><table class="{classes}">\n'
                 f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>")
+
+
+def says(text: str) -> Html:
+    """What a table or a figure comes to, as a sentence of the page."""
+    return Html(f"<p><strong>It says:</strong> {text}</p>\n")
 
 
 def plain(value) -> str:
