@@ -17,10 +17,12 @@ def instrument() -> Html:
     for rate in rates:
         first, check = rate.check.name not in named, rate.check
         named.add(check.name)
-        rows.append({"check": f"<strong>{check.name}</strong><br>{check.asks}" if first else "", "planted": rate.plant,
+        rows.append({"check": check.name if first else "", "planted": rate.plant,
                      "found": f"{rate.found:.0%}", "false alarms": f"{rate.false:.1%}", "to be relied on": rate.power,
                      "on this paper": _objections(check, report) if first else ""})
-    return Html(says(_answer(report, rates)) + html(pd.DataFrame(rows), CAPTION, style="words") + f"<p>{_limits(report)}</p>\n")
+    asked = "".join(f"<li><em>{c.name}</em>: {c.asks}</li>" for c in checks.CHECKS)
+    return Html(says(_answer(report, rates)) + f"<ul>{asked}</ul>\n" + html(pd.DataFrame(rows), CAPTION)
+                + f"<p>{_limits(report)}</p>\n")
 
 
 def _objections(check: checks.Check, report: checks.Report) -> str:
