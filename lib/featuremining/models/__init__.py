@@ -39,14 +39,21 @@ def _entry(name: str) -> tuple[str, str, dict]:
 
 
 def options_of(name: str, **options) -> dict:
-    """All options of a named network with their values, defaults included."""
-    return {**_entry(name)[2], **options}
+    """All options of a named network with their values, defaults included; those of inserted layers too, if there are any."""
+    found = {**_entry(name)[2], **options}
+    if "insert" in found:
+        found["insert"] = import_module(".inserts", __name__).resolved(found["insert"])
+    return found
 
 
-def build(name: str, classes: int, **options):
+def build(name: str, classes: int, insert=(), **options):
     """The network ``name`` with ``classes`` logits, freshly initialised from the global random state.
 
-    ``options`` override the named defaults (``build("resnet56", 100, block="bottleneck")``).
+    ``options`` override the named defaults (``build("resnet56", 100, block="bottleneck")``). ``insert`` puts layers between the
+    stages: ``[{"layer": "low_rank", "after": "stage2"}]``.
     """
     module, builder, defaults = _entry(name)
-    return getattr(import_module(f".{module}", __name__), builder)(classes, **{**defaults, **options})
+    net = getattr(import_module(f".{module}", __name__), builder)(classes, **{**defaults, **options})
+    if insert:
+        import_module(".inserts", __name__).attach(net, insert)
+    return net

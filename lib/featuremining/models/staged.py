@@ -9,19 +9,24 @@ from ..protocol import Edit, Pooling, Trace, pool_maps
 
 
 class StagedNet(nn.Module):
-    """``channels[s]`` is the width of stage ``s``'s output; ``classes`` the number of logits."""
+    """``channels[s]`` is the width of stage ``s``'s output; ``classes`` the number of logits. ``inserted`` are layers by the
+    place behind which they stand, "stem", "stage1", ...: what comes out of them is that place's map."""
 
     def __init__(self, stem: nn.Module, stages: list[nn.Module], channels: tuple[int, ...], classes: int):
         super().__init__()
         self.stem, self.stages = stem, nn.ModuleList(stages)
         self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(channels[-1], classes)
         self.channels, self.classes = channels, classes
+        self.inserted = nn.ModuleDict()         # see `inserts`
+
+    def behind(self, place: str, x: Tensor) -> Tensor:
+        return self.inserted[place](x) if place in self.inserted else x
 
     def maps(self, x: Tensor, edits: Mapping[int, Edit] = {}) -> tuple[Tensor, ...]:
         """The feature map after every stage, shallow to deep."""
-        x, maps = self.stem(x), []
+        x, maps = self.behind("stem", self.stem(x)), []
         for i, stage in enumerate(self.stages):
-            x = stage(x)
+            x = self.behind(f"stage{i + 1}", stage(x))
             x = edits[i](x) if i in edits else x
             maps.append(x)
         return tuple(maps)
