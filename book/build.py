@@ -57,6 +57,8 @@ SHOWN = {"cifar": shown("short", OWN),
          "class_activation": shown("full", pairs("F2s.resnet20"), 4),
          "activations": shown("short", pairs("F4s.resnet20")),
          "cpu_study": shown("full", [*pairs("X3.resnet20", "baseline", "fm2", "mean_loss", "fm1"), *pairs("X3.resnet56")], 4),
+         "pooling": shown("full", pairs("X4.resnet20", "mean", "newton_schulz", "exact", "svd", "svd_pade", "hybrid",
+                                        "svd_taylor", "svd_trunc"), 3),
          "audit": {"tier": "all"}}
 
 

@@ -123,12 +123,12 @@ class Method(nn.Module):
         return sum(self.step(plain_step, model, batch).losses.values())
 
 
-def pool_maps(maps: Sequence[Tensor], pools: Mapping[int, Pooling]) -> tuple[Tensor | None, dict[int, Tensor]]:
+def pool_maps(maps: Sequence[Tensor], pools: Mapping[int, Pooling], mean: bool = True) -> tuple[Tensor | None, dict[int, Tensor]]:
     """What a batch's poolings make of all maps: the last map's mean (B, C), None if that map is not asked for, and stage ->
     (B, R, C). Row 0 of the last map's pooling is its mean and not among the parts: so that map is read once for the
-    classifier and a method together."""
+    classifier and a method together. Not so where the classifier reads something else than the ``mean``: all rows are parts."""
     parts, last = {stage: pooling(maps[stage]) for stage, pooling in pools.items()}, len(maps) - 1
-    if last not in parts:
+    if last not in parts or not mean:
         return None, parts
     mean, parts[last] = parts[last].split([1, parts[last].shape[1] - 1], dim=1)     # its backward is one concatenation
     return mean.squeeze(1), parts

@@ -53,6 +53,14 @@ class Recipe:
             return self.lr / 10
         return round(self.lr * self.gamma ** sum(epoch >= m * self.epochs for m in self.milestones), 12)
 
+    def late(self, epoch: int) -> bool:
+        """Whether the rate has fallen for the last time by this epoch (from 0).
+
+        >>> [Recipe().late(e) for e in (0, 150, 224, 225)]
+        [False, False, False, True]
+        """
+        return epoch >= max(self.milestones, default=1) * self.epochs
+
 
 FAMILIES = {                            # by the beginning of a network's name; the longest that fits
     "resnet": Recipe(),

@@ -117,7 +117,7 @@ family = ["AP.T1.resnet20.mixup"]
 
 def test_a_rule_of_another_paper_stands_beside_the_first(another):
     (another / "cells/another.toml").write_text(CELLS + RULE)
-    assert list(studies.rules()) == ["X3", "AP.T1"] and studies.rules()["AP.T1"].seeds == (0, 1)
+    assert list(studies.rules()) == ["X3", "X4", "AP.T1"] and studies.rules()["AP.T1"].seeds == (0, 1)
 
 
 @pytest.mark.parametrize(("old", "new"), [('"AP.T1"]', '"X3"]'), ('"last"', '"median"'), ("0.95", "2"), ("[0, 1]", "[0]"),

@@ -341,3 +341,22 @@ def test_real_images_train(cifar, monkeypatch):
     assert record.curves["ce"][1] < record.curves["ce"][0]
     assert record.provenance["data_sha256"] == some.digest() and record.resolved["parameters"] == 278_324
     assert record.resolved["network"] == {"depth": 20, "block": "basic", "shortcut": "B", "stem_stride": 1}
+
+
+def test_a_hybrid_root_switches_with_the_last_decay_and_resumes_on_either_side(monkeypatch):
+    """Until then the training is that of the first root, bit for bit; the weights know which root they are for."""
+    first, late = ({"head": {"name": "covariance", "d": 8, "root": "newton_schulz", "later": later}} for later in (None, "exact"))
+    plain, hybrid = (replace(run((), milestones=(0.3, 0.6)), options=options) for options in (first, late))
+    before, whole = T.train(plain, "cpu"), T.train(hybrid, "cpu")
+    assert whole.curves["loss"][:2] == before.curves["loss"][:2] and whole.curves["loss"][2] != before.curves["loss"][2]
+    assert whole.resolved["network"]["head.later.name"] == "exact" and whole.spec["options"] == late
+    state = torch.load(paths.weights("smoke", whole.key, 0), weights_only=True)
+    net = build("resnet20", 9, **late)
+    net.load_state_dict(state)
+    assert net.pool.root.late and not build("resnet20", 9, **late).pool.root.late
+    for epochs in (1, 2):                   # killed before the switch, and again after the last epoch before it
+        paths.record("smoke", whole.key, 0).unlink()
+        for _ in range(epochs):
+            die_after_one_epoch(T.train, hybrid, monkeypatch)
+        resumed = T.train(hybrid, "cpu")
+        assert resumed.curves == whole.curves and resumed.weights == whole.weights and resumed.provenance["resumed"] == epochs

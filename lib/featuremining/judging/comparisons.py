@@ -18,8 +18,8 @@ from .ledger import Ledger
 
 @dataclass(frozen=True)
 class Comparison:
-    """A method minus its baseline in percentage points. ``seeds`` are those on record of both; intervals have infinite bounds
-    below two seeds, and are None without any."""
+    """A cell minus another, mostly its baseline, in percentage points. ``seeds`` are those on record of both; intervals have
+    infinite bounds below two seeds, and are None without any."""
 
     cell: studies.Cell
     base: studies.Cell
@@ -31,15 +31,21 @@ class Comparison:
     new_images: Interval | None = None      # of the runs whose answers are on record; stands beside and does not decide
     p: float | None = None                  # by Holm over the family, once all seeds are there
 
+    @property
+    def label(self) -> str:
+        """Network and method, and what is subtracted where that is not the baseline."""
+        other = "" if self.base == studies.baseline(self.cell) else f" minus {self.base.labels[1]}"
+        return " · ".join(self.cell.labels) + other
+
 
 def compare(rule: Rule, ledger: Ledger) -> list[Comparison]:
     """Every comparison of the family, in its order, from the full tier. Seeds that the rule does not name are left out."""
-    sides = [[_by_seed(c, rule, ledger) for c in (cell, studies.baseline(cell))] for cell in map(studies.cell, rule.family)]
+    sides = [[_by_seed(c, rule, ledger) for c in pair] for pair in rule.pairs]
     whole = [all(by_seed.keys() == set(rule.seeds) for by_seed in pair) for pair in sides]
     p = holm([welch_p(*(_summary(by_seed, rule.outcome) for by_seed in pair)) if done else 1.0
               for pair, done in zip(sides, whole, strict=True)])
-    return [_comparison(studies.cell(id_), pair, rule, q if done else None)
-            for id_, pair, done, q in zip(rule.family, sides, whole, p, strict=True)]
+    return [_comparison(*cells, pair, rule, q if done else None)
+            for cells, pair, done, q in zip(rule.pairs, sides, whole, p, strict=True)]
 
 
 def _by_seed(cell: studies.Cell, rule: Rule, ledger: Ledger) -> dict[int, Record]:
@@ -50,16 +56,17 @@ def _summary(by_seed: dict[int, Record], which: str) -> Summary:
     return Summary.of([r.value(which) for r in by_seed.values()])
 
 
-def _comparison(cell: studies.Cell, pair: list[dict[int, Record]], rule: Rule, p: float | None) -> Comparison:
+def _comparison(cell: studies.Cell, other: studies.Cell, pair: list[dict[int, Record]], rule: Rule, p: float | None
+                ) -> Comparison:
     method, base = pair
     seeds = tuple(method), tuple(base)
     if not method or not base:
-        return Comparison(cell, studies.baseline(cell), seeds, Status.UNFINISHED if method or base else Status.NOT_RUN)
+        return Comparison(cell, other, seeds, Status.UNFINISHED if method or base else Status.NOT_RUN)
     outcome, beside = (welch(_summary(method, which), _summary(base, which), rule.level) for which in (rule.outcome, rule.beside))
     both = [method[seed].value(rule.outcome) - base[seed].value(rule.outcome) for seed in method if seed in base]
     paired = mean_interval(Summary.of(both), rule.level) if both else None
     new = on_new_images(answers(method.values(), rule.outcome), answers(base.values(), rule.outcome), rule.level)
-    return Comparison(cell, studies.baseline(cell), seeds, _status(p, rule.level, outcome.value), outcome, paired, beside, new, p)
+    return Comparison(cell, other, seeds, _status(p, rule.level, outcome.value), outcome, paired, beside, new, p)
 
 
 def _status(p: float | None, level: float, difference: float) -> Status:
@@ -72,5 +79,5 @@ def _status(p: float | None, level: float, difference: float) -> Status:
 
 def progress(rule: Rule, ledger: Ledger) -> tuple[int, int]:
     """Runs of the rule's cells and seeds that are on record, and how many there will be."""
-    cells = {c.id: c for id_ in rule.family for c in (studies.baseline(studies.cell(id_)), studies.cell(id_))}
+    cells = {c.id: c for pair in rule.pairs for c in pair}
     return sum(len(_by_seed(c, rule, ledger)) for c in cells.values()), len(cells) * len(rule.seeds)

@@ -50,6 +50,7 @@ class FeatureMining(Method):
     tap: Literal["raw", "post_bnrelu"] = "raw"                              # A11: BN + ReLU before earlier stages' heads
     detach_stages: tuple[int, ...] = ()                                     # A12: stages (0 = shallowest) that get no gradient
     head_init: Literal["linear", "zero"] = "linear"                         # A17: as the network's own classifier
+    covariance: bool = False                    # ours: the last stage's parts pooled as a network with head="covariance" pools
 
     def __post_init__(self):
         super().__post_init__()
@@ -63,6 +64,10 @@ class FeatureMining(Method):
             value = getattr(self, field.name)
             if value != field.default and (lacks := self.lacks(field.name)):
                 raise UsageError(f"fm: {field.name} = {value!r} would change nothing here; it needs {lacks}.")
+        if self.covariance and (not self.layers or self.segmentation == "channel" or (
+                self.segmentation == "dropout" and self.dropout_shape == "element")):
+            raise UsageError("fm: covariance=True needs a last stage that is divided by places: boxes, or dropout of shape "
+                             "'position'.")
         kind = KINDS[self.segmentation]
         self.kind = kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
 
@@ -90,8 +95,8 @@ class FeatureMining(Method):
         if self.weights is not None and len(self.weights) != len(self.names):
             raise UsageError(f"fm: weights needs one number per extra head, {len(self.names)} here, got {len(self.weights)}.")
         self.register_buffer("scales", torch.tensor(self.weights or (), dtype=torch.float64), persistent=False)
-        if self.share_fc == "main" and self.layers and model.head.in_features != model.channels[-1]:
-            raise UsageError("fm: share_fc='main' needs a classifier that reads the globally pooled last map.")
+        if self.share_fc == "main" and self.layers and model.head.in_features != self.mines[-1].width:
+            raise UsageError("fm: share_fc='main' needs a classifier that reads the last map pooled as the parts are.")
         return self.to(next(model.head.parameters()).device)
 
     def draw(self, steps: int, batch: int, sizes) -> dict[str, Tensor]:
@@ -112,7 +117,8 @@ class FeatureMining(Method):
         logs: dict[str, Tensor] = {}
         ahead, n = f"{self.mines[-1].name}.rows" in batch.drawn, len(batch.x) if self.per_sample else 1
         shared = None if ahead else self.kind.shared(n, batch.x.device)
-        pools = {mine.stage: partial(mine.pooled, drawn=batch.drawn, shared=shared, logs=logs) for mine in self.mines}
+        pools = {mine.stage: partial(mine.pooled, drawn=batch.drawn, shared=shared, logs=logs,
+                                     covariance=mine.covariance_of(model)) for mine in self.mines}
         out = inner(model, batch._replace(pools={**batch.pools, **pools}))
         heads = [mine.logits(out.trace.parts[mine.stage], model.head) for mine in self.mines]
         logits = torch.cat(heads) if len(heads) > 1 else heads[0]

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..errors import UsageError
+from ..layers.pooling import CovariancePooling
 from .heads import Heads
 
 
@@ -42,14 +44,24 @@ class Mine(nn.Module):
         self.kind, self.per_sample, self.detached = settings.kind, settings.per_sample, stage in settings.detach_stages
         last = stage == len(model.channels) - 1
         self.parts = ("inside", "outside", "whole") if settings.full_head and not last else ("inside", "outside")
-        self.order = ("whole", *self.parts) if last else self.parts
+        self.order = ("whole", *self.parts) if last and model.mean_pooled else self.parts
+        self.covariance = last and settings.covariance
         normed, adapted = settings.tap == "post_bnrelu" and not last, settings.adapt == "conv" and not last
         self.norm = nn.Sequential(nn.BatchNorm2d(self.channels), nn.ReLU()) if normed else nn.Identity()
         self.adapters = nn.ModuleList(adapter(self.channels, width, len(model.channels) - 1 - stage)
                                       for _ in self.parts if adapted)
         use = ((0, 1, 2) if settings.share_fc == "none" else (0, 0, 1))[: len(self.parts)]
         own = not (last and settings.share_fc == "main")
-        self.heads = Heads(use, width if adapted else self.channels, model.classes, settings.head_init) if own else None
+        self.width = self.covariance_of(model).width if self.covariance else width if adapted else self.channels
+        self.heads = Heads(use, self.width, model.classes, settings.head_init) if own else None
+
+    def covariance_of(self, model) -> CovariancePooling | None:
+        """The network's covariance pooling where the parts are pooled by it, each with its own mean; else None."""
+        if not self.covariance:
+            return None
+        if model.mean_pooled or not isinstance(model.pool, CovariancePooling):
+            raise UsageError("fm: covariance=True needs a network with head='covariance'.")
+        return model.pool
 
     def split(self, n: int, height: int, width: int, device, shared: Tensor | None) -> tuple[Tensor, Tensor]:
         """Masks of the two parts, for n = 1 or B images; ``shared`` is what another stage's masks are made of, too."""
@@ -60,8 +72,10 @@ class Mine(nn.Module):
         masks = {"whole": torch.ones_like(first), "inside": first, "outside": second}
         return self.kind.rows(torch.stack([masks[part] for part in self.order], dim=-2))
 
-    def pooled(self, x: Tensor, drawn: Mapping[str, Tensor], shared: Tensor | None, logs: dict) -> Tensor:
-        """(B, C, H, W) -> (B, R, C): the parts of the map, each pooled to a vector; on the last stage after the whole map."""
+    def pooled(self, x: Tensor, drawn: Mapping[str, Tensor], shared: Tensor | None, logs: dict,
+               covariance: CovariancePooling | None = None) -> Tensor:
+        """(B, C, H, W) -> (B, R, C): the parts of the map, each pooled to a vector; on the last stage after the whole map, where
+        the network reads its mean."""
         if f"{self.name}.rows" in drawn:
             rows, area, empty = (drawn[f"{self.name}.{what}"] for what in ("rows", "area", "empty"))
             rows = rows[None, None]
@@ -70,6 +84,8 @@ class Mine(nn.Module):
             first, second = (mask.to(x.dtype) for mask in self.split(n, *x.shape[2:], x.device, shared))
             rows, area, empty = self.rows(first, second), first.mean(), (first.sum(-1) == 0).to(x.dtype).mean()
         logs |= {f"{self.name}.area": area, f"{self.name}.empty": empty}
+        if covariance is not None:      # all places of a part count alike, so that a row is as good as a mask
+            return covariance.vector(x.flatten(2)[:, None], rows[:, 0])
         x, rows = self.norm(x), rows.to(x.dtype)
         return self.adapted(x, rows) if self.adapters else pool_rows(x, rows)
 

@@ -4,11 +4,14 @@ knows nothing of methods, recipes or data.
 ``MODELS`` maps a name to (module, builder, options), so that names are known without torch.
 
 Beside them ``timm/<name>`` is one of timm's classifiers that end in pooling and a linear layer; any other is refused when built.
+
+Options of every network: ``head``, a name of ``HEADS`` or {"name": ..., settings}, is what the classifier reads of the last map,
+and ``last_stride = 1`` keeps that map at the resolution of the one before.
 """
 
 from importlib import import_module
 
-from ..errors import choose
+from ..errors import UsageError, choose
 
 MODELS = {
     **{f"resnet{depth}": ("resnet", "resnet", {"depth": depth, "block": "basic", "shortcut": "B", "stem_stride": 1})
@@ -25,6 +28,7 @@ MODELS = {
     "resnet50": ("imagenet", "resnet50", {}),
 }
 TIMM = "timm/"
+HEADS = ("mean", "covariance")      # by `heads`; mean is what every network has
 
 
 def known(name: str) -> bool:
@@ -39,21 +43,46 @@ def _entry(name: str) -> tuple[str, str, dict]:
 
 
 def options_of(name: str, **options) -> dict:
-    """All options of a named network with their values, defaults included; those of inserted layers too, if there are any."""
+    """All options of a named network with their values, defaults included; those of inserted layers too, if there are any, and
+    those of a head other than the mean by names like ``head.root.name``."""
     found = {**_entry(name)[2], **options}
     if "insert" in found:
         found["insert"] = import_module(".inserts", __name__).resolved(found["insert"])
+    head = _head(found.pop("head", "mean"))
+    if head["name"] != "mean":
+        found |= _flat("head", import_module(".heads", __name__).settings(**head))
     return found
 
 
-def build(name: str, classes: int, insert=(), **options):
+def _head(head) -> dict:
+    """{"name": ..., settings} of an option ``head``."""
+    settings = {"name": head} if isinstance(head, str) else dict(head)
+    choose("head", settings.get("name"), HEADS)
+    if settings["name"] == "mean" and len(settings) > 1:
+        raise UsageError(f"The head 'mean' has no settings, got {', '.join(settings.keys() - {'name'})}.")
+    return settings
+
+
+def _flat(prefix: str, value) -> dict:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {key: v for name, inner in value.items() for key, v in _flat(f"{prefix}.{name}", inner).items()}
+
+
+def build(name: str, classes: int, insert=(), head="mean", last_stride: int = 2, **options):
     """The network ``name`` with ``classes`` logits, freshly initialised from the global random state.
 
     ``options`` override the named defaults (``build("resnet56", 100, block="bottleneck")``). ``insert`` puts layers between the
-    stages: ``[{"layer": "low_rank", "after": "stage2"}]``.
+    stages: ``[{"layer": "low_rank", "after": "stage2"}]``. A head other than the mean is drawn last, so that equal seeds give
+    equal weights of all that stands before it.
     """
     module, builder, defaults = _entry(name)
+    settings = _head(head)
     net = getattr(import_module(f".{module}", __name__), builder)(classes, **{**defaults, **options})
+    if last_stride != 2:
+        import_module(".heads", __name__).last_stride(net, last_stride)
     if insert:
         import_module(".inserts", __name__).attach(net, insert)
+    if settings["name"] != "mean":
+        import_module(".heads", __name__).attach(net, **settings)
     return net

@@ -33,11 +33,29 @@ class LibraryNet(nn.Module):
         view = Tapped(net, stages, image_size)
         self.net, self.channels, self.classes = net, view.channels, view.classes
         self._views = (view.head, view.stages, pool)            # in a tuple: registered once, as parts of ``net``
+        self.mean_pooled = True
         self._edits: Mapping[int, Edit] = {}
         self._found: dict[int | str, Tensor] | None = None
-        for i, stage in enumerate(view.stages):
-            stage.register_forward_hook(partial(self._tap, i))  # no lambdas: a deep copy must tap itself
+        self._hooks = [stage.register_forward_hook(partial(self._tap, i))   # no lambdas: a deep copy must tap itself
+                       for i, stage in enumerate(view.stages)]
         view.head.register_forward_pre_hook(self._read)
+
+    def read(self, reduction: nn.Module | None, pool: nn.Module, width: int) -> None:
+        """As `StagedNet.read`. A `UsageError` where more than the pooling stands between last map and classifier."""
+        old_head, stages, old_pool = self._views
+        if old_head.in_features != self.channels[-1]:
+            raise UsageError("Another head needs a network whose classifier reads its pooled last map; here are layers between.")
+        head = nn.Linear(width, self.classes)
+        head.register_forward_pre_hook(self._read)
+        if reduction is not None:
+            self._hooks[-1].remove()
+            self._hooks[-1] = reduction.register_forward_hook(partial(self._tap, len(stages) - 1))
+            stages = [*stages[:-1], reduction]
+            self.channels = (*self.channels[:-1], reduction[-2].num_features)
+        names = {module: name for name, module in self.net.named_modules()}
+        self.net.set_submodule(names[old_pool], pool if reduction is None else nn.Sequential(reduction, pool))
+        self.net.set_submodule(names[old_head], head)
+        self._views, self.mean_pooled = (head, stages, pool), False
 
     head = property(lambda self: self._views[0])
     stages = property(lambda self: self._views[1])
@@ -67,7 +85,7 @@ class LibraryNet(nn.Module):
         finally:
             self._found, self._edits = None, {}
         maps = tuple(traced[i] for i in range(len(self.channels)))
-        return Trace(maps, traced["pooled"], logits, pool_maps(maps, pools)[1])
+        return Trace(maps, traced["pooled"], logits, pool_maps(maps, pools, self.mean_pooled)[1])
 
     def state_dict(self, *args, **kwargs):
         return self.net.state_dict(*args, **kwargs)

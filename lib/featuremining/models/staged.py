@@ -1,4 +1,4 @@
-"""The network that methods see: a stem, stages at falling resolution, a global average pooling and a linear classifier."""
+"""The network that methods see: a stem, stages at falling resolution, a global pooling and a linear classifier."""
 
 from collections.abc import Mapping
 
@@ -16,11 +16,19 @@ class StagedNet(nn.Module):
         super().__init__()
         self.stem, self.stages = stem, nn.ModuleList(stages)
         self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(channels[-1], classes)
-        self.channels, self.classes = channels, classes
+        self.channels, self.classes, self.mean_pooled = channels, classes, True
         self.inserted = nn.ModuleDict()         # see `inserts`
 
     def behind(self, place: str, x: Tensor) -> Tensor:
         return self.inserted[place](x) if place in self.inserted else x
+
+    def read(self, reduction: nn.Module | None, pool: nn.Module, width: int) -> None:
+        """From now on a fresh classifier reads ``width`` numbers that ``pool`` makes of the last map, which becomes what
+        ``reduction`` makes of it; that ends in a convolution's BN and ReLU."""
+        if reduction is not None:
+            self.stages[-1] = nn.Sequential(self.stages[-1], reduction)
+            self.channels = (*self.channels[:-1], reduction[-2].num_features)
+        self.pool, self.head, self.mean_pooled = pool, nn.Linear(width, self.classes), False
 
     def maps(self, x: Tensor, edits: Mapping[int, Edit] = {}) -> tuple[Tensor, ...]:
         """The feature map after every stage, shallow to deep."""
@@ -37,7 +45,7 @@ class StagedNet(nn.Module):
     def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}, edits: Mapping[int, Edit] = {}) -> Trace:
         """A forward pass that keeps the maps."""
         maps = self.maps(x, edits)
-        pooled, parts = pool_maps(maps, pools)
+        pooled, parts = pool_maps(maps, pools, self.mean_pooled)
         pooled = self.pool(maps[-1]).flatten(1) if pooled is None else pooled
         return Trace(maps, pooled, self.head(pooled), parts)
 

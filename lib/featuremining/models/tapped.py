@@ -18,6 +18,8 @@ class Tapped:
     in pixels. The device and the training mode are those of ``net``.
     """
 
+    mean_pooled = True
+
     def __init__(self, net: nn.Module, stages: Sequence[str], image_size: int = 224):
         modules = dict(net.named_modules())
         unknown = [name for name in stages if name not in modules]

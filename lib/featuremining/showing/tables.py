@@ -80,7 +80,7 @@ def signed(i: stats.Interval | None) -> str:
 def comparisons(compared: list[Comparison]) -> pd.DataFrame:
     """One row per comparison of a study of our own: what decides, what stands beside it, and the verdict by the study's rule."""
     return pd.DataFrame([{
-        "cell": c.cell.id, "method": " · ".join(c.cell.labels), "verdict": Standing(c.status), "last epoch": signed(c.outcome),
+        "cell": c.cell.id, "method": c.label, "verdict": Standing(c.status), "last epoch": signed(c.outcome),
         "n": " and ".join(str(len(s)) for s in c.seeds),
         "p (Holm)": DASH if c.p is None else p_value(c.p), "best epoch, beside": signed(c.beside),
         "paired by seed, beside": signed(c.paired), "on new images like these, beside": signed(c.new_images)}

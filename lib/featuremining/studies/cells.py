@@ -20,7 +20,7 @@ from .papers import papers
 from .printed import Printed
 from .runs import Run
 
-PRINTED: tuple[set[str], ...] = (set(), {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
+PRINTED: tuple[set[str], ...] = (set(), {"n"}, {"published", "spread", "n"}, {"published", "n"}, {"seconds", "mib"})
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def load_cells() -> dict[str, Cell]:
                 if id_ in cells:
                     raise ValueError(f"{id_} stands in two files")
                 if printed.keys() not in PRINTED:
-                    raise ValueError(f"{id_} needs published, (spread,) n, or seconds and mib, or none of them")
+                    raise ValueError(f"{id_} needs published, (spread,) n, or seconds and mib, or n alone, or none of them")
                 cells[id_] = _cell(id_, name, study, printed)
         except (KeyError, TypeError, ValueError) as error:
             raise FMError(f"{name}.toml is not a valid study: {error!r}.") from None
@@ -163,7 +163,8 @@ def _cell(id_: str, name: str, study: dict, printed: dict) -> Cell:
     dataset = choose("data set", of_table["datasets"] or study["dataset"], DATASETS)
     small = choose("data set", smoke.get("dataset", "parts"), DATASETS)
     return Cell(id_, name, dataset, tuple(study["methods"][at.method]),
-                study["networks"][at.network] | condition.get("options", {}), (label, study["labels"][at.method]),
+                study["networks"][at.network] | study.get("options", {}).get(at.method, {}) | condition.get("options", {}),
+                (label, study["labels"][at.method]),
                 of_table["recipes"] | condition.get("recipe", {}), of_table["data"] | changed,
                 (small, smoke.get("data", {}) | condition.get("smoke", changed)),
                 study.get("task", "classification"), study.get("reported", {}).get(at.method, ""),
@@ -183,8 +184,9 @@ def cell(id_: str) -> Cell:
 
 
 def baseline(cell_: Cell) -> Cell | None:
-    """The baseline of the cell's table, network and condition; None where there is none or the cell is it."""
-    base = load_cells().get(str(cell_.at.beside("baseline")))
+    """The baseline of the cell's table, network and condition; None where there is none or the cell is it. A study names the
+    method that is its baseline where it is not so called."""
+    base = load_cells().get(str(cell_.at.beside(read_studies()[cell_.study].get("baseline", "baseline"))))
     return None if base == cell_ else base
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from ..errors import FMError, UsageError, choose
-from .cells import baseline, cell, read_studies
+from .cells import Cell, baseline, cell, read_studies
 
 SELECTION = ("best", "last", "median10")        # rules that pick the epoch, as records have them
 
@@ -21,7 +21,14 @@ class Rule:
     beside: str                     # the one that is shown beside it
     level: float
     seeds: tuple[int, ...]
-    family: tuple[str, ...]         # ids; each is compared with its baseline
+    family: tuple[str, ...]         # ids; each is compared with
+    against: tuple[str, ...] = ()   # that of the same place; empty: with its baseline
+
+    @property
+    def pairs(self) -> list[tuple[Cell, Cell]]:
+        """Each cell with the one that it is compared with."""
+        bases = map(cell, self.against) if self.against else (baseline(cell(id_)) for id_ in self.family)
+        return list(zip(map(cell, self.family), bases, strict=True))
 
 
 @cache
@@ -39,9 +46,9 @@ def rules() -> dict[str, Rule]:
                 choose("beside", rule.beside, SELECTION)
                 if not 0 < rule.level < 1 or len(set(rule.seeds)) < max(2, len(rule.seeds)) or not rule.family:
                     raise ValueError("level lies between 0 and 1, two seeds or more differ, and the family has a cell")
-                for id_ in rule.family:
-                    if cell(id_).table != table or baseline(cell(id_)) is None:
-                        raise ValueError(f"{id_} has no baseline in {table}")
+                for one, other in rule.pairs:
+                    if one.table != table or other is None or other.table != table or one == other:
+                        raise ValueError(f"{one.id} has nothing to be compared with in {table}")
             except (TypeError, ValueError, UsageError) as error:
                 raise FMError(f"{name}.toml: the rule of {table} is not valid: {error}.") from None
     return by_table

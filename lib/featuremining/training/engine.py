@@ -185,6 +185,11 @@ class Graphed:
         graph.replay()
         return result
 
+    def forget(self) -> None:
+        """Capture anew: the step is another one from now on."""
+        self.calls.clear()
+        self.graphs.clear()
+
     def _capture(self, inputs: Inputs):
         static, graph = inputs.clone(), torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self.stream):

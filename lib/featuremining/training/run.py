@@ -14,6 +14,7 @@ from .. import paths, records
 from ..datasets import DataSet, load
 from ..datasets.loader import Epochs
 from ..errors import FMError, UsageError
+from ..layers.pooling import Hybrid
 from ..models.weights import digest
 from ..records import provenance
 from ..studies import Run
@@ -86,6 +87,12 @@ class Training:
             self.task.forward = torch.compile(self.task.forward, fullgraph=True, dynamic=False)
         self.advance = self.update if self.stream is None or self.engine == "eager" else engine.Graphed(self.update, self.stream)
 
+    def _switch(self, late: bool) -> None:
+        """Tell parts of the network that change with the last decay of the rate; captured graphs hold what was before."""
+        changed = [module.switch(late) for module in self.model.modules() if isinstance(module, Hybrid)]
+        if any(changed) and isinstance(self.advance, engine.Graphed):
+            self.advance.forget()
+
     @contextmanager
     def active(self):
         """Work goes on with this training's own random state and, on a GPU, to its own stream, so that several fill it."""
@@ -145,6 +152,7 @@ class Training:
         self.methods.train()
         for method in self.methods:
             method.at(epoch / self.recipe.epochs)
+        self._switch(self.recipe.late(epoch))
         self.optimizer.lr.fill_(self.recipe.rate(epoch))
         sums, images = 0, 0
         for i, inputs in enumerate(self.inputs(), 1):

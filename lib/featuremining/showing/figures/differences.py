@@ -60,7 +60,7 @@ def differences(compared: list[Comparison], rule: Rule) -> Html:
                 axes.plot(c.outcome.value, y, "o", color=COLOURS[0], ms=7, mfc="none" if c.p is None else COLOURS[0])
         axes.set(xlabel=f"method minus baseline, test top-1, {rule.outcome} epoch (percentage points)",
                  yticks=range(len(compared)), ylim=(len(compared) - 0.5, -0.5),
-                 yticklabels=[f"{' · '.join(c.cell.labels)} (n = {' and '.join(str(len(s)) for s in c.seeds)})"
+                 yticklabels=[f"{c.label} (n = {' and '.join(str(len(s)) for s in c.seeds)})"
                               for c in compared])
         rows = [{"cell": c.cell.id, "difference": c.outcome.value, "low": c.outcome.low, "high": c.outcome.high,
                  "verdict": c.status} for c in drawn]

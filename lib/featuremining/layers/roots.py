@@ -1,0 +1,73 @@
+"""The square roots of covariances by name: of a matrix, of a factor of it, and the inverse ones. float32 and float64, any leading
+batch shape, singular and zero matrices.
+
+Every method is a function of its own with its settings (`eigen_roots`, `iterative_roots`).
+"""
+
+from collections.abc import Callable
+from inspect import signature
+
+import torch
+from torch import Tensor
+
+from ..errors import UsageError, choose
+from . import eigen_roots, iterative_roots
+from .spectral import full_precision, symmetric
+
+ROOTS: dict[str, Callable[..., Tensor]] = {
+    "exact": eigen_roots.exact,
+    **{name: getattr(eigen_roots, name) for name in
+       ("svd", "svd_trunc", "svd_topn", "svd_taylor", "svd_pade", "svd_newton", "svd_power")},
+    "newton_schulz": iterative_roots.newton_schulz,
+    "mtp": iterative_roots.mtp,
+    "mpa": iterative_roots.mpa,
+}
+OF_FACTOR = {"exact": eigen_roots.exact_of_factor, "newton_schulz": iterative_roots.newton_schulz_of_factor}
+INVERSE = {"exact": eigen_roots.inverse, "newton_schulz": iterative_roots.inverse_newton_schulz,
+           "mtp": iterative_roots.inverse_mtp, "mpa": iterative_roots.inverse_mpa}
+
+
+def settings_of(method: str, options: dict) -> dict:
+    """All settings of a method with their values, defaults included; a `UsageError` where one does not exist."""
+    known = {name: p.default for name, p in list(signature(ROOTS[choose("root", method, ROOTS)]).parameters.items())[1:]}
+    for name in options:
+        choose(f"setting of root {method!r}", name, known)
+    return {**known, **options}
+
+
+def _checked(matrix: Tensor) -> None:
+    if matrix.dtype not in (torch.float32, torch.float64):
+        raise UsageError(f"Matrix roots are computed in float32 or float64, got {matrix.dtype}: convert the matrix first.")
+
+
+def matrix_sqrt(matrix: Tensor, method: str = "exact", **options) -> Tensor:
+    """P (..., d, d), symmetric and positive semi-definite -> its square root by a method of ``ROOTS`` with its settings.
+
+    >>> matrix_sqrt(torch.eye(2), "newton_schulz", iterations=10).round().tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    settings_of(method, options)
+    _checked(matrix)
+    with full_precision(matrix):
+        return ROOTS[method](symmetric(matrix), **options)
+
+
+def matrix_inverse_sqrt(matrix: Tensor, method: str = "exact", **options) -> Tensor:
+    """P (..., d, d), symmetric and positive definite -> P^(-1/2), which whitens features of covariance P. ``exact`` gives null
+    directions 0, as a pseudo-inverse does; the others need P + eps 1."""
+    _checked(matrix)
+    with full_precision(matrix):
+        return INVERSE[choose("inverse root", method, INVERSE)](symmetric(matrix), **options)
+
+
+def covariance_sqrt(factor: Tensor, method: str = "exact", gram: bool | None = None, **options) -> Tensor:
+    """F (..., C, N) -> the square root of P = F F^T (..., C, C). With ``gram`` it is computed from F^T F, which is smaller where
+    N < C; None does so there, where the method has that form."""
+    settings_of(method, options)
+    _checked(factor)
+    if gram and method not in OF_FACTOR:
+        raise UsageError(f"Root {method!r} has no form for the smaller Gram matrix; {' and '.join(OF_FACTOR)} have.")
+    if gram is None:
+        gram = method in OF_FACTOR and factor.shape[-1] < factor.shape[-2]
+    with full_precision(factor):
+        return OF_FACTOR[method](factor, **options) if gram else ROOTS[method](factor @ factor.mT, **options)

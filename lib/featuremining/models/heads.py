@@ -1,0 +1,68 @@
+"""Options of every network: what a classifier reads of the last map where that is not its mean, and how large that map is."""
+
+from collections.abc import Sequence
+from inspect import signature
+
+import torch
+from torch import nn
+
+from ..errors import UsageError, choose
+from ..layers.pooling import CovariancePooling, Root, reduction
+from .pyramidnet import Unit
+from .resnet import PadShortcut
+from .staged import map_sizes
+
+
+def covariance(net: nn.Module, d: int | None = None, steps: Sequence[int] = (), groups: int = 1, **settings) -> None:
+    """Covariance pooling in place of the mean (`CovariancePooling`, which has the ``settings``). Where ``d`` is given a 1x1
+    convolution with BN and ReLU brings the map to d channels first, over the widths ``steps`` if there are any, in ``groups``."""
+    if steps and d is None:
+        raise UsageError("Covariance pooling with steps needs d, the number of channels at the end of them.")
+    reduced = None if d is None else reduction(net.channels[-1], [*steps, d], groups)
+    pool = CovariancePooling(d or net.channels[-1], groups=groups, **settings)
+    net.read(reduced, pool, pool.width)
+
+
+HEADS = {"covariance": covariance}
+
+
+def attach(net: nn.Module, name: str, **settings) -> None:
+    """Give a network this head; what is drawn for it comes from the global random state."""
+    known_settings(name, settings)
+    HEADS[name](net, **settings)
+
+
+def settings(name: str, **given) -> dict:
+    """A head's name and all its settings, defaults included, as plain values."""
+    known = known_settings(name, given)
+    roots = {key: Root(known[key]).settings for key in ("root", "later") if known[key] is not None}
+    return {"name": name, **known, **roots}
+
+
+def known_settings(name: str, given: dict) -> dict:
+    parts = {"covariance": (covariance, CovariancePooling)}[name]
+    known = {key: p.default for part in parts for key, p in signature(part).parameters.items()
+             if key not in ("net", "settings") and (key != "d" or part is covariance)}
+    for key in given:
+        choose(f"setting of head {name!r}", key, known)
+    return {**known, **given}
+
+
+def last_stride(net: nn.Module, stride: int) -> None:
+    """With stride 1 the last stage keeps the resolution of the one before, as second-order networks have it: their covariances
+    are of four times as many places."""
+    choose("stride of the last stage", stride, (1, 2))
+    if stride == 2:
+        return
+    for module in net.stages[-1].modules():
+        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+            module.stride = (1, 1)
+        elif isinstance(module, nn.AvgPool2d) and module.stride in (2, (2, 2)):
+            module.kernel_size = module.stride = 1
+            module.padding = 0
+        elif isinstance(module, PadShortcut | Unit):
+            module.stride = 1
+    with torch.random.fork_rng(devices=[]):
+        before, last = map_sizes(net, 64, 64)[-2:]
+    if before != last:
+        raise UsageError("last_stride = 1 can't be had of this network: its last stage halves the resolution in another way.")

@@ -1,0 +1,170 @@
+"""Other heads than the mean, on every network and with every method."""
+
+import copy
+import json
+
+import pytest
+import torch
+from helpers import ALL, batch, settings_for
+
+from featuremining import METHODS, UsageError, build, make
+from featuremining.layers.covariance import covariance, triu
+from featuremining.layers.roots import matrix_sqrt
+from featuremining.models import options_of
+from featuremining.protocol import plain_step
+from featuremining.training.loop import outdated
+
+SMALL = {"resnet20": {}, "preresnet20": {}, "wrn_16_4": {"width": 1}, "densenet_bc_100_12": {"depth": 22},
+         "pyramidnet_110_84": {"depth": 20, "alpha": 24}, "timm/resnet10t": {}, "timm/efficientnet_lite0": {}}
+HEAD = {"name": "covariance", "d": 8, "root": "exact"}
+
+
+def pixels(name):
+    return 64 if name.startswith("timm/") else 32
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("d", [None, 8])
+def test_every_network_can_end_in_a_covariance(name, d):
+    """The classifier reads the triangle of the root of the last map's covariance; before the reduction all is as it was."""
+    torch.manual_seed(0)
+    plain = build(name, 10, **SMALL[name]).eval()
+    torch.manual_seed(0)
+    net, x = build(name, 10, head={**HEAD, "d": d}, **SMALL[name]).eval(), batch(2, size=pixels(name)).x
+    if d is None and net.channels[-1] > 200:
+        return                                              # a triangle of a million numbers
+    with torch.no_grad():
+        trace, before = net.trace(x), plain.trace(x)
+        assert torch.equal(trace.logits, net(x)) and trace.logits.shape == (2, 10)
+        assert all(torch.equal(a, b) for a, b in zip(trace.maps[:-1], before.maps[:-1], strict=True))
+        assert d is not None or torch.equal(trace.maps[-1], before.maps[-1])
+        assert tuple(m.shape[1] for m in trace.maps) == net.channels and net.channels[-1] == (d or plain.channels[-1])
+        expected = triu(matrix_sqrt(covariance(trace.maps[-1].double().flatten(2))))
+        assert torch.allclose(trace.pooled.double(), expected, atol=1e-3 * expected.abs().max())
+        assert torch.allclose(net.head(trace.pooled), trace.logits, atol=1e-5)
+    other = copy.deepcopy(net)
+    other.load_state_dict(net.state_dict(), strict=True)
+    with torch.no_grad():
+        assert torch.equal(other(x), net(x)) and torch.equal(other.trace(x).logits, net(x))
+
+
+@pytest.mark.parametrize("name", ["resnet20", "timm/resnet10t"])
+def test_edits_reach_a_reduced_map_once(name):
+    net, x = build(name, 10, head=HEAD).eval(), batch(2, size=pixels(name)).x
+    last = len(net.channels) - 1
+    with torch.no_grad():
+        plain, edited = net.trace(x), net.trace(x, edits={last: lambda m: m + 1})
+        assert torch.equal(edited.maps[last], plain.maps[last] + 1)
+        assert torch.allclose(edited.logits, plain.logits, atol=1e-4)           # a covariance is centred
+        doubled = net.trace(x, edits={last: lambda m: 2 * m})
+        assert torch.allclose(doubled.pooled, 2 * plain.pooled, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_a_network_with_a_covariance_head(name, tmp_path_factory):
+    torch.manual_seed(0)
+    net = build("resnet20", 10, head={"name": "covariance", "root": "newton_schulz"})
+    method = make(name, **settings_for(name, tmp_path_factory)).prepare(net)
+    out = method.step(plain_step, net, batch(8))
+    sum(out.losses.values()).backward()
+    assert all(loss.isfinite() for loss in out.losses.values())
+    assert all(p.grad is not None and p.grad.isfinite().all() for m in (net, method) for p in m.parameters())
+
+
+@pytest.mark.parametrize("name", ["resnet20", "timm/resnet10t"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("own", [False, True])
+def test_feature_mining_on_a_covariance_head(name, layers, own):
+    """Parts are pooled by their mean, or by the covariance about their own; the whole is the network's own."""
+    net = build(name, 10, head=HEAD)
+    torch.manual_seed(3)
+    fm = make("fm", layers=layers, covariance=own, min_box=1).prepare(net)
+    width = net.pool.width if own else 8
+    assert fm.mines[-1].heads.weight.shape == (2, width, 10) and len(fm.names) == 2 * layers
+    x = batch(2, size=pixels(name))
+    drawn = {k: v[0] for k, v in fm.draw(1, 2, [m.shape[2:] for m in net.eval().trace(x.x).maps]).items()}
+    out = fm.step(plain_step, net, x._replace(drawn=drawn))
+    parts, last = out.trace.parts[len(net.channels) - 1], out.trace.maps[-1].flatten(2)
+    inside = drawn[f"{fm.mines[-1].name}.rows"][0] > 0
+    for i, chosen in enumerate((inside, ~inside)):
+        expected = triu(matrix_sqrt(covariance(last[..., chosen]))) if own else last[..., chosen].sum(-1) / inside.numel()
+        assert torch.allclose(parts[:, i], expected, atol=1e-4 * max(1.0, expected.abs().max().item()))
+    assert torch.equal(out.trace.logits, net(x.x))
+
+
+def test_feature_mining_without_what_it_needs_is_refused():
+    for settings, head, words in (({"covariance": True}, "mean", "needs a network with head='covariance'"),
+                                  ({"share_fc": "main"}, HEAD, "pooled as the parts are"),
+                                  ({"share_fc": "main", "covariance": True}, "mean", "needs a network with")):
+        with pytest.raises(UsageError, match=words):
+            make("fm", **settings).prepare(build("resnet20", 10, head=head))
+    for settings in ({"layers": 0}, {"segmentation": "channel"}, {"segmentation": "dropout"}):
+        with pytest.raises(UsageError, match="divided by places"):
+            make("fm", covariance=True, **settings)
+    fm = make("fm", share_fc="main", covariance=True, segmentation="dropout", dropout_shape="position", per_sample=True)
+    net = build("resnet20", 10, head=HEAD)
+    losses = fm.prepare(net).step(plain_step, net, batch(3)).losses         # the network's own classifier reads the parts
+    assert fm.mines[-1].heads is None and all(loss.isfinite() for loss in losses.values())
+
+
+def test_nothing_of_a_network_with_a_mean_has_changed():
+    assert "head" not in options_of("resnet20") and options_of("resnet20", head="mean") == options_of("resnet20")
+    torch.manual_seed(0)
+    a = build("resnet20", 10)
+    torch.manual_seed(0)
+    b = build("resnet20", 10, head="mean", last_stride=2)
+    assert list(a.state_dict()) == list(b.state_dict()) and all(map(torch.equal, a.parameters(), b.parameters()))
+
+
+@pytest.mark.parametrize("name", [n for n in SMALL if n != "timm/efficientnet_lite0"])
+def test_the_last_stage_can_keep_its_resolution(name):
+    """And is else the same: equal parameters, equal maps before it."""
+    torch.manual_seed(0)
+    plain = build(name, 10, **SMALL[name]).eval()
+    torch.manual_seed(0)
+    net, x = build(name, 10, last_stride=1, **SMALL[name]).eval(), batch(2, size=pixels(name)).x
+    with torch.no_grad():
+        maps, before = net.trace(x).maps, plain.trace(x).maps
+    assert maps[-1].shape[2:] == maps[-2].shape[2:] == tuple(2 * s for s in before[-1].shape[2:])
+    assert all(torch.equal(a, b) for a, b in zip(maps[:-1], before[:-1], strict=True))
+    assert all(map(torch.equal, net.parameters(), plain.parameters()))
+
+
+def test_option_a_shortcuts_keep_it_too():
+    assert build("resnet20", 10, shortcut="A", last_stride=1).trace(batch(2).x).maps[-1].shape[2:] == (16, 16)
+
+
+@pytest.mark.parametrize(("name", "options", "words"), [
+    ("resnet20", {"head": "covarance"}, "no head 'covarance'"), ("resnet20", {"head": {"d": 8}}, "no head None"),
+    ("resnet20", {"head": {"name": "mean", "d": 8}}, "'mean' has no settings"),
+    ("resnet20", {"head": {"name": "covariance", "width": 8}}, "no setting of head 'covariance' 'width'"),
+    ("resnet20", {"head": {"name": "covariance", "root": {"name": "svd", "n": 8}}}, "no setting of root 'svd'"),
+    ("resnet20", {"head": {"name": "covariance", "steps": [32]}}, "steps needs d"),
+    ("resnet20", {"last_stride": 3}, "no stride of the last stage"),
+    ("timm/efficientnet_lite0", {"last_stride": 1}, "can't be had of this network"),
+    ("timm/mobilenetv3_small_050", {"head": HEAD}, "layers between")])
+def test_what_cannot_be_is_one_sentence(name, options, words):
+    with pytest.raises(UsageError, match=words):
+        build(name, 10, **options)
+
+
+def test_the_record_has_every_setting_and_notices_a_changed_default():
+    head = {"name": "covariance", "root": {"name": "newton_schulz", "iterations": 3}, "later": "svd_pade"}
+    found = options_of("resnet20", head=head)
+    assert found["depth"] == 20 and found["head.name"] == "covariance" and found["head.root.iterations"] == 3
+    assert found["head.root.prenorm"] == "trace" and found["head.later.name"] == "svd_pade" and found["head.d"] is None
+
+    class Record:
+        spec = {"network": "resnet20", "options": {"head": head}, "methods": []}
+        resolved = {"network": json.loads(json.dumps(found)), "methods": []}
+    assert not outdated(Record)
+    Record.resolved["network"]["head.root.prenorm"] = "frobenius"
+    assert "head.root.prenorm was 'frobenius'" in outdated(Record)
+
+
+def test_torch_compile_takes_the_step_as_one_graph():
+    net = build("resnet20", 10, head={"name": "covariance", "root": "newton_schulz"})
+    x = batch(2).x
+    compiled = torch.compile(lambda x: net.trace(x).logits.sum(), backend="eager", fullgraph=True, dynamic=False)
+    assert torch.allclose(compiled(x), net.trace(x).logits.sum(), atol=1e-4)
+    assert ALL
