@@ -150,8 +150,9 @@ def method_parts(name: str) -> None:
 def project_parts() -> dict[str, str]:
     """What the pages about the project itself include, by the name of the file."""
     ledger = Ledger.read()
-    return {"claims": pages.sentences(ledger), "register.A": choices.markdown("A"), "register.P": choices.markdown("P"),
-            "negative": negative.markdown(ledger), "status": pages.status(ledger), "data": pages.data_sets(),
+    return {"claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "register.A": choices.markdown("A"),
+            "register.P": choices.markdown("P"), "negative": negative.markdown(ledger),
+            "status": pages.status(ledger), "data": pages.data_sets(),
             "licences": pages.licences(), "api": api.markdown()}
 
 

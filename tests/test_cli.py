@@ -41,7 +41,21 @@ def test_status_counts_records_by_cell_and_tier(scratch):
         assert rows[id_]["verdict"] != "not run"
     assert rows["T1.resnet110.fm1"]["verdict"] == "not run" and not any(row["lacks"] for row in rows.values())
     text = fm("status", "T1.resnet110", folder=scratch).stdout
-    assert "2/4" in text and "76.90 ± 0.13" in text
+    assert "2/4" in text and "76.90 ± 0.13" in text and "differ in device" not in text
+
+
+def test_status_says_where_seeds_were_trained(scratch):
+    """Device and engine once where all agree, seed by seed where they do not."""
+    cell = load_cells()["T1.resnet110.fm2"]
+    for seed, (device, engine) in enumerate((("a CPU", "eager"), ("a GPU", "graph"), ("a CPU", "eager"))):
+        run, one = cell.run("full", seed), example()
+        origin = {**one.provenance, "device": device, "threads": 2, "engine": engine}
+        made = example([76.9], 1000, seed=seed, spec=run.spec(), provenance=origin)
+        records.write(made, paths.record("full", run.key, seed))
+    (row, *_) = json.loads(fm("status", "T1.resnet110.fm2", "--json", folder=scratch).stdout)
+    assert row["full_tier_on"] == "seed 0, 2: a CPU, 2 threads, eager; seed 1: a GPU, 2 threads, graph"
+    text = fm("status", "T1.resnet110", folder=scratch).stdout
+    assert f"differ in device or engine:\n  T1.resnet110.fm2: {row['full_tier_on']}\n" in text
 
 
 def test_status_needs_no_torch():

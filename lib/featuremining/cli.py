@@ -58,9 +58,11 @@ def _measured(costs: list[findings.Finding]) -> None:
 @app.command()
 def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begins so, for example T1.resnet56")] = "",
            as_json: Annotated[bool, typer.Option("--json", help="for programs: one object per cell")] = False) -> None:
-    """Per cell and tier: runs done, runs missing, verdict (full tier against the printed number)."""
+    """Per cell and tier: runs done, runs missing, verdict (full tier against the printed number); seeds that differ in device or
+    engine."""
     from . import records
     from .judging.ledger import Ledger
+    from .records import durations
 
     cells = [c for c in studies.load_cells().values() if c.id.startswith(prefix)]
     on_record = records.seeds()
@@ -71,6 +73,7 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
         v = ledger.verdict(cell)
         rows.append({"cell": cell.id, "paper": cell.paper, "published": cell.published, "spread": cell.spread, "n": cell.n,
                      "lacks": cell.missing or None, "verdict": v.status if v else None,
+                     "full_tier_on": durations.where(ledger.of(cell)),
                      "tiers": {t: {"seeds": done[t], "missing": max(studies.wanted(cell, t) - len(done[t]), 0)} for t in TIERS}})
     if not rows:
         raise UsageError(f"No cell's id begins with {prefix!r}; `fm status` without a prefix lists all.")
@@ -90,6 +93,8 @@ def _show(rows: list[dict]) -> None:
     done = {t: sum(len(r["tiers"][t]["seeds"]) for r in rows) for t in TIERS}
     print(f"\n{len(rows)} cells; runs recorded (a run that answers two cells counts in both): "
           + ", ".join(f"{t} {n}" for t, n in done.items()) + ".")
+    if mixed := [f"  {row['cell']}: {row['full_tier_on']}" for row in rows if row["full_tier_on"].startswith("seed ")]:
+        print("Full-tier seeds that differ in device or engine:", *mixed, sep="\n")
 
 
 @app.command()
@@ -121,13 +126,27 @@ def _show_verdicts(rows: list[dict]) -> None:
 def _show_verdict(detail: dict) -> None:
     print(f"{detail['claim']} (section {detail['section']}): {detail['says']}\n\nverdict             {detail['verdict']}")
     for name, text in (("by its own numbers", detail["own_numbers"]), ("paper", detail["paper"]), ("ours", detail["ours"]),
-                       ("note", detail["note"]), ("reading", detail.get("reading"))):
+                       ("limit", detail["limit"]), ("note", detail["note"]), ("reading", detail.get("reading"))):
         if text:
             print(f"{name:19} {text}")
     if detail["pairs"]:
         print()
         _table(("higher", "lower", "paper: difference", "p (Holm)", "ours: difference", "p (Holm)", "n"),
                [tuple(pair.values()) for pair in detail["pairs"]])
+
+
+@app.command()
+def verify() -> None:
+    """Is the network of test time the plain one? Every form of Feature Mining that the paper prints is built, trained for two
+    steps and compared, without data: a few minutes."""
+    from .studies import claims
+
+    asked = [cell for claim_ in claims.load_claims().values() if claim_.kind == "construction" for cell in claim_.built]
+    for cell in {c.id: c for c in asked}.values():
+        v = measuring.verify(cell.run("full", 0)).values
+        words = [f"{what} {'equal' if v[f'same_{what}'] else 'DIFFERS'}" for what in ("state", "outputs", "cost")]
+        print(f"{cell.id}: {', '.join(words)}; {v['multiply_adds']:,} multiply-adds, {v['train_only_parameters']:,} parameters "
+              "of the training alone", flush=True)
 
 
 @app.command()

@@ -79,7 +79,7 @@ def test_a_cost_shows_its_findings_and_no_list(scratch):
     card = made("T10.resnet56.fm1", [])
     (finding,) = card["tiers"][0]["findings"]
     assert "each" not in finding["values"] and finding["values"]["time_ratio"] == 1.04 and finding["dirty"] is True
-    assert finding["verdict"] == "as printed: another device, ratios only"
+    assert finding["verdict"] == "as printed: CPU, ratios only; memory undecided"
     assert card["tiers"][0]["rerun"][0] == "fm run T10.resnet56.fm1 --tier full"
     (row,) = cards.grid([cell("T10.resnet56.fm1")], Ledger()).to_dict("records")
     assert row["95 % interval"] == "1.030 to 1.050" and "1.040 of the baseline's" in row["ours"] and row["tier"] == "full"

@@ -101,6 +101,8 @@ def test_numbers_in_the_evidence_are_the_papers():
     for a, b in ((one, base), (two, one)):
         assert f"{a.mib - b.mib:.0f} MB and {1000 * (a.seconds - b.seconds):.0f} ms" in said["A9"]
     assert str(load_cells()["T1.densenet_bc_100_12.baseline"].published) in said["P6"]
+    printed = {c.published.text for c in load_cells().values() if c.published is not None}
+    assert set(re.findall(r"\d\d\.\d\d", said["P24"])) <= printed
     nine = [load_cells()[f"T9.resnet56.{m}"].published for m in ("dropout_fm", "spatial_dropout_fm", "noncomplementary_fm")]
     assert "three printed numbers lie below" in said["A19"] and max(nine) < load_cells()["T9.resnet56.fm1"].published
 

@@ -69,5 +69,26 @@ def test_lines_and_quotes_are_the_papers():
     text = text.replace("plus-or-minus\\pm", "").replace("ϵitalic-ϵ\\epsilon ", "")        # left over from its formulas
     for line in re.split(r"\n+", LINES.strip()):
         assert line in text, line
+    reached = 0
     for one in load_claims().values():
-        assert one.quote in text, one.id
+        places = [found.start() for found in re.finditer(re.escape(one.quote), text)]
+        assert places, one.id
+        assert not one.against or one.against in text, one.id
+        assert max(places) >= reached, f"{one.id} stands before the sentence that it follows"
+        reached = min(place for place in places if place >= reached)
+
+
+def test_numbers_in_words_are_printed_ones():
+    """What is said beside a sentence takes its numbers from the tables."""
+    printed = {c.published.text for c in load_cells().values() if c.published is not None}
+    for one in load_claims().values():
+        assert set(re.findall(r"\d+\.\d\d", one.why)) <= printed, one.id
+    fm1, byot, cs_kd = (cell(f"{table}.resnet110.{m}").published for table, m in (("T1", "fm1"), ("T2", "byot"), ("T2", "cs_kd")))
+    assert fm1 < cs_kd < byot and all(n.text in load_claims()["P.above_others"].why for n in (fm1, byot, cs_kd))
+
+
+def test_kinds_of_networks_and_data_sets():
+    """`P.kinds`: four kinds on CIFAR-100, one on Tiny ImageNet and on ImageNet."""
+    cells = load_cells().values()
+    kinds = {table: {re.match("[a-z]+", c.network)[0] for c in cells if c.table == table} for table in ("T1", "T4", "T5")}
+    assert len(kinds["T1"]) == 4 and kinds["T4"] == kinds["T5"] == {"resnet"}

@@ -21,15 +21,19 @@ def rows(ledger: Ledger) -> list[dict]:
 
 
 def tally(claim_rows: list[dict]) -> str:
-    """How many of these `rows` have which verdict, in a sentence that ends with what is undecided.
+    """How many of these `rows` have which verdict, in a sentence that ends with what is undecided. A claim that rests on the
+    evidence of another is not counted again.
 
     >>> from featuremining.studies.outcomes import Status
-    >>> tally([{"verdict": Standing(status)} for status in (Status.NOT_RUN, Status.REPRODUCED, Status.NOT_RUN)])
-    '3 claims: 1 reproduced; 2 not run.'
+    >>> tally([{"verdict": Standing(status), "same_as": same} for status, same in (
+    ...     (Status.NOT_RUN, ""), (Status.REPRODUCED, ""), (Status.NOT_RUN, ""), (Status.REPRODUCED, "the second"))])
+    '3 claims: 1 reproduced; 2 not run. 1 more is said again in other words and not counted.'
     """
-    counts = Counter((row["verdict"].status, row["verdict"].scope) for row in claim_rows)
-    order = sorted(counts, key=lambda kind: (kind[0].place, -counts[kind]))
-    return f"{len(claim_rows)} claims: " + "; ".join(f"{counts[kind]} {Standing(kind[0], scope=kind[1])}" for kind in order) + "."
+    counted = [row["verdict"] for row in claim_rows if not row["same_as"]]
+    counts, again = Counter((v.status, v.scope) for v in counted), len(claim_rows) - len(counted)
+    order = sorted(counts, key=lambda kind: (kind[0].state, -counts[kind]))
+    return (f"{len(counted)} claims: " + "; ".join(f"{counts[kind]} {Standing(kind[0], scope=kind[1])}" for kind in order) + "."
+            + (f" {again} more {'is' if again == 1 else 'are'} said again in other words and not counted." if again else ""))
 
 
 def as_json(content: list[dict] | dict) -> str:
@@ -64,15 +68,15 @@ def _sentence(c: Claim, judgement: Judgement) -> dict:
     reading = c.reading.get(judgement.status, "").format(ours=judgement.ours, paper=judgement.paper, device=judgement.device)
     return {"claim": c.id, "kind": c.kind, "section": c.section, "says": c.quote, "paper": judgement.paper,
             "ours": judgement.ours, "interval": [gained.low, gained.high] if gained and gained.half < float("inf") else None,
-            "tier": judgement.tier, "n": judgement.n, "device": judgement.device, "verdict": Standing(judgement.status),
-            "own_numbers": judgement.own_numbers or "",
-            "note": judgement.note, "reading": reading}
+            "tier": judgement.tier, "n": judgement.n, "device": judgement.device,
+            "verdict": Standing(judgement.status, judgement.detail, judgement.scope), "own_numbers": judgement.own_numbers or "",
+            "limit": judgement.limit, "note": judgement.note, "reading": reading, "same_as": c.same_as}
 
 
 def _number(c: Cell, ledger: Ledger) -> dict:
     """A printed number, or the pair of Table 10's."""
     base = {"claim": c.id, "kind": "number", "section": studies.read_studies()[c.study]["section"], "says": ", ".join(c.labels),
-            "paper": c.paper, "own_numbers": "", "note": "", "reading": ""}
+            "paper": c.paper, "own_numbers": "", "limit": "", "note": "", "reading": "", "same_as": ""}
     if c.seconds is not None:
         costs = cost.found([c], "full")
         return base | {"ours": "; ".join(map(cost.words, costs)), "interval": None, "tier": "full" if costs else "", "n": None,

@@ -8,21 +8,22 @@ holds zero, lies inside the margin around it (two one-sided tests, with Holm's c
 printed. Until then it is inconclusive.
 
 A *gain* is judged as the gains of the tables are (`verdicts.judge_gain`), a *cost* by the ratio of iterations taken in turns,
-with a limit that is our reading of a word, since the paper gives none. Where the printed numbers themselves say the contrary,
-the claim is *contradicted by the paper's own numbers*, whatever we measure.
+with a limit that is our reading of a word, since the paper gives none; what other limits would make of it is said beside.
+Where the printed numbers themselves say the contrary, the claim is *contradicted by the paper's own numbers*, whatever we
+measure; where another sentence does, *by its own text*. A *construction* follows from how the method is made, and is verified as
+that.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp, log
 
 from .. import stats, studies
-from ..recipes import TIERS
-from ..records import Record
 from ..records.durations import device_of
+from ..records.findings import CONSTRUCTION
 from ..records.findings import read as findings_of
 from ..stats import Interval, Summary, holm
 from ..studies import Cell
-from ..studies.claims import Claim
+from ..studies.claims import Claim, load_claims
 from ..studies.outcomes import Status
 from . import cost, verdicts
 from .ledger import Ledger
@@ -54,7 +55,10 @@ class Judgement:
     tier: str = ""
     n: int | None = None        # of our runs, the fewest of any side
     note: str = ""
-    device: str = ""            # of a cost
+    device: str = ""            # of a cost, as are the next three
+    scope: str = ""             # what the status holds for, and what it leaves undecided
+    detail: str = ""
+    limit: str = ""             # how its word is read, and what it would come to with other limits
 
 
 def compared(claim_: Claim, ledger: Ledger) -> tuple[Pair, ...]:
@@ -83,8 +87,9 @@ def _none(lower: Cell, printed: tuple[Summary, Summary] | None, ours: tuple[Summ
 
 def judge(claim_: Claim, ledger: Ledger) -> Judgement:
     """Whether the claim holds: runs of any tier, from which each kind takes what may count."""
-    return {"order": _order, "gain": _gain, "cost": _cost, "parameters": _parameters, "activations": _activations,
-            "words": lambda c, _: Judgement(Status.UNTESTABLE, note=c.why)}[claim_.kind](claim_, ledger)
+    kinds = {"order": _order, "gain": _gain, "cost": _cost, "construction": _construction, "text": _text, "same": _same,
+             "activations": _activations, "words": lambda c, _: Judgement(Status.UNTESTABLE, note=c.why)}
+    return kinds[claim_.kind](claim_, ledger)
 
 
 def _order(claim_: Claim, ledger: Ledger) -> Judgement:
@@ -114,9 +119,9 @@ def _order(claim_: Claim, ledger: Ledger) -> Judgement:
 
 
 def _borrowed(claim_: Claim) -> str:
-    """What is said where no spreads are printed."""
-    bare = any(c.spread is None for c in claim_.needs)
-    return "No spreads are printed here; those of the same network in other tables stand in." if bare else ""
+    """What is to be said besides, and that spreads are borrowed where none are printed."""
+    bare = "No spreads are printed here; those of the same network in other tables stand in."
+    return " ".join(filter(None, (claim_.why, bare if any(c.spread is None for c in claim_.needs) else "")))
 
 
 def _by_own_numbers(differences: list[tuple[Interval, float]]) -> Status | None:
@@ -144,53 +149,55 @@ def _gain(claim_: Claim, ledger: Ledger) -> Judgement:
 
 
 def _cost(claim_: Claim, _) -> Judgement:
-    """Printed ratios decide first, where the network's are printed; then ours of time, on every device in the full tier, and of
-    memory where a GPU's allocator counted it."""
+    """By a limit: printed ratios decide first, where the network's are printed; then ours of time in the full tier, on GPUs where
+    every cell was measured on one, else on CPUs, and of memory where a GPU's allocator counted it."""
     cells = [studies.cell(id_) for id_ in claim_.cells]
     printed = [(c.labels[1], *cost.printed_ratio(c), c.mib / studies.baseline(c).mib) for c in cells if c.seconds]
+    measured = {c.id: cost.found([c], "full") for c in cells}
+    on_gpus = {id_: [f for f in costs if "allocated_mib" in f.values] for id_, costs in measured.items()}
+    gpu = all(on_gpus.values())
+    deciding = [f for costs in (on_gpus if gpu else measured).values() for f in costs] if all(measured.values()) else []
+    memory = [f.values["memory_ratio"] for f in deciding if "allocated_mib" in f.values]
+    low, high = (max(memory + [f.values[bound] for f in deciding], default=None) for bound in ("low", "high"))
+    least = max((max(low, memory) for *_, low, _, memory in printed), default=None)         # whatever was rounded off
+    word, limit = cost.Word(least, low, high, gpu, claim_.above is not None), claim_.above or claim_.at_most
+    status = word.status(limit)
+    own = None if not printed or word.above else Status.CONTRADICTED if least > limit else Status.SUPPORTED
+    ours = "; ".join(f"{c.labels[1]}: {cost.ratios(f.values)}" for c in cells for f in measured[c.id])
     paper = "; ".join(f"{label}: time × {time:.2f}, memory × {memory:.2f}" for label, time, *_, memory in printed)
-    dear = any(low > claim_.at_most or memory > claim_.at_most for *_, low, _, memory in printed)      # whatever was rounded off
-    measured = [(c, f) for c in cells for f in cost.found([c], "full")]
-    values = [(c, f.values) for c, f in measured]
-    ours = "; ".join(f"{c.labels[1]}: {cost.ratios(v)}" for c, v in values)
-    memory = [v["memory_ratio"] for _, v in values if "allocated_mib" in v]
-    if dear:
-        status = Status.CONTRADICTED
-    elif {c.id for c, _ in values} != set(claim_.cells):
-        status = Status.NOT_RUN
-    elif max(memory + [v["high"] for _, v in values]) <= claim_.at_most:
-        status = Status.REPRODUCED
-    else:
-        status = Status.NOT_REPRODUCED if max(memory + [v["low"] for _, v in values]) > claim_.at_most else Status.INCONCLUSIVE
-    own_numbers = Status.CONTRADICTED if dear else Status.SUPPORTED if printed else None
-    return Judgement(status, own_numbers, ours, paper, tier="full" if values else "",
-                     device="; ".join(sorted({device_of(f.provenance) for _, f in measured})),
-                     note=f"Read as at most {claim_.at_most:.2f} times the baseline's; the paper gives no limit."
-                          + f" {claim_.why}" * bool(claim_.why))
+    rests = status not in (Status.CONTRADICTED, Status.NOT_RUN)
+    read = f"read as {'more than' if word.above else 'at most'} × {limit:.2f}, which is our limit; {word.sensitivity()}"
+    return Judgement(status, own, ours, paper, tier="full" if ours else "", note=claim_.why,
+                     device="; ".join(sorted({device_of(f.provenance) for costs in measured.values() for f in costs})),
+                     limit=read, scope=cost.scope(deciding) if rests else "",
+                     detail=cost.UNDECIDED if rests and not memory else "")
 
 
-def _parameters(claim_: Claim, ledger: Ledger) -> Judgement:
-    """Of trained networks on record beside their baseline, in any tier: a network's size is the same in all."""
-    cells = [c for c in studies.load_cells().values() if c.table in claim_.tables and c.method in claim_.methods]
-    keys = {ledger.key(c, tier) for c in cells for tier in ("full", "short")}
-    sizes = {_network(r): r.resolved["parameters"] for r in ledger if not r.spec["methods"]}
-    trained = list({r.key: r for r in ledger if r.key in keys and _network(r) in sizes}.values())
-    if not trained:
-        return Judgement(Status.NOT_RUN)
-    if claim_.expects == "same":
-        good = [r.resolved["parameters"] == sizes[_network(r)] for r in trained]
-        ours = f"{sum(good)} of {len(good)} trained networks have their baseline's number of parameters"
-    else:
-        extra = [sum(m["train_only_parameters"] for m in r.resolved["methods"]) for r in trained]
-        good = [not n for n in extra]
-        ours = f"{min(extra):,} to {max(extra):,} parameters more in training"
-    return Judgement(Status.REPRODUCED if all(good) else Status.NOT_REPRODUCED, ours=ours, note=claim_.why, n=len(trained),
-                     tier=", ".join(t for t in TIERS if t in {r.tier for r in trained}))
+def _construction(claim_: Claim, _) -> Judgement:
+    """Every form that the paper prints, built and compared with its plain network (`measuring.construction`)."""
+    cells = claim_.built
+    found = [(c, f.values) for c in cells for f in findings_of(CONSTRUCTION, c.run("full", 0))]
+    equal = [v["same_state"] and v["same_outputs"] and v["same_cost"] for _, v in found]
+    if not found:
+        return Judgement(Status.NOT_RUN, note=claim_.why)
+    whole = Status.CONSTRUCTION if len(found) == len(cells) else Status.INCONCLUSIVE
+    networks = {(c.network, c.dataset) for c, _ in found}
+    return Judgement(whole if all(equal) else Status.NOT_REPRODUCED, note=claim_.why, ours=(
+        f"{sum(equal)} of {len(cells)} forms of the paper ({len(networks)} networks on their data) equal their plain network in "
+        "state dict, outputs and multiply-adds"))
 
 
-def _network(r: Record) -> tuple:
-    """What a network's size depends on: the data set says how many classes there are."""
-    return r.spec["network"], r.spec["dataset"], tuple(sorted(r.spec["options"].items()))
+def _text(claim_: Claim, _) -> Judgement:
+    """The paper's other sentence says the contrary; that two sentences do is a reading, and no measurement."""
+    extra = [f.values["train_only_parameters"] for c in claim_.built for f in findings_of(CONSTRUCTION, c.run("full", 0))]
+    return Judgement(Status.OWN_TEXT, paper=f"section {claim_.against_section}: “{claim_.against}”", note=claim_.why,
+                     ours=f"{min(extra):,} to {max(extra):,} parameters more in training" if extra else "")
+
+
+def _same(claim_: Claim, ledger: Ledger) -> Judgement:
+    note = f"Rests on the same evidence as {claim_.same_as}, and is counted there."
+    other = judge(load_claims()[claim_.same_as], ledger)
+    return replace(other, note=" ".join(filter(None, (note, claim_.why))), pairs=())
 
 
 def _activations(claim_: Claim, _) -> Judgement:

@@ -7,3 +7,8 @@ from importlib import import_module
 def measure(runs, device: str = "auto", engine: str = "auto"):
     """The findings of costs of these trainings, side by side. Torch is imported on demand."""
     return import_module(".iterations", __name__).measure(runs, device, engine)
+
+
+def verify(run):
+    """The finding of whether the network of test time is the plain one, by how the run is made."""
+    return import_module(".construction", __name__).verify(run)

@@ -8,6 +8,7 @@ from statistics import median
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 Work = Callable[[], object]
 
@@ -28,6 +29,18 @@ def operations(work: Work) -> Counter:
     with _Operations() as mode:
         work()
     return mode.seen
+
+
+def multiply_adds(work: Work) -> int:
+    """Of the convolutions and matrix products that ``work`` carries out.
+
+    >>> a, b = torch.ones(2, 3), torch.ones(3, 5)
+    >>> multiply_adds(lambda: a @ b)
+    30
+    """
+    with FlopCounterMode(display=False) as counted:
+        work()
+    return counted.get_total_flops() // 2
 
 
 def peak_memory(work: Work, device: torch.device) -> int:

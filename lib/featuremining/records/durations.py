@@ -47,6 +47,17 @@ def devices_of(record: Record) -> set[str]:
     return set(map(device_of, record.environments))
 
 
+def where(records: Iterable[Record]) -> str:
+    """Device, threads and engine of these runs: once where all agree, else seed by seed."""
+    seeds: dict[str, list[int]] = {}
+    for r in records:
+        places = dict.fromkeys(", ".join(filter(None, (device_of(e), e.get("engine")))) for e in r.environments)
+        seeds.setdefault(", then ".join(places), []).append(r.seed)
+    if len(seeds) < 2:
+        return next(iter(seeds), "")
+    return "; ".join(f"seed {', '.join(map(str, of))}: {place}" for place, of in seeds.items())
+
+
 @cache
 def _steps(path: Path) -> tuple[str, dict[str, float]]:
     """Device, and seconds of steps and tests, of one file of benchmarks."""

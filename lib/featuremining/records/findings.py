@@ -22,7 +22,8 @@ from . import files, form, manifest
 from .reading import WRONG, said
 
 SCHEMA = 1
-COST = "cost"           # the kind of what `measuring.iterations` measures
+COST = "cost"                       # the kind of what `measuring.iterations` measures
+CONSTRUCTION = "construction"       # and of what `measuring.construction` compares
 
 
 @dataclass(frozen=True)

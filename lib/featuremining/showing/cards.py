@@ -115,7 +115,7 @@ def grid(cells: list[Cell], ledger: Ledger, others: Iterable[dict] = ()) -> pd.D
     """Every claim as one row: the printed number, ours in full tier, interval, n and verdict. ``others`` are rows of claims
     that are no cells, with the same columns; ``cell`` is the id under which a page opens them. What is decided comes first."""
     rows = [*(row for cell in cells for row in _rows(cell, ledger)), *others]
-    rows.sort(key=lambda row: row["verdict"].status.place if row["verdict"] else 0)
+    rows.sort(key=lambda row: row["verdict"].status.state if row["verdict"] else 0)
     return pd.DataFrame(rows, columns=GRID).fillna(DASH)
 
 

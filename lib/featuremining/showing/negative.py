@@ -23,7 +23,8 @@ def markdown(ledger: Ledger) -> str:
 
 def _paper(ledger: Ledger) -> list[str]:
     rows, gains = listing.rows(ledger), lost_gains(ledger)
-    printed, claims = ([row for row in rows if (row["kind"] == "number") == number] for number in (True, False))
+    printed, claims = ([row for row in rows if (row["kind"] == "number") == number and not row["same_as"]]
+                       for number in (True, False))
     accuracies = [row for row in printed if studies.cell(row["claim"]).published is not None]
     run = sum(row["verdict"].status != Status.NOT_RUN for row in accuracies)
     numbers, sentences = ([row for row in kind if row["verdict"].status in FAILED] for kind in (accuracies, claims))
@@ -38,7 +39,8 @@ def _paper(ledger: Ledger) -> list[str]:
 
 
 def _quoted(row: dict) -> str:
-    facts = [f"{name}: {escape(row[key])}" for name, key in (("the paper", "paper"), ("ours", "ours")) if row[key]]
+    facts = [f"{name}: {escape(row[key])}" for name, key in (("the paper", "paper"), ("ours", "ours"), ("limit", "limit"))
+             if row[key]]
     return (f"<p>{markup.badge(row['verdict'].status)} <q>{escape(row['says'])}</q> ({_where(row['section'])})<br>"
             f"<small>{'. '.join([*facts, escape(row['note'])]).strip()}</small></p>")
 

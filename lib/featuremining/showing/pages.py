@@ -3,6 +3,7 @@ record and what it took; data sets; licences. No torch here before data sets are
 
 import re
 import tomllib
+from collections.abc import Iterable
 from html import escape
 from importlib import import_module
 from importlib.metadata import metadata
@@ -18,7 +19,7 @@ from ..judging.ledger import Ledger
 from ..records import Record, durations, findings, read_records
 from ..records.durations import words
 from ..studies import Cell, claims
-from ..studies.outcomes import Status
+from ..studies.outcomes import OF_CLAIMS, State, Status
 from . import markup, tables
 from .markup import Html
 
@@ -40,8 +41,9 @@ def sentences(ledger: Ledger) -> str:
 
 
 def sentences_on(study: str, ledger: Ledger) -> Html:
-    """The sentences on one experiment, as `sentences` shows them; those that nobody has run yet come last and are folded."""
-    details = [listing.detail(claim, ledger) for claim in claims.about(study)]
+    """The sentences on one experiment, as `sentences` shows them, each once; those that nobody has run yet come last and are
+    folded."""
+    details = [listing.detail(claim, ledger) for claim in claims.about(study) if not claim.same_as]
     waiting = [_judged(d) for d in details if d["verdict"].status == Status.NOT_RUN]
     parts = [text for d in details if d["verdict"].status != Status.NOT_RUN for text in (_judged(d), _pairs(d))]
     if waiting:
@@ -52,10 +54,10 @@ def sentences_on(study: str, ledger: Ledger) -> Html:
 def _judged(detail: dict, cost: str = "") -> str:
     """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
     facts = {"by its own numbers": detail["own_numbers"], "the paper": detail["paper"], "ours": _ours(detail),
-             "note": detail["note"], "to decide it": cost}
+             "limit": detail["limit"], "note": detail["note"], "to decide it": cost}
     definitions = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
     lines = [f'<blockquote class="fm-quote">{escape(detail["says"])}</blockquote>',
-             f'<p>{markup.badge(detail["verdict"].status)} <code>fm verdict {detail["claim"]}</code></p>',
+             f'<p>{markup.standing(detail["verdict"])} <code>fm verdict {detail["claim"]}</code></p>',
              f"<p>{escape(detail['reading'])}</p>" if detail["reading"] else "",
              f'<dl class="fm-facts">{definitions}</dl>' if definitions else ""]
     return "\n".join(filter(None, lines))
@@ -94,37 +96,80 @@ def anchor(id_: str) -> str:
 
 
 def grid_rows(ledger: Ledger) -> list[dict]:
-    """The paper's sentences as rows of the front page's grid; each leads to its place on the page of claims."""
+    """The paper's sentences as rows of the front page's grid, without those that say another again; each leads to its place on
+    the page of claims."""
     def begun(text: str) -> str | None:         # the whole stands there
         return f'<span class="fm-clamp">{escape(text)}</span>' if text else None
 
-    return [{"cell": row["claim"],
-             "claim": f'<a class="fm-clamp" href="claims.html#{anchor(row["claim"])}">{escape(row["says"])}</a>',
+    def said(row: dict) -> str:
+        return (f'<a class="fm-clamp" href="claims.html#{anchor(row["claim"])}">{escape(row["says"])}</a>'
+                + (f"<small>{escape(row['limit'])}</small>" if row["limit"] else ""))
+
+    return [{"cell": row["claim"], "claim": said(row),
              "paper": begun(row["paper"]), "ours": begun(row["ours"]), "tier": row["tier"] or None, "n": row["n"],
              "95 % interval": " to ".join(map(stats.signed, row["interval"])) if row["interval"] else None,
              "verdict": row["verdict"]}
-            for row in listing.rows(ledger) if row["kind"] != "number"]
+            for row in listing.rows(ledger) if row["kind"] != "number" and not row["same_as"]]
+
+
+ABOUT = {"cost": "cost", "number": "cost", "construction": "how the method is made", "text": "the paper's own text",
+         "activations": "activations"}          # kind of a claim -> what it concerns; of all others, accuracy
 
 
 def on_record(ledger: Ledger) -> str:
-    """How many printed accuracies have runs under the paper's protocol, and whose the runs of the full tier are."""
+    """How many printed accuracies have runs under the paper's protocol, an interval and a known cost; what is decided; and whose
+    the runs of the full tier are."""
     cells = studies.load_cells().values()
     printed = [c for c in cells if c.published is not None]
-    run = sum(ledger.deciding(c) is not None for c in printed)
+    runs = [summary.n for c in printed if (summary := ledger.deciding(c))]
+    known = sum(durations.hours(c, "full", ledger.records) is not None for c in printed)
+    claims_ = [row for row in listing.rows(ledger) if not row["same_as"]]
+    ended, begun = ([row for row in claims_ if row["verdict"].status.state == state] for state in (State.DECIDED, State.BEGUN))
     keys = {ledger.key(c) for c in cells if not c.own}
     full = [r for r in ledger if r.tier == "full"]
     theirs = sum(r.key in keys for r in full)
-    return (f"Of the {len(printed)} printed accuracies {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's "
-            f"protocol{'' if run else ' yet'}; what else is decided concerns cost, numbers of parameters and the paper's own "
-            f"numbers. On record in the full tier: {_counted(theirs, 'run')} of the paper's cells and {len(full) - theirs} of "
-            "our own small ones.")
+    undecided = ", ".join(f"{row['claim']} ({_concerns(row)})" for row in begun)
+    return (f"Of the {len(printed)} printed accuracies {_none(len(runs))} {'has' if len(runs) < 2 else 'have'} runs under the "
+            f"paper's protocol{'' if runs else ' yet'} and {_none(sum(n > 1 for n in runs))} an interval; what a run costs is "
+            f"known of {known}. What is decided concerns {_list(map(_concerns, ended)) or 'nothing yet'}"
+            + (f"; begun and open: {undecided}" if begun else "")
+            + f". On record in the full tier: {_counted(theirs, 'run')} of the paper's cells and {len(full) - theirs} of our own "
+            "small ones.")
+
+
+def _concerns(row: dict) -> str:
+    if row["verdict"].status == Status.CONTRADICTED:
+        return "the paper's own numbers"
+    cell = studies.load_cells().get(row["claim"])
+    return "accuracy" if cell and cell.published is not None else ABOUT.get(row["kind"], "accuracy")
+
+
+def _list(words_: Iterable[str]) -> str:
+    """
+    >>> _list(["cost", "accuracy", "cost"]), _list(["a", "b", "c"])
+    ('cost and accuracy', 'a, b and c')
+    """
+    *first, last = dict.fromkeys(words_) or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _none(n: int) -> str:
+    return str(n or "none")
 
 
 def decided(ledger: Ledger) -> pd.DataFrame:
-    """The claims that have been decided, for the README."""
-    return pd.DataFrame([{"claim": f"`{row['claim']}`", "what it says": shorten(row["says"], 90, placeholder=" …"),
+    """The claims that have been decided, each once, for the README."""
+    return pd.DataFrame([{"claim": f"`{row['claim']}`", "what it says": shorten(row["says"], 90, placeholder=" …")
+                          + (f" ({row['limit']})" if row["limit"] else ""),
                           "verdict": row["verdict"], "paper": row["paper"] or markup.DASH, "ours": row["ours"]}
-                         for row in listing.rows(ledger) if not row["verdict"].status.silent])
+                         for row in listing.rows(ledger)
+                         if row["verdict"].status.state == State.DECIDED and not row["same_as"]])
+
+
+def outcomes() -> str:
+    """What a claim can come to, and what each outcome means."""
+    rows = [f"| {markup.badge(status)} | {status.meaning} |" for status in OF_CLAIMS]
+    return "\n".join(["| Verdict | What it says |", "|:--|:--|", *rows]) + "\n"
 
 
 def status(ledger: Ledger) -> str:
@@ -162,7 +207,7 @@ def _training(key: str, records: list[Record]) -> dict:
     """Runs of one training: how many, minutes of each on average, and the most memory."""
     return {"run": f"<code>{key}</code>", "seeds": ", ".join(str(r.seed) for r in records),
             "minutes": f"{60 * fmean(map(durations.took, records)):.1f}", "peak MiB": tables.peak(records),
-            "device": "; ".join(sorted(set().union(*map(durations.devices_of, records))))}
+            "device, engine": durations.where(records)}
 
 
 def took(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:

@@ -16,7 +16,8 @@ from .papers import papers
 from .printed import Printed
 
 LISTS = ("tables", "higher", "lower", "pairs", "cells", "methods", "values")
-KINDS = ("order", "gain", "cost", "parameters", "activations", "words")
+KINDS = ("order", "gain", "cost", "construction", "activations", "text", "same", "words")
+UNMEASURED = ("construction", "text", "same", "words")        # kinds that no training decides
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,11 @@ class Claim:
     methods: tuple = ()
     values: tuple = ()          # of a gain: as the sentence prints them, in the order of ``cells``
     difference: Printed | None = None
-    at_most: float | None = None    # of a cost: the ratio that its word is read as
-    expects: str = ""
+    at_most: float | None = None    # of a cost: the ratio to the baseline that its word is read as
+    above: float | None = None      # or the ratio that it is claimed to exceed
+    against: str = ""               # of a text: the paper's other sentence, and where it stands
+    against_section: str = ""
+    same_as: str = ""               # the sentence that rests on the same evidence, under which it is counted
     why: str = ""
     reading: dict[str, str] = field(default_factory=dict)      # by verdict, what is to be made of it; {ours}, {paper}, {device}
 
@@ -46,6 +50,12 @@ class Claim:
         ids = [id_ for pair in self.named_pairs() for id_ in pair] + list(self.cells)
         bases = [cells.baseline(cells.cell(id_)) for id_ in self.cells if self.kind == "cost"]
         return tuple({c.id: c for c in (*map(cells.cell, ids), *filter(None, bases))}.values())
+
+    @property
+    def built(self) -> tuple[Cell, ...]:
+        """Of a construction: a cell for each training of ``methods`` in ``tables``."""
+        found = [c for c in cells.load_cells().values() if c.table in self.tables and c.method in self.methods and not c.own]
+        return tuple({c.run("full", 0).key: c for c in reversed(found)}.values())[::-1]
 
     def named_pairs(self) -> list[tuple[str, str]]:
         """(higher, lower) ids of an order or a gain; a training that stands in several tables counts once."""
@@ -79,13 +89,19 @@ def load_claims() -> dict[str, Claim]:
             for status, text in claim.reading.items():
                 choose("reading", status, outcomes.TOLD)
                 text.format(ours="", paper="", device="")
-            if not claim.needs and claim.kind not in ("parameters", "words"):
+            if not (claim.built if claim.kind == "construction" else claim.needs or claim.kind in UNMEASURED):
                 raise ValueError("it names no cell")
+            if (claim.kind == "same") != bool(claim.same_as) or (claim.kind == "text") != bool(claim.against):
+                raise ValueError("same_as belongs to the kind same, and against to the kind text")
+            if claim.kind == "cost" and (claim.at_most is None) == (claim.above is None):
+                raise ValueError("a cost is at_most so much, or above it")
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise FMError(f"{path.name}: {id_} is not a valid claim ({error}).") from None
         if id_ in claims or id_ in cells.load_cells():
             raise FMError(f"{path.parent.name}/{path.name}: {id_} is the id of another sentence or of a cell.")
         claims[id_] = claim
+    if lost := [c.id for c in claims.values() if c.same_as and getattr(claims.get(c.same_as), "kind", "same") == "same"]:
+        raise FMError(f"{', '.join(lost)} must be the same as a sentence that is judged by itself.")
     return claims
 
 

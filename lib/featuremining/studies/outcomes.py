@@ -1,44 +1,69 @@
-"""What can be said of a claim, each with one meaning. Whether it is said is computed in `judging`."""
+"""What can be said of a claim: one list, each outcome with one meaning. Whether it is said is computed in `judging`; pages take
+the words from here."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+
+
+class State(IntEnum):
+    """How far a claim is with that; also its place in a list of claims."""
+
+    DECIDED = 0
+    BEGUN = 1           # something is on record that does not settle it: open
+    UNTESTABLE = 2
+    WAITING = 3         # nothing is on record: open
 
 
 class Status(StrEnum):
-    """In words, as pages and JSON have it."""
+    """An outcome in words, as pages and JSON have it, with its state and what it means."""
 
-    REPRODUCED = "reproduced"
-    DIRECTION = "direction only"                    # the sign stands, the size does not
-    NOT_REPRODUCED = "not reproduced"
-    INCONCLUSIVE = "inconclusive"                   # runs are on record and do not settle it
-    NOT_RUN = "not run"
-    CONTRADICTED = "contradicted by the paper's own numbers"
-    UNTESTABLE = "not testable"
-    AS_PRINTED = "as printed"                       # of a cost's ratio, as are the next three
-    CHEAPER = "cheaper here"
-    DEARER = "dearer here"
-    NOT_JUDGED = "not judged"                       # measured in a tier that decides nothing
-    SUPPORTED = "supported"                         # by the paper's own numbers alone, as is the next
-    NOT_ESTABLISHED = "not established"
-    ABOVE = "above its baseline"                    # of a comparison of our own, as are the next three
-    BELOW = "below its baseline"
-    NOT_SETTLED = "not settled"
-    UNFINISHED = "unfinished"
+    state: State
+    meaning: str
+
+    def __new__(cls, words: str, state: State, meaning: str):
+        status = str.__new__(cls, words)
+        status._value_, status.state, status.meaning = words, state, meaning
+        return status
+
+    REPRODUCED = "reproduced", State.DECIDED, (
+        "Ours equals the printed value within a margin, or stands in the order that is claimed, and the interval is narrow "
+        "enough to say so.")
+    CONSTRUCTION = "holds by construction", State.DECIDED, (
+        "It follows from how the method is made: no training could show otherwise. Verified for every network, and no evidence "
+        "for any number.")
+    DIRECTION = "direction only", State.DECIDED, (
+        "Of a gain or an order: it is there with the sign that is claimed, but its size is another, not settled, or too small to "
+        "matter.")
+    NOT_REPRODUCED = "not reproduced", State.DECIDED, (
+        "The interval lies wholly beyond the margin; of a gain or an order, the difference is nil or has the other sign.")
+    OWN_TEXT = "contradicted by the paper's own text", State.DECIDED, (
+        "Another sentence of the paper says the contrary; no experiment is needed.")
+    CONTRADICTED = "contradicted by the paper's own numbers", State.DECIDED, (
+        "A printed number says the contrary, whatever we measure.")
+    AS_PRINTED = "as printed", State.DECIDED, (
+        "Of a cost: our ratio to the baseline meets the printed ratio. On another device only ratios compare.")
+    CHEAPER = "cheaper here", State.DECIDED, (
+        "Of a cost: our ratio to the baseline lies below the printed ratio, or below the limit that a word is read as.")
+    DEARER = "dearer here", State.DECIDED, (
+        "Of a cost: our ratio to the baseline lies above the printed ratio, or above the limit that a word is read as.")
+    INCONCLUSIVE = "inconclusive", State.BEGUN, (
+        "Open: something is on record, but too few seeds, or too much spread between them, to tell.")
+    NOT_RUN = "not run", State.WAITING, "Open: no full run that counts is on record."
+    UNTESTABLE = "not testable", State.UNTESTABLE, (
+        "No measurement here could settle it, or (seconds of a baseline) the number belongs to a device.")
+    NOT_JUDGED = "not judged", State.BEGUN, "Open: measured in a tier that decides nothing."
+    SUPPORTED = "supported", State.DECIDED, "By the paper's own numbers alone: they say so, beyond their spread."
+    NOT_ESTABLISHED = "not established", State.DECIDED, (
+        "By the paper's own numbers alone: they are printed so, but the spread leaves room for chance.")
+    ABOVE = "above its baseline", State.DECIDED, "Of a comparison of our own: settled so, by the rule fixed before its first run."
+    BELOW = "below its baseline", State.DECIDED, "Of a comparison of our own: settled so, by the rule fixed before its first run."
+    NOT_SETTLED = "not settled", State.DECIDED, "Of a comparison of our own: all its seeds are on record and do not settle it."
+    UNFINISHED = "unfinished", State.BEGUN, "Open: of a comparison of our own, seeds are missing."
 
     @property
     def open(self) -> bool:
         """Whether more runs may decide it."""
-        return self in (Status.NOT_RUN, Status.INCONCLUSIVE)
-
-    @property
-    def silent(self) -> bool:
-        """Whether nothing on record says anything of it; such claims end a list, those that could be run last."""
-        return self in (Status.UNTESTABLE, Status.NOT_RUN)
-
-    @property
-    def place(self) -> int:
-        """In a list of claims."""
-        return {Status.UNTESTABLE: 1, Status.NOT_RUN: 2}.get(self, 0)
+        return self.state in (State.BEGUN, State.WAITING)
 
     @property
     def css(self) -> str:
@@ -46,16 +71,17 @@ class Status(StrEnum):
         return f"verdict-{self.replace(' ', '-')}"
 
 
-FAILED = (Status.NOT_REPRODUCED, Status.CONTRADICTED)
-TOLD = (Status.REPRODUCED, Status.DIRECTION, *FAILED, Status.INCONCLUSIVE)     # those that a sentence can have a paragraph for
+FAILED = (Status.NOT_REPRODUCED, Status.OWN_TEXT, Status.CONTRADICTED)
+OF_CLAIMS = tuple(Status)[:tuple(Status).index(Status.UNTESTABLE) + 1]     # what a claim of a paper can come to
+TOLD = tuple(s for s in OF_CLAIMS if s.state in (State.DECIDED, State.BEGUN))     # a sentence can have a paragraph for them
 
 
 @dataclass(frozen=True)
 class Standing:
     """How a claim stands: its status, for what that holds, and what else is to be said.
 
-    >>> print(Standing(Status.CHEAPER, scope="another device, ratios only"), Standing(Status.NOT_RUN), sep="; ")
-    cheaper here: another device, ratios only; not run
+    >>> print(Standing(Status.CHEAPER, scope="CPU, ratios only"), Standing(Status.NOT_RUN), sep="; ")
+    cheaper here: CPU, ratios only; not run
     """
 
     status: Status
