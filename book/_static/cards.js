@@ -45,7 +45,7 @@
   function verdict(v, what) {
     if (!v) return null;
     const d = v.difference, margin = known(v.margin) ? `, margin ±${fixed(v.margin)}` : "";
-    const interval = d && known(d.low) ? `${what} ${fixed(d.value, true)} (95 % interval ${between(d, true)})${margin}` : "";
+    const interval = d && known(d.low) ? `${what} ${fixed(d.value, true)} (${fixed(100 * v.level)} % interval ${between(d, true)})${margin}` : "";
     return [badge(v.status), [v.detail, interval].filter(known).map((text) => ` ${text}.`).join("")];
   }
 

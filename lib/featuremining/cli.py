@@ -126,7 +126,8 @@ def _show_verdicts(rows: list[dict]) -> None:
 def _show_verdict(detail: dict) -> None:
     print(f"{detail['claim']} (section {detail['section']}): {detail['says']}\n\nverdict             {detail['verdict']}")
     for name, text in (("by its own numbers", detail["own_numbers"]), ("paper", detail["paper"]), ("ours", detail["ours"]),
-                       ("limit", detail["limit"]), ("note", detail["note"]), ("reading", detail.get("reading"))):
+                       ("limit", detail["limit"]), ("look", detail["look"]), ("note", detail["note"]),
+                       ("reading", detail.get("reading"))):
         if text:
             print(f"{name:19} {text}")
     if detail["pairs"]:
@@ -154,7 +155,7 @@ def plan(budget: Annotated[str, typer.Option(help="minutes, hours or days: 90m, 
          device: Annotated[str, typer.Option(help="how its name begins, where costs were measured on several")] = "",
          any_data: Annotated[bool, typer.Option("--any-data", help="also runs on data that are not at hand here")] = False,
          as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
-    """What to run next: the runs that decide the most claims per hour, from measured costs. What is on record is done."""
+    """What to run next: the runs with the best chance per hour to decide a claim, from measured costs and simulated verdicts."""
     from .judging import planning
     from .judging.ledger import Ledger
     from .records import durations
@@ -172,16 +173,17 @@ def _show_plan(planned: dict) -> None:
 
     rows = []
     for step in planned["steps"]:
-        decides, *more = step["decides"]
+        first, *more = step["may_decide"]
         for i, run in enumerate(step["runs"]):
             rows.append((run["cell"], ", ".join(map(str, run["seeds"])), words(run["hours"]),
-                         "" if i else decides + (f" and {len(more)} more" if more else "")))
+                         *(("", "") if i else (first["claim"] + (f" and {len(more)} more" if more else ""), first["odds"]))))
     if rows:
-        _table(("run (full tier)", "seeds", "takes", "decides"), rows)
+        _table(("run (full tier)", "seeds", "takes", "may decide", "if the paper is right, or runs stay as ours are"), rows)
         print(f"\nFor example: {planned['steps'][0]['runs'][0]['command']}")
-    print(f"{words(planned['hours']) if rows else 'Nothing'} of {words(planned['budget_hours'])} on {planned['device']}: "
-          f"as far as one can say before, {planned['decided']} of {planned['decided'] + len(planned['open'])} open claims "
-          "would be decided.")
+    claims = sum(len(step["may_decide"]) for step in planned["steps"])
+    print(f"{words(planned['hours']) if rows else 'Nothing'} of {words(planned['budget_hours'])} on {planned['device']}: of the "
+          f"{claims + len(planned['open'])} open claims {claims} may be decided, and {planned['expected']:.1f} of them are "
+          "expected to be.")
     for why, n in Counter(question["why"] for question in planned["open"]).most_common():
         hours = [question["hours"] for question in planned["open"] if question["why"] == why and question["hours"]]
         print(f"  {n:4} open: {why}" + (f"; the cheapest takes {words(min(hours))}" if hours else ""))

@@ -1,4 +1,7 @@
-"""Statistics of a few runs: means, intervals, tests and their power. No torch, no records: numbers in, numbers out."""
+"""Statistics of a few runs: means, intervals, tests and their power. No torch, no records: numbers in, numbers out.
+
+A `Summary` may hold arrays, one value for each of many simulated worlds; intervals and tests of it are arrays then.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ from statistics import fmean, stdev
 
 from .errors import UsageError
 
-LEVEL, POWER, MOST_SEEDS = 0.95, 0.80, 64
+LEVEL, POWER = 0.95, 0.80
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,17 @@ def t_quantile(probability: float, df: float) -> float:
     """
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, probability))
+    return _plain(stdtrit(df, probability))
+
+
+def _plain(value):
+    """A number of Python where it is one number, else the array."""
+    return value if getattr(value, "ndim", 0) else float(value)
+
+
+def _is(value, number: float) -> bool:
+    """Whether it is one number, and this one: among simulated worlds no spread is nothing."""
+    return not getattr(value, "ndim", 0) and value == number
 
 
 def mean_interval(s: Summary, level: float = LEVEL) -> Interval:
@@ -86,16 +99,14 @@ def mean_p(s: Summary) -> float:
 
     if s.n < 2:
         return 1.0
-    if s.sd == 0:
+    if _is(s.sd, 0):
         return float(s.mean == 0)
-    return 2 * float(stdtr(s.n - 1, -abs(s.mean) * sqrt(s.n) / s.sd))
+    return _plain(2 * stdtr(s.n - 1, -abs(s.mean) * sqrt(s.n) / s.sd))
 
 
 def welch(a: Summary, b: Summary, level: float = LEVEL) -> Interval:
     """Welch's interval for mean(a) - mean(b), degrees of freedom by Satterthwaite."""
-    difference, (error, df) = a.mean - b.mean, _error(a, b)
-    half = t_quantile((1 + level) / 2, df) * error if 0 < error < float("inf") else error
-    return Interval(difference, difference - half, difference + half)
+    return _interval(a.mean - b.mean, *_error(a, b), level)
 
 
 def difference_of_gains(ours: tuple[Summary, Summary], theirs: tuple[Summary, Summary], level: float = LEVEL) -> Interval:
@@ -107,8 +118,11 @@ def difference_of_gains(ours: tuple[Summary, Summary], theirs: tuple[Summary, Su
     (0.0, 0.44)
     """
     value = ours[0].mean - ours[1].mean - theirs[0].mean + theirs[1].mean
-    error, df = _error(*ours, *theirs)
-    half = t_quantile((1 + level) / 2, df) * error if 0 < error < float("inf") else error
+    return _interval(value, *_error(*ours, *theirs), level)
+
+
+def _interval(value: float, error: float, df: float, level: float) -> Interval:
+    half = error if _is(error, 0) or _is(error, float("inf")) else t_quantile((1 + level) / 2, df) * error
     return Interval(value, value - half, value + half)
 
 
@@ -121,9 +135,9 @@ def welch_p(a: Summary, b: Summary) -> float:
     from scipy.special import stdtr
 
     difference, (error, df) = a.mean - b.mean, _error(a, b)
-    if error == 0:
+    if _is(error, 0):
         return float(difference == 0)
-    return 2 * float(stdtr(df, -abs(difference) / error))
+    return _plain(2 * stdtr(df, -abs(difference) / error))
 
 
 def below_p(a: Summary, b: Summary, bound: float) -> float:
@@ -131,9 +145,9 @@ def below_p(a: Summary, b: Summary, bound: float) -> float:
     from scipy.special import stdtr
 
     difference, (error, df) = a.mean - b.mean, _error(a, b)
-    if error == 0 or error == float("inf"):
+    if _is(error, 0) or _is(error, float("inf")):
         return float(error > 0 or difference >= bound)
-    return float(stdtr(df, (difference - bound) / error))
+    return _plain(stdtr(df, (difference - bound) / error))
 
 
 def equivalence_p(a: Summary, b: Summary, within: float) -> float:
@@ -143,20 +157,33 @@ def equivalence_p(a: Summary, b: Summary, within: float) -> float:
     >>> round(equivalence_p(Summary(4, 75.0, 0.1), Summary(4, 75.0, 0.1), 0.3), 4)
     0.0027
     """
-    return max(below_p(a, b, within), below_p(b, a, within))
+    return larger(below_p(a, b, within), below_p(b, a, within))
 
 
-def holm(p: list[float]) -> list[float]:
-    """Holm's step-down adjusted p-values (Holm 1979), in the order given.
+def larger(a, b):
+    """Of two numbers, or of two arrays one by one."""
+    if not getattr(a, "ndim", 0):
+        return max(a, b)
+    from numpy import maximum
+
+    return maximum(a, b)
+
+
+def holm(p):
+    """Holm's step-down adjusted p-values (Holm 1979), in the order given: a list of a list, an array of arrays.
 
     >>> [round(v, 3) for v in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
-    adjusted, worst = [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        worst = max(worst, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = worst
-    return adjusted
+    import numpy as np
+
+    given = np.asarray(p, float)
+    order = given.argsort(axis=0, kind="stable")
+    left = np.arange(len(given), 0, -1).reshape(-1, *[1] * (given.ndim - 1))
+    stepped = np.maximum.accumulate(np.minimum(1.0, np.take_along_axis(given, order, 0) * left), axis=0)
+    adjusted = np.empty_like(given)
+    np.put_along_axis(adjusted, order, stepped, 0)
+    return adjusted.tolist() if adjusted.ndim == 1 else adjusted
 
 
 def _error(*means: Summary) -> tuple[float, float]:
@@ -165,9 +192,9 @@ def _error(*means: Summary) -> tuple[float, float]:
     if min(s.n for s in means) < 2:
         return float("inf"), 1.0
     variances = [s.sd**2 / s.n for s in means]
-    if not (total := sum(variances)):
+    if _is(total := sum(variances), 0):
         return 0.0, 1.0
-    return sqrt(total), total**2 / sum(v**2 / (s.n - 1) for v, s in zip(variances, means, strict=True))
+    return total**0.5, total**2 / sum(v**2 / (s.n - 1) for v, s in zip(variances, means, strict=True))
 
 
 def paired(a: Sequence, b: Sequence) -> dict:
@@ -196,18 +223,24 @@ def margin(spreads: list[float], n: int) -> float:
     return (t_quantile((1 + LEVEL) / 2, df) + t_quantile(POWER, df)) * pooled * sqrt(2 / n)
 
 
-def power(a: Summary, b: Summary, difference: float) -> float:
-    """The probability that Welch's two-sided test at 95 % finds a true ``difference`` of means, at these spreads and numbers of
-    runs: of the noncentral t distribution, with Satterthwaite's degrees of freedom at these spreads. The test itself estimates
-    them from its runs, so with two or three runs this is rough (a tenth). With one run there is no test, and it is 0.
+def power(a: Summary, b: Summary, difference: float, level: float = LEVEL) -> float:
+    """The probability that Welch's two-sided test finds a true ``difference`` of means, at these spreads and numbers of runs.
+    With one run there is no test, and it is 0.
+
+    Given both sample variances, which decide the test's error and degrees of freedom, the difference of means is normal; over
+    the variances the mean is taken at Gauss-Legendre nodes of their quantiles. Exact to 0.002 (40 nodes beside 200).
 
     >>> round(power(Summary(4, 0, 0.2), Summary(4, 0, 0.2), margin([0.2], 4)), 2)
-    0.8
+    0.75
     """
-    from scipy.special import ncfdtr  # of t squared; scipy's noncentral t has gaps where the power is all but 1
+    import numpy as np
+    from scipy.special import chdtri, ndtr, stdtrit
 
-    error, df = _error(a, b)
-    if error == 0 or error == float("inf"):
+    error, _ = _error(a, b)
+    if error == 0 or error == float("inf") or level >= 1:
         return float(error == 0)
-    shift, beyond = abs(difference) / error, t_quantile((1 + LEVEL) / 2, df)
-    return 1.0 if shift > 30 else float(1 - ncfdtr(1, df, shift**2, beyond**2))
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    u, v = np.meshgrid(*(s.sd**2 / s.n * chdtri(s.n - 1, (1 - nodes) / 2) / (s.n - 1) for s in (a, b)))
+    bound = stdtrit((u + v) ** 2 / (u**2 / (a.n - 1) + v**2 / (b.n - 1)), (1 + level) / 2) * np.sqrt(u + v)
+    beyond = ndtr((difference - bound) / error) + ndtr((-difference - bound) / error)
+    return float(weights @ beyond @ weights / 4)

@@ -15,8 +15,6 @@ from featuremining.judging.verdicts import (
     judge_gain,
     pooled_spread,
     printed,
-    seeds_for_gain,
-    seeds_to_decide,
 )
 from featuremining.stats import Summary, margin, mean_interval, power, prediction_interval, welch
 from featuremining.studies import baseline, load_cells
@@ -58,7 +56,7 @@ def test_margin_is_what_the_papers_design_detects():
     (made_of(73.0, 73.2, 73.1, 73.3), "not reproduced"), (made_of(79.0, 79.2, 79.1, 79.3), "not reproduced"),
     (made_of(74.9, 75.9, 74.7, 75.8), "inconclusive"), (made_of(74.9, 75.0, 74.8, 75.1), "inconclusive")], ids=str)
 def test_verdict_on_a_number(ours, status):
-    assert judge(ours, PAPER, DELTA, 0.2).status == status
+    assert judge(ours, PAPER, DELTA).status == status
 
 
 @pytest.mark.parametrize(("method", "baseline", "status"), [
@@ -80,7 +78,7 @@ def test_the_papers_own_numbers_never_fail_to_reproduce_themselves(n):
     for cell in cells:
         spreads = pooled_spread(cell)
         within = margin(spreads, 4)
-        assert judge(again(cell), printed(cell), within, spreads[0]).status in ("reproduced", "inconclusive")
+        assert judge(again(cell), printed(cell), within).status in ("reproduced", "inconclusive")
         if base := baseline(cell):
             found = judge_gain((again(cell), again(base)), (printed(cell), printed(base)), within)
             assert found.status != "not reproduced", cell.id
@@ -101,53 +99,36 @@ def test_a_loss_that_the_paper_prints_is_judged_with_its_sign():
     assert judge_gain(better, lost, DELTA).status == "not reproduced"
 
 
-def test_the_seeds_that_would_decide():
-    needed = seeds_to_decide(0.0, 0.2, PAPER, DELTA)
-    assert welch(Summary(needed, 0, 0.2), Summary(4, 0, 0.2)).half <= DELTA
-    assert welch(Summary(needed - 1, 0, 0.2), Summary(4, 0, 0.2)).half > DELTA
-    assert seeds_to_decide(DELTA, 0.2, PAPER, DELTA) is None      # on the edge no number of seeds decides
-
-
-def test_the_seeds_that_would_decide_a_gain():
-    """The expected interval leaves zero, or holds nothing but what is no gain; one seed less does not suffice."""
-    method, base = Summary(3, 74.5, 0.4), Summary(3, 74.0, 0.4)
-    found = judge_gain((method, base), (PAPER, Summary(4, 73.71, 0.28)), DELTA)
-    assert found.status == "inconclusive" and found.seeds_needed > 3
-    expected = [welch(Summary(n, 74.5, 0.4), Summary(n, 74.0, 0.4)) for n in (found.seeds_needed - 1, found.seeds_needed)]
-    assert expected[0].low < 0 < expected[1].low
-    assert seeds_for_gain(method, Summary(1, 74.0, float("nan")), 1.64, DELTA) is None
-    assert seeds_for_gain(method, Summary(3, 74.5, 0.4), 0.0, 9.0) is None     # no gain, and none was printed: nothing tells
-    none = seeds_for_gain(method, Summary(3, 74.5, 0.4), 1.64, DELTA)          # no gain, where one was printed
-    assert welch(Summary(none, 74.5, 0.4), Summary(none, 74.5, 0.4)).half < DELTA
-
-
-@pytest.mark.parametrize(("n", "sd", "difference"), [((4, 4), (0.2, 0.2), 0.5), ((3, 4), (0.2, 0.2), 0.5),
+@pytest.mark.parametrize(("n", "sd", "difference"), [((4, 4), (0.2, 0.2), 0.5), ((2, 2), (0.2, 0.2), 0.5),
+                                                     ((3, 4), (0.2, 0.2), 0.5),
                                                      ((6, 4), (0.1, 0.3), 0.4), ((4, 4), (0.2, 0.2), 0.0)])
 def test_power_is_how_often_a_difference_is_found(n, sd, difference):
     """Welch's test by scipy on simulated runs, whose degrees of freedom are estimated anew each time."""
     rng = np.random.default_rng(1)
     a, b = (rng.normal(mean, s, (20000, k)) for mean, s, k in zip((difference, 0.0), sd, n, strict=True))
     found = (stats.ttest_ind(a, b, axis=1, equal_var=False).pvalue < 0.05).mean()
-    assert power(Summary(n[0], 9, sd[0]), Summary(n[1], 9, sd[1]), difference) == pytest.approx(found, abs=0.08)
+    assert power(Summary(n[0], 9, sd[0]), Summary(n[1], 9, sd[1]), difference) == pytest.approx(found, abs=0.01)
 
 
 def test_power_has_no_gaps():
-    """It rises from 5 % to 1 with the difference; scipy's noncentral t is nan for some that are forty times the spread."""
-    found = np.array([power(Summary(4, 0, 0.1), Summary(4, 0, 0.1), d) for d in np.arange(0, 12, 0.01)])
-    assert np.isfinite(found).all() and (np.diff(found) > -1e-9).all() and found[0] == pytest.approx(0.05) and found[-1] == 1
+    """It rises with the difference from the test's size, which is below 5 % with so few runs, to 1."""
+    found = np.array([power(Summary(4, 0, 0.1), Summary(4, 0, 0.1), d) for d in np.arange(0, 12, 0.1)])
+    assert np.isfinite(found).all() and (np.diff(found) > -1e-9).all() and found[-1] == 1
+    assert found[0] == pytest.approx(0.041, abs=0.002)
 
 
 def test_power_of_students_test():
-    """The two examples of R's ``power.t.test``: 20 against 20 at one spread, 86.90 %; 90 % of a difference of one with 22.02."""
-    assert power(Summary(20, 0, 1), Summary(20, 0, 1), 1) == pytest.approx(0.8689528, abs=1e-6)
+    """The two examples of R's ``power.t.test``: 20 against 20 at one spread, 86.90 %; 90 % of a difference of one with 22.02.
+    Welch's test, which does not know that the spreads are equal, finds a little less."""
+    assert 0.867 < power(Summary(20, 0, 1), Summary(20, 0, 1), 1) < 0.8689528
     assert power(Summary(22, 0, 1), Summary(22, 0, 1), 1) < 0.90 < power(Summary(23, 0, 1), Summary(23, 0, 1), 1)
 
 
 def test_every_verdict_on_runs_has_its_power():
-    assert judge(None, PAPER, DELTA, 0.2).power is None
-    assert judge(made_of(75.3), PAPER, DELTA, 0.2).power == 0       # one run: no test
-    two, four = (judge(Summary(n, 75.3, 0.2), PAPER, DELTA, 0.2).power for n in (2, 4))
-    assert 0.05 < two < four == pytest.approx(0.8, abs=0.005)
+    assert judge(None, PAPER, DELTA).power is None
+    assert judge(made_of(75.3), PAPER, DELTA).power == 0       # one run: no test
+    two, four = (judge(Summary(n, 75.3, 0.2), PAPER, DELTA).power for n in (2, 4))
+    assert 0.05 < two < four == pytest.approx(0.753, abs=0.002)
     assert judge_gain((Summary(4, 75.3, 0.2), Summary(4, 73.7, 0.2)), (PAPER, PAPER), DELTA).power == pytest.approx(four)
     assert judge_gain((None, PAPER), (PAPER, PAPER), DELTA).power is None
     assert power(Summary(4, 0, 0.0), Summary(4, 0, 0.0), DELTA) == power(Summary(4, 0, 1e-9), Summary(4, 0, 0.0), DELTA) == 1
@@ -165,11 +146,11 @@ def test_a_new_run_lies_in_the_prediction_interval():
 def test_only_full_records_of_the_same_training_reach_a_cell():
     cell, base = (load_cells()[f"T1.resnet56.{m}"] for m in ("fm2", "baseline"))
     run = cell.run("full", 0)
-    right = [example(key=run.key, seed=s, metrics={"best": 75.3 + s / 10}) for s in range(3)]
+    right = [example(key=run.key, seed=s, metrics={"best": 75.3 + s / 10}) for s in range(4)]
     short = [example(key=cell.run("short", 0).key, metrics={"best": 10.0})]
     assert Ledger(short).verdict(cell).status == "not run"
     found = Ledger(right + short).verdict(cell)
-    assert found.ours.n == 3 and found.ours.mean == pytest.approx(statistics.fmean([75.3, 75.4, 75.5]))
+    assert found.ours.n == 4 and found.ours.mean == pytest.approx(statistics.fmean([75.3, 75.4, 75.5, 75.6]))
     assert Ledger(right).verdict(base).status == "not run" and Ledger(right).gain(cell).status == "not run"
     assert Ledger(right).gain(base) is None and Ledger(right).verdict(load_cells()["X1.resnet20.fm2"]) is None
 

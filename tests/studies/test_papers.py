@@ -21,6 +21,10 @@ authors = ["A. Uthor"]
 year = 2023
 venue = "A Journal"
 prefix = "AP"
+[looks]
+seeds = [2, 3, 6]
+planned = 3
+share = 0.6
 '''
 CELLS = '''title = "Another: Table 1"
 section = "4"
@@ -80,6 +84,9 @@ def test_a_second_paper_is_a_second_folder(another):
 
 @pytest.mark.parametrize(("file", "old", "new", "says"), [
     ("paper.toml", "year = 2023\n", "", "another/paper.toml is not valid"),
+    ("paper.toml", "[2, 3, 6]", "[3, 3, 6]", "looks rise from two seeds on"),
+    ("paper.toml", "planned = 3", "planned = 4", "the planned one is among them"),
+    ("paper.toml", "share = 0.6", "share = 1.1", "its share is above 0"),
     ("paper.toml", '"AP"', '""', "Two papers have the prefix"),
     ("cells/another.toml", '"AP.T1.resnet20.mixup"', '"T1.resnet20.mixup"', "another prefix than its paper"),
     ("cells/another.toml", '"AP.T1.resnet20.mixup"', '"AP.T1.mixup"', "is no id"),

@@ -3,15 +3,17 @@ torch here."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from math import sqrt
 from statistics import fmean
 
 from .. import stats, studies
 from ..records import Record, by_key, read_records
 from ..stats import Summary
-from ..studies import Cell
+from ..studies import Cell, Look
 from ..studies.outcomes import Status
-from .verdicts import Verdict, judge, judge_gain, pooled_spread, printed
+from . import chances
+from .verdicts import Verdict, judge, judge_gain, latest, pooled_spread, printed
 
 
 class Ledger:
@@ -48,9 +50,21 @@ class Ledger:
         """Our seeds of a cell in one tier under one selection rule; None without any."""
         return self._summary(self.of(cell, tier), cell, rule)
 
-    def deciding(self, cell: Cell) -> Summary | None:
-        """Our runs that count, by the paper's rule, the best epoch; None without any."""
-        return self._summary(self.counting(cell), cell, "best")
+    def deciding(self, cell: Cell, look: Look | None = None) -> Summary | None:
+        """Our runs that count, by the paper's rule, the best epoch; at a look as many as it takes, those of the lowest seeds.
+        None without any, or with too few for the look."""
+        runs = self.counting(cell)
+        if look and len(runs) < look.n:
+            return None
+        return self._summary(runs[:look.n] if look else runs, cell, "best")
+
+    def values(self, cell: Cell) -> tuple[float, ...]:
+        """Of the runs that count, by the paper's rule."""
+        return tuple(r.value("best", cell.reported) for r in self.counting(cell))
+
+    def seeds(self, cells: Iterable[Cell]) -> int:
+        """How many counting runs each of these cells has at least."""
+        return min(len(self.counting(cell)) for cell in cells)
 
     @staticmethod
     def _summary(runs: list[Record], cell: Cell, rule: str) -> Summary | None:
@@ -71,19 +85,29 @@ class Ledger:
         """Full-tier records against the printed number, by the paper's own rule (best epoch); None where nothing is printed."""
         if cell.published is None:
             return None
-        summary = self.deciding(cell)
-        if summary is None:
-            return Verdict(Status.NOT_RUN, left_out=len(self.of(cell)))
-        spreads, left_out = pooled_spread(cell), len(self.of(cell)) - summary.n
-        found = judge(summary, printed(cell), stats.margin(spreads, cell.n), sqrt(fmean(s * s for s in spreads)))
-        return replace(found, left_out=left_out)
+        seeds, on_record = self.seeds([cell]), len(self.of(cell))
+        if not seeds:
+            return Verdict(Status.NOT_RUN, left_out=on_record)
+        found = latest(cell.looks, seeds, partial(self._number, cell))
+        needed = chances.enough(chances.number(cell.id, self.values(cell))) if found.status.open else None
+        return replace(found, left_out=on_record - seeds, seeds_needed=needed)
+
+    def _number(self, cell: Cell, look: Look) -> Verdict:
+        within = stats.margin(pooled_spread(cell), cell.n)
+        return replace(judge(self.deciding(cell, look), printed(cell), within, look.level), look=look)
 
     def gain(self, cell: Cell) -> Verdict | None:
         """The verdict on the gain over the baseline of the same table and network; None where there is no such pair."""
         base = studies.baseline(cell)
         if base is None or None in (cell.published, base.published):
             return None
-        pair = self.deciding(cell), self.deciding(base)
-        if None in pair:
+        seeds = self.seeds([cell, base])
+        if not seeds:
             return Verdict(Status.NOT_RUN)
-        return judge_gain(pair, (printed(cell), printed(base)), stats.margin(pooled_spread(cell), cell.n))
+        found, values = latest(cell.looks, seeds, partial(self._gain, cell, base)), (self.values(cell), self.values(base))
+        needed = chances.enough(chances.gain((cell.id, base.id), values)) if found.status.open else None
+        return replace(found, seeds_needed=needed)
+
+    def _gain(self, cell: Cell, base: Cell, look: Look) -> Verdict:
+        ours, within = (self.deciding(cell, look), self.deciding(base, look)), stats.margin(pooled_spread(cell), cell.n)
+        return replace(judge_gain(ours, (printed(cell), printed(base)), within, look.level), look=look)

@@ -70,13 +70,14 @@ def _sentence(c: Claim, judgement: Judgement) -> dict:
             "ours": judgement.ours, "interval": [gained.low, gained.high] if gained and gained.half < float("inf") else None,
             "tier": judgement.tier, "n": judgement.n, "device": judgement.device,
             "verdict": Standing(judgement.status, judgement.detail, judgement.scope), "own_numbers": judgement.own_numbers or "",
-            "limit": judgement.limit, "note": judgement.note, "reading": reading, "same_as": c.same_as}
+            "limit": judgement.limit, "look": str(judgement.look or ""), "note": judgement.note,
+            "reading": reading, "same_as": c.same_as}
 
 
 def _number(c: Cell, ledger: Ledger) -> dict:
     """A printed number, or the pair of Table 10's."""
     base = {"claim": c.id, "kind": "number", "section": studies.read_studies()[c.study]["section"], "says": ", ".join(c.labels),
-            "paper": c.paper, "own_numbers": "", "limit": "", "note": "", "reading": "", "same_as": ""}
+            "paper": c.paper, "own_numbers": "", "limit": "", "look": "", "note": "", "reading": "", "same_as": ""}
     if c.seconds is not None:
         costs = cost.found([c], "full")
         return base | {"ours": "; ".join(map(cost.words, costs)), "interval": None, "tier": "full" if costs else "", "n": None,
@@ -86,4 +87,4 @@ def _number(c: Cell, ledger: Ledger) -> dict:
     return base | {"ours": f"{summary.mean:.2f}" + (f" ± {summary.sd:.2f}" if summary.n > 1 else "") if summary else "",
                    "interval": [i.low, i.high] if i and summary.n > 1 else None, "tier": "full" if summary else "",
                    "n": summary.n if summary else None, "verdict": Standing(v.status),
-                   "note": f"{v.seeds_needed} seeds would decide" if v.seeds_needed else ""}
+                   "note": v.needed, "look": str(v.look or "")}

@@ -1,15 +1,13 @@
-"""Which runs to do next: those that decide the most claims per hour (`durations`). No torch here.
+"""Which runs to do next: those with the best chance, per hour (`durations`), that a claim is decided (`chances`). No torch here.
 
-A plan is greedy: of all claims that are open, the one whose missing runs bring the most claims per hour, counting whatever else
-they decide; then the next, while it fits the budget. Cells that share a training pay once.
+A plan is greedy: of all claims that are open, the one whose missing runs bring the most chances per hour, counting whatever else
+they may decide; then the next, while it fits the budget. Cells that share a training pay once.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from math import sqrt
-from statistics import fmean
 
 from .. import stats, studies
 from ..datasets import where
@@ -17,73 +15,72 @@ from ..errors import UsageError
 from ..records import findings
 from ..records.durations import Cost, about, devices, hours
 from ..studies import Cell
-from . import verdicts
+from . import chances
 from .ledger import Ledger
 
 EMPTY = Ledger()
 UNMEASURED = "cost not measured"
+UNLIKELY = "no number of seeds up to {} is likely to decide"
+MEASURED: dict[int, float] = {1: 1.0}      # a cost that is measured counts as decided
 UNITS = {"m": 1 / 60, "h": 1, "d": 24}
 
 
 @dataclass(frozen=True)
 class Question:
-    """A claim that is open, and the full-tier runs that would decide it: so many ``seeds`` of each cell, None where no number of
-    them is expected to."""
+    """A claim that is open, and the full-tier runs that may decide it: so many ``seeds`` of each cell, None where no number of
+    them is likely to. ``chance`` that they do, None where nothing printed or run says; ``enough``: seeds that do in 80 % of
+    cases."""
 
     id: str
     needs: tuple[Cell, ...]
     seeds: tuple[int | None, ...]
+    chance: float | None
+    enough: int | None = None
+
+    @property
+    def odds(self) -> str:
+        """In words."""
+        if self.chance is None:
+            return "the chance to decide is not known"
+        most = self.needs[0].looks.seeds[-1]
+        more = (f", {self.enough} seeds in {stats.POWER:.0%}" if self.enough not in (None, *self.seeds)
+                else "" if self.enough else f", no number of seeds up to {most} in {stats.POWER:.0%}")
+        return f"decides in {self.chance:.0%} of cases{more}"
 
 
-def seeds(cell: Cell, ledger: Ledger) -> int | None:
-    """How many full-tier seeds the verdict on the cell's number wants in all: the paper's n, for which the margin is made; from
-    two on record on, as many as their spread asks for. None where no number of seeds is expected to decide."""
-    verdict = ledger.verdict(cell)
-    if verdict is None:
-        return studies.wanted(cell, "full")
-    spreads = verdicts.pooled_spread(cell)
-    usual, within = sqrt(fmean(s * s for s in spreads)), stats.margin(spreads, cell.n)
-    if not verdict.status.open:
-        return verdict.ours.n
-    if verdict.ours is None:              # suppose that the paper is right
-        return cell.n if verdicts.seeds_to_decide(0.0, usual, verdicts.printed(cell), within) else None
-    return verdict.seeds_needed if verdict.ours.n > 1 and verdict.seeds_needed else cell.n if verdict.ours.n < cell.n else None
+def question(id_: str, needs: tuple[Cell, ...], likely: dict[int, float] | None, ledger: Ledger) -> Question:
+    """With as many seeds as bring the best chance for each run that is missing."""
+    if likely is None:
+        return Question(id_, needs, tuple(studies.wanted(c, "full") for c in needs), None)
+    missing = {n: sum(max(n - len(ledger.counting(c)), 0) for c in needs) for n in likely}
+    n = max(likely, key=lambda n: likely[n] / missing[n], default=None)
+    if n is None or likely[n] < 1 - stats.LEVEL:
+        return Question(id_, needs, (None,) * len(needs), 0.0)
+    return Question(id_, needs, (n,) * len(needs), likely[n], chances.enough(likely))
 
 
-def gain_seeds(cell: Cell, ledger: Ledger) -> int | None:
-    """As `seeds`, of the cell and of its baseline each, for the verdict on the gain."""
-    verdict = ledger.gain(cell)
-    if verdict.ours is None or verdict.ours.n < 2:
-        return cell.n
-    return verdict.seeds_needed or cell.n
+def of_number(cell: Cell, ledger: Ledger) -> Question:
+    """The verdict on a cell's number, or as many seeds as the cell wants where nothing is printed."""
+    return question(cell.id, (cell,), None if cell.published is None else chances.number(cell.id, ledger.values(cell)), ledger)
 
 
 def cost(q: Question, ledger: Ledger = EMPTY, on: str = "") -> str:
-    """What a question still costs, in words."""
+    """What a question still costs, in words; empty if its runs are on record."""
+    if None in q.seeds:
+        return UNLIKELY.format(q.needs[0].looks.seeds[-1])
     on = on or next(iter(devices(ledger)), "")
-    missing = {(ledger.key(c), seed): c for c, n in zip(q.needs, q.seeds, strict=True)
-               for seed in _missing(c, n or 0, ledger)}
+    missing = {(ledger.key(c), seed): c for c, n in zip(q.needs, q.seeds, strict=True) for seed in _missing(c, n, ledger)}
     took = {key: hours(c, "full", ledger.records, on) for (key, _), c in missing.items()}
+    runs = f"{len(missing)} run{'s' * (len(missing) != 1)}"
     if unknown := sorted({c.network for (key, _), c in missing.items() if took[key] is None}):
-        return f"{len(missing)} runs; {UNMEASURED} of {', '.join(unknown)}"
-    return f"{about(took[key] for key, _ in missing)} ({len(missing)} run{'s' * (len(missing) > 1)}; {on})" if missing else ""
+        return f"{runs}, {q.odds}; {UNMEASURED} of {', '.join(unknown)}"
+    return f"{about(took[key] for key, _ in missing)} ({runs}, {q.odds}; {on})" if missing else ""
 
 
 def to_decide(cell: Cell, ledger: Ledger = EMPTY, on: str = "") -> str:
-    """What the verdict on a number still costs, in words; empty if it stands.
-
-    >>> to_decide(studies.cell("T5.resnet50.fm2"))
-    'cost not measured'
-    """
-    wants = seeds(cell, ledger)
-    if wants is None:
-        return f"no number of seeds up to {stats.MOST_SEEDS} is expected to decide"
-    missing = wants - len(ledger.of(cell))
-    if missing <= 0:
-        return ""
-    on = on or next(iter(devices(ledger)), "")
-    cost = hours(cell, "full", ledger.records, on)
-    return f"{about([cost] * missing)} ({missing} seed{'s' * (missing > 1)}; {on})" if cost else UNMEASURED
+    """What the verdict on a number still costs, in words; empty if it stands."""
+    verdict = ledger.verdict(cell)
+    return "" if verdict and not verdict.status.open else cost(of_number(cell, ledger), ledger, on)
 
 
 def budget(text: str) -> float:
@@ -103,20 +100,23 @@ def questions(ledger: Ledger) -> list[Question]:
     from ..studies import claims
     from . import sentences
 
-    open_questions = []
+    found = []
     for cell in (c for c in studies.load_cells().values() if c.paper):
         if cell.task == "cost":
-            open_questions += [] if findings.read("cost", cell.run("full", 0)) else [Question(cell.id, (cell,), (1,))]
+            found += [] if findings.read("cost", cell.run("full", 0)) else [question(cell.id, (cell,), MEASURED, ledger)]
             continue
         if ledger.verdict(cell).status.open:
-            open_questions.append(Question(cell.id, (cell,), (seeds(cell, ledger),)))
+            found.append(of_number(cell, ledger))
         if (gain := ledger.gain(cell)) and gain.status.open:
-            n = gain_seeds(cell, ledger)
-            open_questions.append(Question(f"{cell.id} over its baseline", (cell, studies.baseline(cell)), (n, n)))
+            pair = cell, studies.baseline(cell)
+            likely = chances.gain(tuple(c.id for c in pair), tuple(map(ledger.values, pair)))
+            found.append(question(f"{cell.id} over its baseline", pair, likely, ledger))
     for claim in claims.load_claims().values():
         if claim.needs and sentences.judge(claim, ledger).status.open:
-            open_questions.append(Question(claim.id, claim.needs, tuple(studies.wanted(c, "full") for c in claim.needs)))
-    return open_questions
+            likely = (MEASURED if claim.kind == "cost" else
+                      chances.sentence(claim.id, tuple(() if c.task == "cost" else ledger.values(c) for c in claim.needs)))
+            found.append(question(claim.id, claim.needs, likely, ledger))
+    return found
 
 
 @dataclass(frozen=True)
@@ -130,32 +130,33 @@ class Wanted:
 
 def plan(hours_: float, asked: Sequence[Question], ledger: Ledger = EMPTY, on: str = "",
          anywhere: bool = False) -> dict:
-    """Which runs decide the most of the questions per hour, within ``hours_`` hours on a device. Plain JSON.
+    """Which runs have the best chance per hour to decide these questions, within ``hours_`` hours on a device. Plain JSON.
 
-    ``steps`` in their order, each with its runs (cell, seeds, hours, command) and the ids that it decides; ``open``, what stays
-    so and why. ``anywhere``: data that are not at hand do not matter.
+    ``steps`` in their order, each with its runs (cell, seeds, hours, command) and what it ``may_decide``: claims with their
+    chance; ``expected``, how many claims that comes to; ``open``, what is left and why. ``anywhere``: data that are not at hand
+    do not matter.
     """
     on = on or next(iter(devices(ledger)), "")
     names: dict[str, Cell] = {}
     for cell in (c for q in asked for c in q.needs):
         names.setdefault(ledger.key(cell), cell)
     costs = {key: hours(cell, "full", ledger.records, on) for key, cell in names.items()}
-    wanted = [_wanted(q, costs, ledger, anywhere) for q in asked]
+    wanted, by_id = [_wanted(q, costs, ledger, anywhere) for q in asked], {q.id: q for q in asked}
     able = {w.id: w.runs for w in wanted if not w.why}
     price = {run: h for runs in able.values() for run, h in runs.items()}
+    worth = {id_: by_id[id_].chance or 0.0 for id_ in able}
     steps: list[dict] = []
     chosen: set[tuple[str, int]] = set()
-    decided_by_all = 0
-    while step := _best(able, price, chosen, hours_ - sum(price[run] for run in chosen)):
-        new, decided = step
+    while step := _best(able, price, worth, chosen, hours_ - sum(price[run] for run in chosen)):
+        new, done = step
         chosen |= new
-        able = {id_: runs for id_, runs in able.items() if id_ not in decided}
-        decided_by_all += len(decided)
-        steps.append({"runs": _runs(new, names, price), "hours": sum(price[run] for run in new), "decides": decided})
+        able = {id_: runs for id_, runs in able.items() if id_ not in done}
+        steps.append({"runs": _runs(new, names, price), "hours": sum(price[run] for run in new), "may_decide": [
+            {"claim": id_, "chance": by_id[id_].chance, "odds": by_id[id_].odds} for id_ in done]})
     beyond = [{"claim": id_, "why": "beyond the budget", "hours": sum(price[run] for run in runs.keys() - chosen)}
               for id_, runs in able.items()]
     return {"device": on, "budget_hours": hours_, "hours": sum(price[run] for run in chosen), "steps": steps,
-            "decided": decided_by_all,
+            "expected": sum(one["chance"] or 0.0 for step in steps for one in step["may_decide"]),
             "open": beyond + [{"claim": w.id, "why": w.why, "hours": None} for w in wanted if w.why]}
 
 
@@ -166,7 +167,7 @@ def _wanted(q: Question, costs: dict[str, Cost | None], ledger: Ledger, anywhere
     for cell, n in zip(q.needs, q.seeds, strict=True):
         key = ledger.key(cell)
         if n is None:
-            return Wanted(q.id, {}, f"no number of seeds up to {stats.MOST_SEEDS} is expected to decide")
+            return Wanted(q.id, {}, UNLIKELY.format(cell.looks.seeds[-1]))
         missing = _missing(cell, n, ledger)
         if missing and (why := _obstacle(cell, costs[key], anywhere)):
             obstacles.setdefault(why[0], {})[why[1]] = None
@@ -179,7 +180,8 @@ def _wanted(q: Question, costs: dict[str, Cost | None], ledger: Ledger, anywhere
 def _missing(cell: Cell, n: int, ledger: Ledger) -> list[int]:
     run = cell.run("full", 0)
     done = {0} if cell.task == "cost" and findings.read("cost", run) else {r.seed for r in ledger.of(cell)}
-    return list(islice((seed for seed in count() if seed not in done), max(n - len(done), 0)))
+    counting = len(done) if cell.task == "cost" else len(ledger.counting(cell))
+    return list(islice((seed for seed in count() if seed not in done), max(n - counting, 0)))
 
 
 def _obstacle(cell: Cell, cost: Cost | None, anywhere: bool) -> tuple[str, str] | None:
@@ -191,19 +193,19 @@ def _obstacle(cell: Cell, cost: Cost | None, anywhere: bool) -> tuple[str, str] 
     return None if cost else (UNMEASURED, cell.network)
 
 
-def _best(able: dict[str, dict], price: dict, chosen: set, left: float) -> tuple[set, list[str]] | None:
-    """The runs, not chosen yet, of the question that brings most per hour, and the ids that are decided with them; the cheaper
-    first where two are equal."""
+def _best(able: dict[str, dict], price: dict, worth: dict[str, float], chosen: set, left: float) -> tuple[set, list[str]] | None:
+    """The runs, not chosen yet, of the question that brings most chances per hour, and the ids that may be decided with them; the
+    cheaper first where two are equal, as are those whose chance is not known, which come last."""
     best, choice = (0.0, 0.0), None
     for runs in able.values():
         new = runs.keys() - chosen
         cost = sum(sorted(price[run] for run in new))       # in a fixed order, so that equal plans are equal
         if cost > left + 1e-9:
             continue
-        decided = [id_ for id_, others in able.items() if others.keys() - chosen <= new]
-        rank = (len(decided) / max(cost, 1e-9), -cost)
+        done = [id_ for id_, others in able.items() if others.keys() - chosen <= new]
+        rank = (sum(worth[id_] for id_ in done) / max(cost, 1e-9), -cost)
         if choice is None or rank > best:
-            best, choice = rank, (new, decided)
+            best, choice = rank, (new, done)
     return choice
 
 

@@ -5,7 +5,8 @@ Welch's two-sided test, and Holm's correction keeps the chance of one false pair
 run stay in the family. The order is reproduced when every pair is settled in its favour; direction only when every pair is, but
 one by a difference that does not matter; not reproduced when a pair is settled against it, or is no difference: its interval
 holds zero, lies inside the margin around it (two one-sided tests, with Holm's correction over the family) and short of what is
-printed. Until then it is inconclusive.
+printed. Until then it is inconclusive. Each look at the runs (`studies.Looks`) takes as many seeds of every cell, and its tests
+count the other looks in.
 
 A *gain* is judged as the gains of the tables are (`verdicts.judge_gain`), a *cost* by the ratio of iterations taken in turns,
 with a limit that is our reading of a word, since the paper gives none; what other limits would make of it is said beside.
@@ -15,6 +16,7 @@ that.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import exp, log
 
 from .. import stats, studies
@@ -22,11 +24,13 @@ from ..records.durations import device_of
 from ..records.findings import CONSTRUCTION
 from ..records.findings import read as findings_of
 from ..stats import Interval, Summary, holm
-from ..studies import Cell
+from ..studies import Look
 from ..studies.claims import Claim, load_claims
 from ..studies.outcomes import Status
 from . import cost, verdicts
 from .ledger import Ledger
+from .orders import bounds, family, order_status
+from .verdicts import latest
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Pair:
     p: float | None = None
     n: tuple[int, int] = (0, 0)
     none: float = 1.0           # Holm's p that the difference matters, or that half of the printed one is there
+    zero: bool = True           # our interval at the look's level holds zero, or lies below it
 
 
 @dataclass(frozen=True)
@@ -59,30 +64,23 @@ class Judgement:
     scope: str = ""             # what the status holds for, and what it leaves undecided
     detail: str = ""
     limit: str = ""             # how its word is read, and what it would come to with other limits
+    look: Look | None = None    # of an order, a gain or activations
 
 
-def compared(claim_: Claim, ledger: Ledger) -> tuple[Pair, ...]:
-    """The pairs of an order or gain, by the printed numbers and by our full-tier records."""
+def compared(claim_: Claim, ledger: Ledger, look: Look | None = None) -> tuple[Pair, ...]:
+    """The pairs of an order or gain, by the printed numbers and by our full-tier records at a look; without one, by all of them
+    and as if their number had been fixed beforehand."""
     rows = []
     for ids in claim_.named_pairs():
         a, b = map(studies.cell, ids)
         printed = None if None in (a.published, b.published) else (verdicts.printed(a), verdicts.printed(b))
-        mine = ledger.deciding(a), ledger.deciding(b)
+        mine = ledger.deciding(a, look), ledger.deciding(b, look)
         rows.append((ids, printed, None if None in mine else mine))
-    printed_p, our_p = (holm([1.0 if row[side] is None else stats.welch_p(*row[side]) for row in rows]) for side in (1, 2))
-    none = holm([_none(studies.cell(ids[1]), printed, mine) for ids, printed, mine in rows])
-    return tuple(Pair(*ids, stats.welch(*printed) if printed else None, p if printed else None,
-                      stats.welch(*mine) if mine else None, q if mine else None, (mine[0].n, mine[1].n) if mine else (0, 0), nil)
-                 for (ids, printed, mine), p, q, nil in zip(rows, printed_p, our_p, none, strict=True))
-
-
-def _none(lower: Cell, printed: tuple[Summary, Summary] | None, ours: tuple[Summary, Summary] | None) -> float:
-    """p that our difference matters, or is half of the printed one at least."""
-    if ours is None:
-        return 1.0
-    margin = stats.margin(verdicts.pooled_spread(lower), lower.n or studies.wanted(lower, "full"))
-    some = stats.below_p(*ours, (printed[0].mean - printed[1].mean) / 2) if printed else 0.0
-    return max(stats.equivalence_p(*ours, margin), some)
+    printed_p = holm([1.0 if printed is None else stats.welch_p(*printed) for _, printed, _ in rows])
+    p, none, zero = family([mine for *_, mine in rows], [bounds(*ids) for ids, printed, _ in rows], look)
+    return tuple(Pair(*ids, stats.welch(*printed) if printed else None, printed_p[i] if printed else None,
+                      stats.welch(*mine) if mine else None, p[i] if mine else None, (mine[0].n, mine[1].n) if mine else (0, 0),
+                      none[i], zero[i]) for i, (ids, printed, mine) in enumerate(rows))
 
 
 def judge(claim_: Claim, ledger: Ledger) -> Judgement:
@@ -93,29 +91,29 @@ def judge(claim_: Claim, ledger: Ledger) -> Judgement:
 
 
 def _order(claim_: Claim, ledger: Ledger) -> Judgement:
-    pairs = compared(claim_, ledger)
+    seeds = max(ledger.seeds(map(studies.cell, ids)) for ids in claim_.named_pairs())
+    return latest(claim_.needs[0].looks, seeds, partial(_order_at, claim_, ledger))
+
+
+def _order_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
+    pairs = compared(claim_, ledger, look)
     own_numbers = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed])
     run = [p for p in pairs if p.ours]
-    settled = [p for p in run if p.p < 1 - stats.LEVEL]
-    small = [p for p in run if p.none < (1 - stats.LEVEL) / 2]
     if own_numbers == Status.CONTRADICTED:
         status = Status.CONTRADICTED
     elif not run:
         status = Status.NOT_RUN
-    elif any(p.ours.value < 0 for p in settled) or any(p.ours.low <= 0 for p in small):
-        status = Status.NOT_REPRODUCED
-    elif len(settled) < len(pairs):
-        status = Status.INCONCLUSIVE
     else:
-        status = Status.DIRECTION if small else Status.REPRODUCED
+        status = order_status([p.ours.value for p in run], [p.p for p in run], [p.none for p in run], [p.zero for p in run],
+                              len(pairs))
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
     firm = sum(p.printed_p < 1 - stats.LEVEL for p in pairs if p.printed)
     paper = (f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own_numbers
              else f"{len(pairs)} pairs, not printed")
-    in_order = sum(p.ours.value > 0 for p in run)
-    ours = f"{len(run)} of {len(pairs)} pairs run: {in_order} in this order, {len(settled)} settled" if run else ""
+    in_order, settled = sum(p.ours.value > 0 for p in run), sum(p.p < 1 - stats.LEVEL for p in run)
+    ours = f"{len(run)} of {len(pairs)} pairs run: {in_order} in this order, {settled} settled" if run else ""
     return Judgement(status, own_numbers, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
-                     _borrowed(claim_))
+                     _borrowed(claim_), look=look if run else None)
 
 
 def _borrowed(claim_: Claim) -> str:
@@ -134,10 +132,14 @@ def _by_own_numbers(differences: list[tuple[Interval, float]]) -> Status | None:
 
 
 def _gain(claim_: Claim, ledger: Ledger) -> Judgement:
+    return latest(claim_.needs[0].looks, ledger.seeds(claim_.needs), partial(_gain_at, claim_, ledger))
+
+
+def _gain_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
     a, b = map(studies.cell, claim_.cells)
-    (pair,) = compared(claim_, ledger)
-    verdict = verdicts.judge_gain((ledger.deciding(a), ledger.deciding(b)),
-                                  (verdicts.printed(a), verdicts.printed(b)), stats.margin(verdicts.pooled_spread(a), a.n))
+    (pair,) = compared(claim_, ledger, look)
+    ours, paper = (ledger.deciding(a, look), ledger.deciding(b, look)), (verdicts.printed(a), verdicts.printed(b))
+    verdict = verdicts.judge_gain(ours, paper, stats.margin(verdicts.pooled_spread(a), a.n), look.level)
     printed = a.published - b.published
     stated = printed if claim_.difference is None else claim_.difference
     rounded = sum(number.half for number in (a.published, b.published, claim_.difference) if number is not None)
@@ -145,7 +147,8 @@ def _gain(claim_: Claim, ledger: Ledger) -> Judgement:
     own_numbers = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else Status.CONTRADICTED
     return Judgement(Status.CONTRADICTED if own_numbers == Status.CONTRADICTED else verdict.status, own_numbers,
                      stats.signed(pair.ours.value) if pair.ours else "", stats.signed(printed), (pair,),
-                     "full" if pair.ours else "", min(pair.n) if pair.ours else None, _borrowed(claim_))
+                     "full" if pair.ours else "", min(pair.n) if pair.ours else None, _borrowed(claim_),
+                     look=look if pair.ours else None)
 
 
 def _cost(claim_: Claim, _) -> Judgement:
@@ -203,22 +206,33 @@ def _same(claim_: Claim, ledger: Ledger) -> Judgement:
 def _activations(claim_: Claim, _) -> Judgement:
     """Counts above the threshold, by stage, of one pair of networks per seed: more in every stage, and most of all in the first.
     Logarithms of the ratios over seeds, by Student's test of each stage and of the first one's lead over each other, with Holm's
-    correction over all of them; two seeds at least."""
-    found = findings_of("activations", studies.cell(claim_.cells[0]).run("full", 0))
+    correction over all of them."""
+    cell = studies.cell(claim_.cells[0])
+    found = findings_of("activations", cell.run("full", 0))
     if not found:
         return Judgement(Status.NOT_RUN)
     logs = []                   # of the ratio, by seed and stage
     for finding in found:
         first, *_, last = (list(map(sum, stages)) for stages in finding.values["raw"]["counts"].values())
         logs.append([log(x / y) for x, y in zip(last, first, strict=True)])
-    stages = [Summary.of(list(column)) for column in zip(*logs, strict=True)]
-    leads = [Summary.of([row[0] - row[i] for row in logs]) for i in range(1, len(stages))]
-    tested = [*zip([*stages, *leads], holm([stats.mean_p(s) for s in (*stages, *leads)]), strict=True)]
-    if any(s.mean < 0 and p < 1 - stats.LEVEL for s, p in tested):
-        status = Status.NOT_REPRODUCED
-    else:
-        status = Status.REPRODUCED if all(p < 1 - stats.LEVEL for _, p in tested) else Status.INCONCLUSIVE
-    return Judgement(status, ours="ratio by stage: " + ", ".join(map(_ratio, stages)), tier="full", n=len(found))
+    return latest(cell.looks, len(found), partial(_activations_at, logs))
+
+
+def _activations_at(logs: list[list[float]], look: Look) -> Judgement:
+    stages = [Summary.of(list(column)) for column in zip(*logs[:look.n], strict=True)]
+    leads = [Summary.of([row[0] - row[i] for row in logs[:look.n]]) for i in range(1, len(stages))]
+    return Judgement(activations_status([*stages, *leads], look), ours="ratio by stage: " + ", ".join(map(_ratio, stages)),
+                     tier="full", n=min(look.n, len(logs)), look=look)
+
+
+def activations_status(tested: list[Summary], look: Look):
+    """All of them above zero, or one below."""
+    import numpy as np
+
+    settled = np.array(holm([look.counted(stats.mean_p(s), len(tested)) for s in tested])) < 1 - stats.LEVEL
+    below = np.array([s.mean for s in tested]) < 0
+    return verdicts.pick(Status.INCONCLUSIVE, ((settled & below).any(0), Status.NOT_REPRODUCED),
+                         (settled.all(0), Status.REPRODUCED))
 
 
 def _ratio(logs: Summary) -> str:

@@ -108,6 +108,7 @@ def _verdict(v: verdicts.Verdict | None, cell: Cell) -> dict | None:
         return None
     d = v.difference
     return {"status": v.status, "detail": v.standing(cell).rest, "margin": number(v.margin), "seeds_needed": v.seeds_needed,
+            "level": number(v.look.level) if v.look else None,
             "difference": d and {"value": number(d.value), "low": number(d.low), "high": number(d.high)}}
 
 

@@ -54,7 +54,7 @@ def sentences_on(study: str, ledger: Ledger) -> Html:
 def _judged(detail: dict, cost: str = "") -> str:
     """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
     facts = {"by its own numbers": detail["own_numbers"], "the paper": detail["paper"], "ours": _ours(detail),
-             "limit": detail["limit"], "note": detail["note"], "to decide it": cost}
+             "limit": detail["limit"], "look": detail["look"], "note": detail["note"], "to decide it": cost}
     definitions = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
     lines = [f'<blockquote class="fm-quote">{escape(detail["says"])}</blockquote>',
              f'<p>{markup.standing(detail["verdict"])} <code>fm verdict {detail["claim"]}</code></p>',

@@ -16,6 +16,7 @@ from ..methods import METHODS
 from ..models import known
 from ..recipes import SEEDS, TIERS, recipe
 from .ids import CellId, Table
+from .looks import Looks
 from .papers import papers
 from .printed import Printed
 from .runs import Run
@@ -84,6 +85,11 @@ class Cell:
         if self.published is None:
             return ""
         return str(self.published) + ("" if self.spread is None else f" ± {self.spread}")
+
+    @property
+    def looks(self) -> Looks:
+        """When runs of its paper are looked at."""
+        return read_studies()[self.study]["paper"].looks
 
     @property
     def missing(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import paths
 from ..errors import FMError
+from .looks import Looks
 
 PREFIX = re.compile("([A-Z]{2,})?")
 
@@ -23,6 +24,7 @@ class Paper:
     authors: tuple[str, ...]
     year: int
     venue: str
+    looks: Looks            # when our runs of it are looked at
     prefix: str = ""        # of its ids; the first paper has none
     doi: str = ""
     arxiv: str = ""
@@ -56,7 +58,8 @@ def papers() -> dict[str, Paper]:
             values = tomllib.loads(path.read_text())
             if not PREFIX.fullmatch(values.get("prefix", "")):
                 raise ValueError(f"its prefix is two capital letters or more, or none, got {values['prefix']!r}")
-            all_papers.append(Paper(path.parent, **{**values, "authors": tuple(values["authors"])}))
+            looks = Looks(**{**values["looks"], "seeds": tuple(values["looks"]["seeds"])})
+            all_papers.append(Paper(path.parent, **{**values, "authors": tuple(values["authors"]), "looks": looks}))
         except (KeyError, TypeError, ValueError) as error:
             raise FMError(f"{path.parent.name}/{path.name} is not valid: {error}.") from None
     prefixes = [paper.prefix for paper in all_papers]
