@@ -8,6 +8,8 @@ from importlib import import_module
 from io import StringIO
 from types import ModuleType
 
+from typing_extensions import is_typeddict
+
 from ..methods import METHODS
 
 PACKAGE = __package__.partition(".")[0]
@@ -28,7 +30,8 @@ def public(module: ModuleType) -> dict[str, object]:
     if module.__name__ == f"{PACKAGE}.methods":
         members |= {cls: getattr(import_module(f".{home}", module.__name__), cls) for home, cls in METHODS.values()}
     return {name: member for name, member in members.items()
-            if not name.startswith("_") and (inspect.isclass(member) or inspect.isfunction(inspect.unwrap(member)))}
+            if not name.startswith("_") and not is_typeddict(member)       # the form of a file
+            and (inspect.isclass(member) or inspect.isfunction(inspect.unwrap(member)))}
 
 
 def _module(module: ModuleType) -> str:
