@@ -3,10 +3,10 @@
 A `Summary` may hold arrays, one value for each of many simulated worlds; intervals and tests of it are arrays then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from statistics import fmean, stdev
+from statistics import correlation, fmean, stdev
 
 from .errors import UsageError
 
@@ -214,6 +214,31 @@ def paired(a: Sequence, b: Sequence) -> dict:
     interval = mean_interval(Summary.of(differences))
     return {"mean": round(interval.value, 4), "low": round(interval.low, 4), "high": round(interval.high, 4),
             "n": len(differences)}
+
+
+@dataclass(frozen=True)
+class BySeed:
+    """A difference over the seeds that both sides have: Student's interval of the differences seed by seed, and the correlation
+    of the sides over those seeds; None below three seeds, or where a side never changes."""
+
+    interval: Interval
+    r: float | None
+    n: int
+
+
+def paired_by_seed(a: Mapping[int, float], b: Mapping[int, float], level: float = LEVEL) -> BySeed | None:
+    """a - b, each a value by seed; None where no seed is in both.
+
+    >>> found = paired_by_seed({0: 75.1, 1: 75.4, 2: 75.2, 7: 0.0}, {0: 74.0, 1: 74.4, 2: 74.1})
+    >>> round(found.interval.value, 2), round(found.interval.half, 2), round(found.r, 2), found.n
+    (1.07, 0.14, 1.0, 3)
+    """
+    if not (both := sorted(a.keys() & b.keys())):
+        return None
+    sides = [[of[seed] for seed in both] for of in (a, b)]
+    interval = mean_interval(Summary.of([v - w for v, w in zip(*sides, strict=True)]), level)
+    moves = len(both) > 2 and all(len(set(side)) > 1 for side in sides)
+    return BySeed(interval, correlation(*sides) if moves else None, len(both))
 
 
 def margin(spreads: list[float], n: int) -> float:

@@ -13,6 +13,7 @@ from featuremining.judging.ledger import Ledger
 from featuremining.recipes import Recipe
 from featuremining.showing import pages
 from featuremining.showing.tables import comparisons as table
+from featuremining.stats import paired_by_seed
 from featuremining.studies.outcomes import Status
 
 RULE = studies.rules()["X3"]
@@ -44,7 +45,7 @@ def test_nothing_is_said_before_the_fourth_seed_of_both():
     three = made("X3.resnet20.fm2", (75.0, 75.1, 75.2))
     first, *others = comparisons.compare(RULE, Ledger(BASE + three))
     assert first.status == Status.UNFINISHED and first.p is None and first.outcome.value == pytest.approx(5.05)
-    assert first.paired.value == pytest.approx(5.0) and {c.status for c in others} == {Status.UNFINISHED, Status.NOT_RUN}
+    assert first.paired.interval.value == pytest.approx(5.0) and {c.status for c in others} == {Status.UNFINISHED, Status.NOT_RUN}
     late = made("X3.resnet20.fm2", (75.0, 75.1, 75.2, 75.3), first=1)       # seeds 1 to 4: 4 is none of the study's
     assert comparisons.compare(RULE, Ledger(BASE + late))[0].seeds == ((1, 2, 3), (0, 1, 2, 3))
 
@@ -59,8 +60,9 @@ def test_the_rule_by_another_hand():
     for c, test in zip((found[0], found[2]), tests, strict=True):
         assert (c.outcome.low, c.outcome.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
         assert c.beside.value == pytest.approx(c.outcome.value)
+    assert found[0].paired.r == pytest.approx(stats.pearsonr(up, (70.0, 70.2, 70.1, 69.9)).statistic)
     pair = stats.ttest_rel(up, (70.0, 70.2, 70.1, 69.9)).confidence_interval(0.95)
-    assert (found[0].paired.low, found[0].paired.high) == pytest.approx(tuple(pair))
+    assert (found[0].paired.interval.low, found[0].paired.interval.high) == pytest.approx(tuple(pair))
     assert comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", [v - 2 for v in up])))[0].status == Status.BELOW
 
 
@@ -83,3 +85,17 @@ def test_the_page_says_question_rule_and_progress():
     frame = table(comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", (71.0, 71.3, 70.9, 71.2)))))
     assert [v.status for v in frame["verdict"]] == [Status.ABOVE, Status.UNFINISHED, Status.UNFINISHED, Status.NOT_RUN]
     assert frame["last epoch"][0].startswith("+1.05 (+0.") and frame["n"][0] == "4 and 4"
+
+
+def test_a_gain_of_the_same_recipe_has_its_paired_interval_beside():
+    """Over the seeds that both have, and not where anything but the methods differs; it changes no verdict."""
+    up = made("X3.resnet20.fm2", (71.0, 71.3, 70.9, 71.2, 99.0))
+    ledger, cell = Ledger(BASE + up), studies.cell("X3.resnet20.fm2")
+    found = ledger.paired(cell, rule="last")
+    pair = stats.ttest_rel((71.0, 71.3, 70.9, 71.2), (70.0, 70.2, 70.1, 69.9)).confidence_interval(0.95)
+    assert found.n == 4 and (found.interval.low, found.interval.high) == pytest.approx(tuple(pair))
+    assert Ledger(BASE).paired(cell) is None and ledger.paired(studies.cell("X3.resnet20.baseline")) is None
+    other = replace(cell, changes={**cell.changes, "epochs": 61})
+    assert Ledger(BASE + made("X3.resnet20.fm2", (1.0,))).paired(other) is None
+    assert paired_by_seed({0: 1.0, 1: 2.0, 2: 3.0}, {0: 1.0, 1: 1.0, 2: 1.0}).r is None        # one side never changes
+    assert paired_by_seed({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}).r is None and paired_by_seed({0: 1.0}, {1: 1.0}) is None

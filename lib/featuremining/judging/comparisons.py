@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from .. import studies
 from ..records import Record
-from ..stats import Interval, Summary, holm, mean_interval, welch, welch_p
+from ..stats import BySeed, Interval, Summary, holm, paired_by_seed, welch, welch_p
 from ..studies import Rule
 from ..studies.outcomes import Status
 from .images import answers, on_new_images
@@ -26,7 +26,7 @@ class Comparison:
     seeds: tuple[tuple[int, ...], tuple[int, ...]]
     status: Status
     outcome: Interval | None = None
-    paired: Interval | None = None          # over the seeds that both have; stands beside and does not decide
+    paired: BySeed | None = None            # over the seeds that both have; stands beside and does not decide
     beside: Interval | None = None          # of the other epoch, by Welch
     new_images: Interval | None = None      # of the runs whose answers are on record; stands beside and does not decide
     p: float | None = None                  # by Holm over the family, once all seeds are there
@@ -63,8 +63,8 @@ def _comparison(cell: studies.Cell, other: studies.Cell, pair: list[dict[int, Re
     if not method or not base:
         return Comparison(cell, other, seeds, Status.UNFINISHED if method or base else Status.NOT_RUN)
     outcome, beside = (welch(_summary(method, which), _summary(base, which), rule.level) for which in (rule.outcome, rule.beside))
-    both = [method[seed].value(rule.outcome) - base[seed].value(rule.outcome) for seed in method if seed in base]
-    paired = mean_interval(Summary.of(both), rule.level) if both else None
+    a, b = ({seed: r.value(rule.outcome) for seed, r in side.items()} for side in pair)
+    paired = paired_by_seed(a, b, rule.level)
     new = on_new_images(answers(method.values(), rule.outcome), answers(base.values(), rule.outcome), rule.level)
     return Comparison(cell, other, seeds, _status(p, rule.level, outcome.value), outcome, paired, beside, new, p)
 

@@ -81,6 +81,15 @@ class Ledger:
         pair = (self.ours(cell, tier, rule), self.ours(base, tier, rule)) if base else (None, None)
         return None if None in pair else stats.welch(*pair)
 
+    def paired(self, cell: Cell, tier: str = "full", rule: str = "best") -> stats.BySeed | None:
+        """The difference of `difference` over the seeds that both have, where all but the methods is the same of both: then equal
+        seeds share first weights and, unless a method chooses its batches, the order of the data. It decides nothing."""
+        base = studies.baseline(cell)
+        if base is None or {**cell.run(tier, 0).spec(), "methods": []} != {**base.run(tier, 0).spec(), "methods": []}:
+            return None
+        a, b = ({r.seed: r.value(rule, c.reported) for r in self.of(c, tier)} for c in (cell, base))
+        return stats.paired_by_seed(a, b)
+
     def verdict(self, cell: Cell) -> Verdict | None:
         """Full-tier records against the printed number, by the paper's own rule (best epoch); None where nothing is printed."""
         if cell.published is None:

@@ -42,6 +42,7 @@ def own_runs(cells: list[Cell], ledger: Ledger, tier: str) -> pd.DataFrame:
         gained = ledger.difference(cell, tier)
         row["gain (best)"] = stats.signed(gained.value) if gained else DASH
         row["95 % interval"] = bounds(gained, signed=True)
+        row["paired by seed, beside"] = paired(ledger.paired(cell, tier))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -83,8 +84,19 @@ def comparisons(compared: list[Comparison]) -> pd.DataFrame:
         "cell": c.cell.id, "method": c.label, "verdict": Standing(c.status), "last epoch": signed(c.outcome),
         "n": " and ".join(str(len(s)) for s in c.seeds),
         "p (Holm)": DASH if c.p is None else p_value(c.p), "best epoch, beside": signed(c.beside),
-        "paired by seed, beside": signed(c.paired), "on new images like these, beside": signed(c.new_images)}
+        "paired by seed, beside": paired(c.paired), "on new images like these, beside": signed(c.new_images)}
         for c in compared])
+
+
+def paired(found: stats.BySeed | None) -> str:
+    """With the correlation of both sides over the seeds.
+
+    >>> paired(stats.paired_by_seed({0: 75.1, 1: 75.4, 2: 75.2}, {0: 74.0, 1: 74.4, 2: 74.1}))
+    '+1.07 (+0.92 to +1.21), r = 1.00'
+    """
+    if found is None:
+        return DASH
+    return signed(found.interval) + ("" if found.r is None else f", r = {found.r:.2f}".replace("-", "−"))
 
 
 def p_value(p: float) -> str:
