@@ -2,7 +2,7 @@
 PY   := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: book test notebooks nbval bench mutants check readme rooms launch setup lock clean
+.PHONY: book test notebooks nbval grid grid-plan bench mutants check readme rooms launch setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
@@ -26,6 +26,24 @@ nbval: $(STAMP)                    ## the smoke tier's notebooks once more, from
 	test -d build/notebooks/smoke || $(MAKE) notebooks TIER=smoke
 	rm -rf build/again
 	FM_RUNS_DIR=$(CURDIR)/build/again/runs FM_BUILD_DIR=$(CURDIR)/build/again OMP_NUM_THREADS=1 $(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 build/notebooks/smoke
+
+# make grid CELLS="T1.resnet56 X1" SEEDS=0-3 TIER=full: a word is a cell, or parts its id begins with; PROFILE=workflow/profiles/slurm on a cluster
+CELLS  ?=
+SEEDS  ?= 0
+CORES  ?= $(shell getconf _NPROCESSORS_ONLN)
+GPUS   ?= $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
+PACK   ?= 1
+GRID_DIR := $(or $(FM_BUILD_DIR),build)/grid
+GRID = $(dir $(PY))snakemake --snakefile workflow/Snakefile --directory $(GRID_DIR) --cores $(CORES) $(if $(PROFILE),--profile $(PROFILE),--resources gpu=$$(($(GPUS) * $(PACK)))) $(ARGS) \
+	--config tier=$(TIER) cells="$(CELLS)" seeds="$(SEEDS)" cores=$(CORES) gpus=$(GPUS) pack=$(PACK)
+
+grid: $(STAMP)                     ## train what is not on record yet of CELLS, SEEDS and TIER; after any death the same command goes on
+	@mkdir -p $(GRID_DIR)
+	$(GRID)
+
+grid-plan: $(STAMP)                ## how many runs that would be, and how many hours
+	@mkdir -p $(GRID_DIR)
+	$(GRID) --dry-run --quiet rules progress reason host
 
 bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (20 minutes or more)
 	$(PY) benchmarks

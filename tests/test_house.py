@@ -181,7 +181,7 @@ def test_the_rooms_do_use_each_other():
 # --- tests mirror the rooms -----------------------------------------------------------------------------------------
 
 def test_every_room_has_its_folder_of_tests_and_no_other_folder_is_there():
-    """Beside the rooms the book and the notebooks, which are no code of the package."""
+    """Beside the rooms the book, the notebooks and the workflow, which are no code of the package."""
     folders = {path.parent.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py") if path.parent != TESTS}
-    assert folders == FOLDERS | {"book", "notebooks"}
+    assert folders == FOLDERS | {"book", "notebooks", "workflow"}
     assert (TESTS / "test_cli.py").exists()

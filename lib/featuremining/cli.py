@@ -23,7 +23,8 @@ TIER = Annotated[str, typer.Option(help="smoke (a minute, embedded data), short 
 def run(cell: CELL, tier: TIER,
         seed: Annotated[list[int], typer.Option(help="0, 1, 2, ...; give it twice and a GPU trains both at once")] = [0],  # noqa: B006
         device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
-        engine: Annotated[str, typer.Option(help="auto, eager, graph (one CUDA graph per step) or compile")] = "auto") -> None:
+        engine: Annotated[str, typer.Option(help="auto, eager, graph (one CUDA graph per step) or compile")] = "auto",
+        wait: Annotated[bool, typer.Option("--wait", help="for another process that is at the same run")] = False) -> None:
     """Train one cell, once per seed. The same command resumes after any interruption; a finished run says so at once."""
     wanted = studies.cell(cell)
     runs = [wanted.runnable(tier, number) for number in dict.fromkeys(seed)]
@@ -32,7 +33,7 @@ def run(cell: CELL, tier: TIER,
     try:
         if wanted.task == "cost":
             return _measured(measuring.measure(_beside(wanted, tier), device, engine))
-        records = training.train_all(runs, device, engine)
+        records = training.train_all(runs, device, engine, wait=wait)
     except KeyboardInterrupt:
         then = "measures anew" if wanted.task == "cost" else "goes on from the last finished epoch"
         print(f"\nfm: stopped; the same command {then}.", file=sys.stderr)

@@ -7,6 +7,9 @@ from importlib import import_module
 TASKS = {"classification": "loop", "detection": "detection"}       # what a cell asks for -> the module that trains it
 
 
-def train_all(runs, device: str = "auto", engine: str = "auto"):
-    """The records of these trainings, all of one task; what is missing is trained first. Torch is imported on demand."""
-    return import_module(f".{TASKS[runs[0].task]}", __name__).train_all(runs, device, engine)
+def train_all(runs, device: str = "auto", engine: str = "auto", **settings):
+    """The records of these trainings, all of one task; what is missing is trained first. Torch is imported on demand.
+
+    ``wait``: where another process is at one of them, wait for it, and go on if it has left no record.
+    """
+    return import_module(f".{TASKS[runs[0].task]}", __name__).train_all(runs, device, engine, **settings)

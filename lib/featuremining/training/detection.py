@@ -143,7 +143,7 @@ def recorded(run: Run) -> records.Record | None:
     return record
 
 
-def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "auto") -> list[records.Record]:
+def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "auto", wait: bool = False) -> list[records.Record]:
     """Train every detection run that has no record, after its pre-training; resume where a killed process left off.
 
     Records, weights and errors are as those of `loop.train_all`. Steps have shapes of their own, so they are neither captured
@@ -156,7 +156,7 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
         if recorded(run):
             continue
         before, weights = pretrained(run, device)
-        with loop.alone(run):
+        with loop.alone(run, wait):
             if not recorded(run):
                 engine.deterministic()
                 engine.keep_freed_memory()

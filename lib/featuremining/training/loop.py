@@ -1,6 +1,7 @@
 """The only training loop: runs that have no record are trained, from where a killed process left off."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -72,10 +73,11 @@ def train(run: Run, device: str = "auto", engine_name: str = "auto") -> records.
     return train_all([run], device, engine_name)[0]
 
 
-def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "auto", at_once: bool | None = None
-              ) -> list[records.Record]:
+def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "auto", at_once: bool | None = None,
+              wait: bool = False) -> list[records.Record]:
     """`train` for several runs. ``at_once`` takes a step of each in turn, as a GPU does that one small network can't fill
-    (default there); else one run after another. Each run's arithmetic is what it is alone."""
+    (default there); else one run after another. Each run's arithmetic is what it is alone. ``wait``: for a process that is
+    at one of them, and then go on if it has left no record."""
     target = engine.pick_device(device)
     missing = [run for run in runs if not recorded(run)]
     replicas = join()
@@ -86,8 +88,8 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
     for group in groups:
         with ExitStack() as held:
             if replicas.first:
-                for run in group:
-                    held.enter_context(alone(run))
+                for run in sorted(group, key=lambda run: run.id):       # in one order: nobody waits in a circle
+                    held.enter_context(alone(run, wait))
             replicas.wait()
             with engine.enough_memory():
                 _train([run for run in group if not recorded(run)], target, engine_name)
@@ -96,21 +98,29 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
 
 
 @contextmanager
-def alone(run: Run):
-    """Keeps other processes from the same run."""
+def alone(run: Run, wait: bool = False):
+    """Keeps other processes from the same run; ``wait``: for one that is at it, else that is an `FMError`."""
     lock = paths.checkpoint(run.tier, run.key, run.seed).with_suffix(".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock)
     try:
-        with FileLock(lock, timeout=0):
-            yield
+        held.acquire(timeout=0)
     except Timeout:
-        raise FMError(f"Another process is training {run.id}; wait for it or stop it.") from None
+        if not wait:
+            raise FMError(f"Another process is training {run.id}; wait for it or stop it.") from None
+        print(f"{run.id}: waits for another process that is training it", flush=True)
+        held.acquire(poll_interval=1)
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
     engine.deterministic()
     engine.keep_freed_memory()
-    trainings = [Training(run, device, engine_name, len(runs) - 1) for run in runs]
+    beside = len(runs) - 1 + int(os.environ.get("FM_BESIDE", "0"))      # of other processes on this GPU: workflow/gpu.py
+    trainings = [Training(run, device, engine_name, beside) for run in runs]
     going = {training: carry_out(training, alone=len(runs) == 1) for training in trainings}
     while len(going) > 1:
         for training, steps in list(going.items()):
