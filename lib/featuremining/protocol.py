@@ -68,6 +68,8 @@ class Method(nn.Module):
     their ``Literal`` types and written into every record.
     """
 
+    whole_batch = False     # True: what becomes of an image depends on the others of its batch, or on its place among them
+
     def __post_init__(self):
         super().__init__()
         for name, hint in get_type_hints(type(self)).items():

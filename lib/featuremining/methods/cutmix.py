@@ -30,6 +30,8 @@ class CutMix(Method):
     alpha: float = 1.0      # Beta(alpha, alpha): the authors' value
     prob: float = 0.5       # of a batch being mixed: the authors' value for CIFAR; 1.0 for ImageNet
 
+    whole_batch = True
+
     def __post_init__(self):
         super().__post_init__()
         if not (self.alpha > 0 and 0 <= self.prob <= 1):

@@ -25,6 +25,8 @@ class Cutout(Method):
 
     length: int = 8         # pixels; the authors' value for CIFAR-100 (16 for CIFAR-10)
 
+    whole_batch = True
+
     def __post_init__(self):
         super().__post_init__()
         if self.length < 2 or self.length % 2:

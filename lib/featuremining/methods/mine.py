@@ -81,6 +81,7 @@ class Mine(nn.Module):
             rows = rows[None, None]
         else:
             n = len(x) if self.per_sample else 1
+            shared = None if shared is None else shared[:n]         # of a batch shared by processes, the map has this one's part
             first, second = (mask.to(x.dtype) for mask in self.split(n, *x.shape[2:], x.device, shared))
             rows, area, empty = self.rows(first, second), first.mean(), (first.sum(-1) == 0).to(x.dtype).mean()
         logs |= {f"{self.name}.area": area, f"{self.name}.empty": empty}

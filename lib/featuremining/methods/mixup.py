@@ -28,6 +28,8 @@ class Mixup(Method):
 
     alpha: float = 1.0      # the authors' CIFAR value; the Feature Mining paper does not print its own
 
+    whole_batch = True
+
     def __post_init__(self):
         super().__post_init__()
         if not self.alpha > 0:

@@ -16,7 +16,7 @@ from ..protocol import Batch, compose
 from ..studies import Run
 from . import engine
 from .evaluation import Tested, evaluate, memorisation, percent
-from .replicas import Replicas
+from .replicas import OwnRows, Replicas
 
 METHODS_STREAM = 0x9E3779B9     # so that methods do not draw the very numbers that shuffle and crop the images
 
@@ -31,20 +31,23 @@ class ClassificationTask:
         network = build(run.network, len(data.classes), **run.options)      # the first to draw: equal seeds, equal weights
         self.model = network.to(device, memory_format=torch.channels_last)
         self.methods = nn.ModuleList(make(**settings).prepare(self.model) for settings in run.methods).to(device)
-        self.composed = compose(self.methods)
-        self.loader = self._loader()
+        whole = replicas.world > 1 and any(method.whole_batch for method in self.methods)
+        self.rows = replicas.rows() if whole else slice(None)
+        self.composed = compose([*self.methods, OwnRows(self.rows)] if whole else self.methods)
+        replicas.share_statistics(self.model, self.methods)
+        self.loader = self._loader((0, 1) if whole else replicas.share)
         self.true_y = None if data.true_y is None else data.true_y.to(device)
         self.sizes = map_sizes(self.model, *self.loader.size)
 
-    def _loader(self):
+    def _loader(self, share: tuple[int, int]):
         run, world = self.run, self.replicas.world
         sampler = self.methods[0].sampler(self.data.train_y, self.recipe.batch) if len(self.methods) else None
         if sampler and world > 1:
             raise UsageError(f"{run.methods[0]['name']} chooses which images share a batch, and can't be spread over processes.")
-        loader = self.data.loader(self.device, run.seed, self.recipe, sampler, self.replicas.share)
-        if world > 1 and loader.smallest < 2 * world:       # batch statistics need two images
+        loader = self.data.loader(self.device, run.seed, self.recipe, sampler, share)
+        if loader.smallest < world:
             raise UsageError(f"{world} processes are too many: the last batch of an epoch has {loader.smallest} images, and each "
-                             "process needs two. Start fewer, or choose another batch.")
+                             "process needs one. Start fewer, or choose another batch.")
         return loader
 
     def trained(self) -> list[nn.Parameter]:
@@ -53,14 +56,14 @@ class ClassificationTask:
     def inputs(self) -> Iterator[engine.Inputs]:
         """What the steps of the rest of this epoch are made of. The methods' random numbers follow from (seed, epoch)."""
         drawn: dict[str, Tensor] = {}
-        first = self.loader.position
+        first, (_, world) = self.loader.position, self.loader.share
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.loader.epoch_seed ^ METHODS_STREAM)            # the CPU's alone
             for method in self.methods:
-                drawn |= method.draw(len(self.loader), -(-self.recipe.batch // self.replicas.world), self.sizes)
+                drawn |= method.draw(len(self.loader), -(-self.recipe.batch // world), self.sizes)
         drawn = {name: t.to(self.device) for name, t in drawn.items()}
         for i, batch in enumerate(self.loader.batches(), first):
-            yield engine.Inputs(batch, {name: t[i] for name, t in drawn.items()})
+            yield engine.Inputs(batch, {name: t[i] for name, t in drawn.items()}, self.rows)
 
     def forward(self, x: Tensor, y: Tensor, drawn: dict[str, Tensor], true: Tensor | None = None) -> dict[str, Tensor]:
         """The total loss of a batch, under its terms, what the methods log, and training accuracy in percent; where some
@@ -70,12 +73,12 @@ class ClassificationTask:
         predicted = out.trace.logits.argmax(1)
         logs = {**out.logs, "train_acc": percent(predicted == out.batch.y.argmax(1))}
         if true is not None and len(true) == len(predicted):        # CS-KD classifies only half of its pairs' images
-            logs |= memorisation(predicted, y.argmax(1), true)
+            logs |= memorisation(predicted, y[self.rows].argmax(1), true)
         return {"loss": torch.stack(list(out.losses.values())).sum(), **out.losses, **logs}
 
     def step(self, inputs: engine.Inputs, optimizer: engine.SGD) -> dict[str, Tensor]:
         """One step of the optimiser; the values of `forward`."""
-        true = None if self.true_y is None else self.true_y[inputs.shown.index]
+        true = None if self.true_y is None else self.true_y[inputs.shown.index[self.rows]]
         seen = self.forward(*self.loader.images(inputs.shown), inputs.drawn, true)
         optimizer.minimise(seen["loss"], inputs.size)
         return seen
@@ -83,7 +86,6 @@ class ClassificationTask:
     def test(self) -> Tested:
         """`evaluate` of the network, with what else the methods predict."""
         self.methods.eval()
-        self.replicas.spread([*self.model.buffers(), *self.methods.buffers()])
         return evaluate(self.model, self.data, self.device, self.recipe.precision, self.methods, self.replicas)
 
     def metrics(self, log: dict[str, list]) -> dict:

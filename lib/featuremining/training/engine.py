@@ -111,9 +111,9 @@ class SGD:
         self.settings = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov, "dampening": 0.0}
 
     def minimise(self, loss: Tensor, images: int) -> None:
-        """One step down the gradient of ``loss``, the mean over this process's ``images``, averaged over all processes."""
+        """One step down the gradient of ``loss``, the mean over this process's ``images``, averaged over all processes'."""
         self.zero_grad()
-        loss.backward()
+        self.replicas.weighed(loss, images).backward()
         self.replicas.average(self.parameters, images)
         self.step()
 
@@ -147,17 +147,18 @@ class Inputs(NamedTuple):
 
     shown: Shown                    # its images
     drawn: dict[str, Tensor]        # what the methods drew ahead for it
+    rows: slice = slice(None)       # of the images, which this process's network sees
 
     @property
     def size(self) -> int:
-        """Images of the batch."""
-        return len(self.shown.index)
+        """Images that the network sees."""
+        return len(self.shown.index[self.rows])
 
     def tensors(self) -> list[Tensor]:
         return [*self.shown, *self.drawn.values()]
 
     def clone(self) -> "Inputs":
-        return Inputs(Shown(*(t.clone() for t in self.shown)), {name: t.clone() for name, t in self.drawn.items()})
+        return Inputs(Shown(*(t.clone() for t in self.shown)), {name: t.clone() for name, t in self.drawn.items()}, self.rows)
 
 
 class Graphed:

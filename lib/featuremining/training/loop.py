@@ -18,7 +18,7 @@ from ..recipes import recipe
 from ..studies import Run
 from . import checkpoint, engine
 from .progress import Report
-from .replicas import join
+from .replicas import join, together
 from .run import Training
 
 
@@ -91,7 +91,7 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
                 for run in sorted(group, key=lambda run: run.id):       # in one order: nobody waits in a circle
                     held.enter_context(alone(run, wait))
             replicas.wait()
-            with engine.enough_memory():
+            with engine.enough_memory(), together():
                 _train([run for run in group if not recorded(run)], target, engine_name)
         replicas.wait()                 # until the first process has written the record
     return [recorded(run) for run in runs]

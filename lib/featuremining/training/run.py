@@ -148,6 +148,7 @@ class Training:
     def one_epoch(self, report: Report) -> Generator[None, None, dict[str, float]]:
         """Pauses after every step. Returns means over the epoch of all that steps give, and what the test gives."""
         epoch = self.loader.epoch
+        self.replicas.own_noise(self.loader.epoch_seed)
         self.model.train()
         self.methods.train()
         for method in self.methods:
