@@ -1,7 +1,6 @@
 """The grid: which runs it consists of, and that Snakemake trains each of them once, whatever happens on the way."""
 
 import importlib.util
-import json
 import os
 import select
 import shutil
@@ -184,18 +183,17 @@ def test_a_wrong_word_is_one_sentence(tmp_path):
 def test_a_killed_controller_goes_on_with_the_same_command(tmp_path):
     """Its trainings live on; those that the second controller begins wait for them, and every record is made once."""
     out = (tmp_path / "out").open("w")
-    went = subprocess.Popen(command(tmp_path, seeds="0-1"), env=environment(tmp_path, REAL="1"), stdout=out, stderr=out)
+    went = subprocess.Popen(command(tmp_path), env=environment(tmp_path, REAL="1"), stdout=out, stderr=out)
     until = time.monotonic() + 300
     while not list(tmp_path.rglob("checkpoints/**/*.pt")) and time.monotonic() < until:
         time.sleep(0.2)
     os.kill(went.pid, signal.SIGKILL)
     went.wait()
     assert not list((tmp_path / "runs").rglob("seed*.json"))
-    done = snakemake(tmp_path, seeds="0-1", env={"REAL": "1"})
+    done = snakemake(tmp_path, env={"REAL": "1"})
     assert done.returncode == 0, done.stdout + done.stderr
     found = [records.read(path) for path in (tmp_path / "runs").rglob("*.json")]
-    assert len(found) == 4 == len({r.id for r in found}) and len({r.weights for r in found}) == 4
-    assert [r.provenance["resumed"] for r in found] == [0] * 4           # none was trained twice, none was interrupted
+    assert len(found) == 2 == len({r.id for r in found}) == len({r.weights for r in found})
+    assert [r.provenance["resumed"] for r in found] == [0] * 2           # none was trained twice, none was interrupted
     assert sum("waits for another process" in path.read_text() for path in tmp_path.rglob("*.log")) == 2
-    assert json.loads(next((tmp_path / "runs").rglob("*.json")).read_text())
     out.close()
