@@ -5,7 +5,21 @@ import torch
 from torch import nn
 
 from featuremining.measuring import construction
+from featuremining.records.findings import read
 from featuremining.studies import cell
+from featuremining.studies.claims import claim
+
+FORMS = {c.id: c for c in claim("P.test_unchanged").built}
+KEPT = ("entries", "multiply_adds", "train_only_parameters")       # of operations another torch may need others
+
+
+@pytest.mark.parametrize("id_", [pytest.param(id_, marks=() if "resnet56" in id_ else pytest.mark.slow) for id_ in FORMS])
+def test_what_is_on_record_comes_again(id_):
+    """Every form of the paper; the small ones in every run of the tests."""
+    found, (kept,) = construction.compared(FORMS[id_].run("full", 0)), read("construction", FORMS[id_].run("full", 0))
+    assert all(found[what] == kept.values[what] for what in KEPT)
+    assert found["same_state"] and found["same_outputs"] and found["same_cost"]
+    assert kept.provenance["commit"] and kept.provenance["dirty"] is False
 
 
 def test_nothing_else_is_touched():
