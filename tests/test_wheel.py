@@ -101,6 +101,6 @@ def test_the_example_of_the_readme_runs(away):
     """As printed, on random images in place of a loader's."""
     bin_, here = away
     (example,) = re.findall(r"^```python\n(.+?)^```$", (paths.ROOT / "README.md").read_text(), re.M | re.S)
-    given = "import torch\nimages, labels = torch.randn(4, 3, 64, 64), torch.randint(10, (4,))\n"
+    given = "import torch\nimages, labels = torch.randn(4, 3, 224, 224), torch.randint(10, (4,))\n"
     then = "\nloss.backward()\nprint([p.grad.abs().sum().item() > 0 for p in fm.parameters()])"
     assert set(json.loads(call(bin_ / "python", "-c", given + example + then, cwd=here).lower())) == {True}

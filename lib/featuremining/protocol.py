@@ -6,17 +6,26 @@ the step it wraps as ``inner``. What must be remembered between before and after
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from functools import partial, reduce
-from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
+from functools import reduce, wraps
+from typing import NamedTuple, get_type_hints
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import UsageError, choose
+from .errors import UsageError
+from .own_loop import check_setting, class_rows, scoring, warn_of_replicas
 
+Criterion = Callable[[Tensor, Tensor], Tensor]      # logits (..., B, K), targets (B, K) -> (...)
 Pooling = Callable[[Tensor], Tensor]    # (B, C, H, W) -> (B, R, C), R poolings at once; the last map's: see `pool_maps`
 Edit = Callable[[Tensor], Tensor]       # (B, C, H, W) -> the same shape
+
+
+def soft_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy of (..., B, K) logits with (B, K) probability rows, averaged over the batch: shape (...).
+
+    Computed in the precision of ``y``, also where the logits are bfloat16.
+    """
+    return (y * logits.to(y.dtype).log_softmax(-1)).sum((-2, -1)) * (-1 / len(y))
 
 
 class Batch(NamedTuple):
@@ -27,6 +36,7 @@ class Batch(NamedTuple):
     pools: Mapping[int, Pooling] = {}   # stage -> how to pool that stage's map, where a method asks for more than the mean
     edits: Mapping[int, Edit] = {}      # stage -> what is done to its map before anything reads it
     drawn: Mapping[str, Tensor] = {}    # this step's share of what `Method.draw` drew ahead; empty: methods draw for themselves
+    score: Criterion = soft_cross_entropy       # how a classifier's logits are held against ``y``
 
 
 class Trace(NamedTuple):
@@ -36,6 +46,14 @@ class Trace(NamedTuple):
     pooled: Tensor                      # (B, D), what the classifier reads
     logits: Tensor                      # (B, K)
     parts: Mapping[int, Tensor] = {}    # stage -> (B, R, C), the poolings that the batch asked for, without the mean
+
+    @property
+    def averaged(self) -> bool:
+        """Whether the classifier reads the average of the last stage's map, to rounding."""
+        last, pooled = self.maps[-1], self.pooled
+        near = torch.finfo(pooled.dtype).eps ** 0.5
+        return (pooled.shape == last.shape[:2]
+                and bool((pooled - last.mean((2, 3))).abs().max() <= near * (1 + pooled.abs().max())))
 
 
 RESERVED = ("loss", "train_acc", "lr")        # what a training logs itself
@@ -65,19 +83,33 @@ class Method(nn.Module):
     """A change to how a classifier is trained. Its own parameters are train-only heads.
 
     Subclasses are dataclasses (``@dataclass(eq=False, repr=False)``); their fields are the settings, checked against
-    their ``Literal`` types and written into every record.
+    their declared types and written into every record.
     """
 
     whole_batch = False     # True: what becomes of an image depends on the others of its batch, or on its place among them
+    prepared = True             # False until `prepare`, where a method has one
+
+    def __init_subclass__(cls, **words):
+        super().__init_subclass__(**words)
+        if "prepare" in vars(cls):
+            cls.prepare, cls.prepared = _noted(cls.prepare), False
 
     def __post_init__(self):
         super().__init__()
-        for name, hint in get_type_hints(type(self)).items():
-            value = getattr(self, name, None)
-            if get_origin(hint) is Literal:
-                choose(f"{type(self).__name__} setting {name} =", value, get_args(hint))
-            elif hint in (bool, int) and type(value) is not hint:
-                raise UsageError(f"{type(self).__name__} setting {name} is {hint.__name__}, got {value!r}.")
+        hints = get_type_hints(type(self))
+        for name, value in self.settings().items():
+            check_setting(f"{type(self).__name__} setting {name}", hints[name], value)
+
+    def ready(self, model: nn.Module) -> None:
+        """A `UsageError` unless ``model`` is a network as methods see it and this method was prepared and lies where it does."""
+        _seen(model)
+        if not self.prepared:
+            raise UsageError(f"{type(self).__name__} is not prepared: call its prepare(model) before the first step.")
+        like = next(model.head.parameters())
+        for own in self.parameters():
+            if own.device != like.device or (own.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type)):
+                raise UsageError(f"The network is {like.dtype} on {like.device}, but {type(self).__name__} is {own.dtype} on "
+                                 f"{own.device}: move the method along with .to(device, dtype).")
 
     def settings(self) -> dict:
         """All settings with their values, defaults included."""
@@ -89,6 +121,10 @@ class Method(nn.Module):
     def prepare(self, model: nn.Module) -> "Method":
         """Once, before training: build heads from ``model.channels`` and ``model.classes``. Returns self."""
         return self
+
+    def suits(self, sizes: Sequence[tuple[int, int]]) -> None:
+        """Once, before training on images that make the stages' maps of these (H, W): a `UsageError` or a warning where a map is
+        too small for what is asked."""
 
     def at(self, progress: float) -> None:
         """Each epoch, with progress in [0, 1): schedules."""
@@ -116,13 +152,42 @@ class Method(nn.Module):
         """Further logits (B, K) to evaluate beside the network's own, by name: an ensemble of heads, for example."""
         return {}
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The whole training loss in a loop of your own: images (B, 3, H, W), integer labels (B,) -> scalar.
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, criterion: Criterion | None = None,
+             return_logits: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """The whole training loss in a loop of your own, a scalar of the dtype that `F.cross_entropy` gives; on request also
+        the (B, K) logits of the network itself.
 
-        ``model`` is a network of this package or any network wrapped by `Tapped`.
+        ``model`` is a network of this package or any network wrapped by `Tapped`; images are (B, 3, H, W), labels (B,) class
+        numbers or (B, K) class probabilities. ``criterion(logits, labels)`` is taken for every classifier in place of the
+        cross-entropy: label smoothing, class weights, ignored labels; it gives a scalar.
         """
-        batch = Batch(images, F.one_hot(labels, model.classes).to(images.dtype))
-        return sum(self.step(plain_step, model, batch).losses.values())
+        self.ready(model)
+        warn_of_replicas([*model.parameters(), *self.parameters()])
+        batch = Batch(images, class_rows(images, labels, model.classes, strict=criterion is None))
+        if criterion is not None:
+            batch = batch._replace(score=scoring(criterion, labels, batch.y))
+        out = self.step(plain_step, model, batch)
+        logits, total = out.trace.logits, sum(out.losses.values())
+        if criterion is None:
+            wide = torch.is_autocast_enabled(logits.device.type)
+            total = total.to(torch.promote_types(logits.dtype, torch.float32) if wide else logits.dtype)
+        return (total, logits) if return_logits else total
+
+
+def _noted(prepare: Callable) -> Callable:
+    @wraps(prepare)
+    def noted(self: Method, model: nn.Module) -> Method:
+        _seen(model)
+        made = prepare(self, model)
+        self.prepared = True
+        return made
+    return noted
+
+
+def _seen(model: nn.Module) -> None:
+    if not callable(getattr(model, "trace", None)):
+        raise UsageError(f"Methods can't see into a plain {type(model).__name__}: wrap it, Tapped(net, stages=[...]), and hand "
+                         "that over.")
 
 
 def pool_maps(maps: Sequence[Tensor], pools: Mapping[int, Pooling], mean: bool = True) -> tuple[Tensor | None, dict[int, Tensor]]:
@@ -134,14 +199,6 @@ def pool_maps(maps: Sequence[Tensor], pools: Mapping[int, Pooling], mean: bool =
         return None, parts
     mean, parts[last] = parts[last].split([1, parts[last].shape[1] - 1], dim=1)     # its backward is one concatenation
     return mean.squeeze(1), parts
-
-
-def soft_cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy of (..., B, K) logits with (B, K) probability rows, averaged over the batch: shape (...).
-
-    Computed in the precision of ``y``, also where the logits are bfloat16.
-    """
-    return (y * logits.to(y.dtype).log_softmax(-1)).sum((-2, -1)) * (-1 / len(y))
 
 
 def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -165,7 +222,7 @@ def soft_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
 def plain_step(model: nn.Module, batch: Batch) -> Outcome:
     """Ordinary training: the cross-entropy of the model's own classifier."""
     trace = model.trace(batch.x, batch.pools, batch.edits)
-    return Outcome(batch, trace, {"ce": soft_cross_entropy(trace.logits, batch.y)})
+    return Outcome(batch, trace, {"ce": batch.score(trace.logits, batch.y)})
 
 
 def compose(methods) -> Step:
@@ -176,4 +233,11 @@ def compose(methods) -> Step:
     for method in methods[1:]:
         if type(method).sampler is not Method.sampler:
             raise UsageError(f"{type(method).__name__} chooses which images share a batch, so it must be the first method.")
-    return reduce(lambda inner, method: partial(method.step, inner), reversed(methods), plain_step)
+    return reduce(_around, reversed(methods), plain_step)
+
+
+def _around(inner: Step, method: Method) -> Step:
+    def step(model: nn.Module, batch: Batch) -> Outcome:
+        method.ready(model)
+        return method.step(inner, model, batch)
+    return step

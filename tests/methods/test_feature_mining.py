@@ -202,7 +202,8 @@ def test_2_empty_boxes_are_counted_and_can_be_forbidden():
         masks = fm.kind.mask(fm.kind.draw(40000, "cpu"), 8, 8)
         assert masks.any(1).all() and not masks.all(1).any()
     net, fm = prepared(layers=1, area=0.0)
-    assert fm.step(plain_step, net, batch()).logs["fm.stage3.empty"] == 1
+    drawn = {name: t[0] for name, t in fm.draw(1, 6, [(32, 32), (16, 16), (8, 8)]).items()}
+    assert fm.step(plain_step, net, batch()._replace(drawn=drawn)).logs["fm.stage3.empty"] == 1
 
 
 def test_3_parts_add_up_under_the_shared_classifier():
@@ -262,7 +263,7 @@ def test_8_draws_repeat_by_seed_and_differ_by_step():
 def test_9_limits_of_the_box():
     x = torch.randn(2, 5, 8, 8)
     for area, inside, outside in ((1.0, 1, 2), (0.0, 2, 1)):
-        fm = FeatureMining(layers=0, box="inside", area=area)
+        fm = FeatureMining(layers=1, box="inside", area=area)
         mask = fm.kind.mask(fm.kind.draw(1, "cpu"), 8, 8).float()
         pooled = pool_rows(x, pooling_matrix(torch.stack([torch.ones_like(mask), mask, 1 - mask], 1))[:, None])
         torch.testing.assert_close(pooled[:, inside], x.mean((2, 3)))
@@ -392,7 +393,7 @@ def test_five_lines_with_anyones_network(create):
     keys = list(net.state_dict())
     images, labels = batch(size=64).x, batch().y.argmax(1)
     tapped = Tapped(net, stages=["layer3", "layer4"], image_size=64)
-    fm = FeatureMining(layers=2).prepare(tapped)
+    fm = FeatureMining(layers=2, min_box=1).prepare(tapped)
     optimizer = torch.optim.SGD([*net.parameters(), *fm.parameters()], lr=0.1, momentum=0.9)
     loss = fm.loss(tapped, images, labels)
     loss.backward()

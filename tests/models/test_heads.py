@@ -98,7 +98,7 @@ def test_feature_mining_without_what_it_needs_is_refused():
                                   ({"share_fc": "main", "covariance": True}, "mean", "needs a network with")):
         with pytest.raises(UsageError, match=words):
             make("fm", **settings).prepare(build("resnet20", 10, head=head))
-    for settings in ({"layers": 0}, {"segmentation": "channel"}, {"segmentation": "dropout"}):
+    for settings in ({"segmentation": "channel"}, {"segmentation": "dropout"}):
         with pytest.raises(UsageError, match="divided by places"):
             make("fm", covariance=True, **settings)
     fm = make("fm", share_fc="main", covariance=True, segmentation="dropout", dropout_shape="position", per_sample=True)

@@ -254,7 +254,7 @@ def test_nothing_writes_over_a_map(name, small):
 @pytest.mark.parametrize("name", SMALL)
 def test_a_step_of_feature_mining(name, small):
     net = copy.deepcopy(small(name))
-    fm = make("fm", layers=2).prepare(net)
+    fm = make("fm", layers=2, min_box=1).prepare(net)
     out = fm.step(plain_step, net, batch(2, size=SMALL[name]))
     losses, parameters = out.losses, [*net.parameters(), *fm.parameters()]
     before = [p.detach().clone() for p in parameters]

@@ -35,9 +35,11 @@ def blocks(page, language):
 
 # --- use it ---------------------------------------------------------------------------------------------------------
 
-def test_the_page_of_use_has_its_three_examples():
-    plain, timm, together = blocks("use.md", "python")
+def test_the_page_of_use_has_its_four_examples():
+    """The last one is run by several processes: `test_replicas`."""
+    plain, timm, together, several = blocks("use.md", "python")
     assert "torchvision.models" in plain and "timm.create_model" in timm and "fm.compose" in together
+    assert "DistributedDataParallel(Step" in several
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from subprocess import PIPE, Popen
+from subprocess import PIPE, Popen, run
 
 import pytest
 import torch
@@ -81,6 +81,18 @@ def test_a_process_that_dies_ends_all_and_the_run_goes_on(tmp_path):
     (again, _), said = found(tmp_path / "torn", start(tmp_path / "torn", "long", 29588))
     assert "goes on after epoch" in said and again["provenance"]["resumed"] == 1
     assert (again["weights"], again["curves"]) == (expected["weights"], expected["curves"])
+
+
+def test_the_printed_way_to_train_by_distributed_data_parallel():
+    """The example of the book, as printed: weights and heads of both processes stay equal, though their images differ; the two
+    ways that leave something out are warned of."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29588",
+               str(paths.ROOT / "tests/ddp_worker.py")]
+    done = run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    a, b = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    assert a["weights"] == b["weights"] and a["heads"] == b["heads"] and a["images"] != b["images"]
+    assert a["warned"] == {"as printed": 0, "around the network": 1, "around the network afterwards": 1}
 
 
 def test_alone_nothing_is_exchanged():

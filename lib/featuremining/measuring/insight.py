@@ -10,8 +10,7 @@ large activations are. Section 2 with figure 2 and section 3.4 with figure 4 of 
 gradients. Images are (B, 3, H, W), normalised; boxes (B, 4) int64 rows x0, y0, x1, y1 in px of the image, half open.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 
 import torch
@@ -22,25 +21,13 @@ from .. import paths
 from ..datasets.augment import normalise
 from ..errors import FMError, UsageError, choose
 from ..models import build
+from ..models.probing import evaluating
 from ..protocol import Trace
 from ..studies import Run
 from ..training import checkpoint
 
 KINDS = ("cam", "grad_cam")
 BATCH = 250             # images at once
-
-
-@contextmanager
-def evaluating(model) -> Iterator[None]:
-    """Evaluation mode inside; afterwards every module is in the mode it was in."""
-    modes = {m: m.training for m in (model if isinstance(model, nn.Module) else model.net).modules()}
-    for module in modes:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 @torch.no_grad()
@@ -58,11 +45,9 @@ def cam(model, seen: Trace | Tensor, classes: Tensor) -> Tensor:
     reads something else than the average of the last stage's map.
     """
     trace = seen if isinstance(seen, Trace) else look(model, seen)
-    last, pooled = trace.maps[-1], trace.pooled
-    near = torch.finfo(pooled.dtype).eps ** 0.5
-    if pooled.shape != last.shape[:2] or (pooled - last.mean((2, 3))).abs().max() > near * (1 + pooled.abs().max()):
+    if not trace.averaged:
         raise UsageError("cam needs a classifier that reads the global average of the last stage's map; use grad_cam here.")
-    return torch.einsum("bk,bkhw->bhw", model.head.weight[classes], last)
+    return torch.einsum("bk,bkhw->bhw", model.head.weight[classes], trace.maps[-1])
 
 
 def grad_cam(model, x: Tensor, classes: Tensor, stage: int = -1) -> Tensor:

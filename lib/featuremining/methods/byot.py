@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..models.staged import map_sizes
-from ..protocol import Batch, Method, Outcome, soft_cross_entropy, soft_kl
+from ..protocol import Batch, Method, Outcome, soft_kl
 from .heads import Heads
 
 
@@ -74,7 +74,8 @@ class BYOT(Method):
         self.adapt = nn.ModuleList(adaptation(c_in, width, steps, self.squeeze)
                                    for c_in, steps in zip(shallow, halvings(model), strict=True))
         self.heads = Heads(range(len(shallow)), width, model.classes, "linear")
-        return self.to(next(model.head.parameters()).device)
+        like = next(model.head.parameters())
+        return self.to(like.device, like.dtype)
 
     def shallow(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """All S maps -> pooled features (B, S - 1, C_S) and logits (S - 1, B, K) of every stage but the last."""
@@ -88,7 +89,7 @@ class BYOT(Method):
         features, logits = self.shallow(out.trace.maps)
         teacher, target = out.trace.logits.detach(), out.trace.maps[-1].detach().to(y.dtype).mean((2, 3))
         terms = {
-            "ce": (1 - self.alpha) * soft_cross_entropy(logits, y),
+            "ce": (1 - self.alpha) * out.batch.score(logits, y),
             "kd": self.alpha * self.scale * soft_kl(logits, teacher, self.temperature),
             "hint": self.hint * (features.to(y.dtype) - target[:, None]).square().mean((0, 2)),
         }

@@ -87,7 +87,7 @@ class Distillation(Method):
         teacher, self.teacher_sha256 = load_teacher(self.teacher, self.weights, model.classes)
         first = next(model.head.parameters())
         self.frozen = [teacher.to(first.device, first.dtype, memory_format=torch.channels_last)]    # in a list: no submodule
-        return self.to(first.device)
+        return self.to(first.device, first.dtype)
 
     def stages(self, model) -> int:
         """How many stages student and teacher both have."""
@@ -155,7 +155,8 @@ class FitNet(Distillation):
         width = self.frozen[0].channels[self.at_stage]
         self.regressor = nn.Sequential(nn.Conv2d(model.channels[self.at_stage], width, 1, bias=False),
                                        nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        return self.to(next(model.head.parameters()).device)
+        like = next(model.head.parameters())
+        return self.to(like.device, like.dtype)
 
     def step(self, inner, model, batch: Batch) -> Outcome:
         out = inner(model, batch)

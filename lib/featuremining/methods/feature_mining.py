@@ -10,13 +10,15 @@ Every shape is the same for every box.
 
 from dataclasses import dataclass, fields
 from functools import partial
+from math import isfinite
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..protocol import Batch, Method, Outcome, soft_cross_entropy
+from ..models.probing import look
+from ..protocol import Batch, Method, Outcome
 from .mine import Mine
 from .segments import KINDS
 
@@ -55,11 +57,13 @@ class FeatureMining(Method):
     def __post_init__(self):
         super().__post_init__()
         self.beta, self.detach_stages = tuple(map(float, self.beta)), tuple(self.detach_stages)
-        if self.layers < 0 or len(self.beta) != 2 or min(self.beta) <= 0:
+        if self.layers < 0 or len(self.beta) != 2 or not all(b > 0 for b in self.beta):
             raise UsageError(f"fm: layers must be 0 or more and beta two positive numbers, got {self.layers} and {self.beta}.")
         for name in ("area", "keep"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"fm: {name} is a fraction in [0, 1], got {getattr(self, name)}.")
+        if self.weights is not None and not all(isfinite(w) for w in self.weights):
+            raise UsageError(f"fm: weights are finite numbers, got {self.weights}.")
         for field in fields(self):
             value = getattr(self, field.name)
             if value != field.default and (lacks := self.lacks(field.name)):
@@ -77,6 +81,8 @@ class FeatureMining(Method):
         homes = [segmentation for segmentation, kind in KINDS.items() if name in kind.__dataclass_fields__]
         if homes and self.segmentation not in homes:
             return f"segmentation {' or '.join(map(repr, homes))}"
+        if name != "layers" and not self.layers:
+            return "one layer or more"
         if name in EARLIER and self.layers < 2:
             return "two layers or more"
         needs = NEEDS.get(name, {})
@@ -94,10 +100,23 @@ class FeatureMining(Method):
         self.names = [f"{mine.name}.{part}" for mine in self.mines for part in mine.parts]
         if self.weights is not None and len(self.weights) != len(self.names):
             raise UsageError(f"fm: weights needs one number per extra head, {len(self.names)} here, got {len(self.weights)}.")
-        self.register_buffer("scales", torch.tensor(self.weights or (), dtype=torch.float64), persistent=False)
-        if self.share_fc == "main" and self.layers and model.head.in_features != self.mines[-1].width:
+        if self.share_fc == "main" and not self.reads_parts(model):
             raise UsageError("fm: share_fc='main' needs a classifier that reads the last map pooled as the parts are.")
-        return self.to(next(model.head.parameters()).device)
+        like = next(model.head.parameters())
+        self.to(like.device, like.dtype)
+        scales = torch.tensor(self.weights or (), dtype=torch.float64, device=like.device)
+        self.register_buffer("scales", scales, persistent=False)
+        return self
+
+    def reads_parts(self, model) -> bool:
+        """Whether the network's classifier reads its last map pooled as the parts are."""
+        if self.mines[-1].covariance:
+            return model.head.in_features == self.mines[-1].width
+        return look(model, *getattr(model, "image_size", (32, 32))).averaged
+
+    def suits(self, sizes) -> None:
+        for mine in self.mines:
+            mine.watch(*sizes[mine.stage])
 
     def draw(self, steps: int, batch: int, sizes) -> dict[str, Tensor]:
         """One box per step and stage, as the pooling rows (steps, R, HW) it stands for. Boxes per image and noise per
@@ -122,7 +141,7 @@ class FeatureMining(Method):
         out = inner(model, batch._replace(pools={**batch.pools, **pools}))
         heads = [mine.logits(out.trace.parts[mine.stage], model.head) for mine in self.mines]
         logits = torch.cat(heads) if len(heads) > 1 else heads[0]
-        values, ce = soft_cross_entropy(logits, out.batch.y), None              # (heads,), equation (4) term by term
+        values, ce = out.batch.score(logits, out.batch.y), None               # (heads,), equation (4) term by term
         if self.weights is not None:
             values = values * self.scales.to(values.dtype)
         if self.reduction == "mean":

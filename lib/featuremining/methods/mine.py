@@ -1,5 +1,6 @@
 """What Feature Mining adds to one stage: how its map is pooled part by part, and what reads the parts. Gone at test time."""
 
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..layers.pooling import CovariancePooling
 from .heads import Heads
+
+OFTEN = 0.1         # of the draws: beyond it a part that is empty is worth a warning; CutMix's rule has 8 % on 7 x 7 cells
 
 
 def pool_rows(feature_map: Tensor, rows: Tensor) -> Tensor:
@@ -41,6 +44,7 @@ class Mine(nn.Module):
         super().__init__()
         *_, width = model.channels
         self.stage, self.channels, self.name = stage, model.channels[stage], f"fm.stage{stage + 1}"
+        self.watched: set[tuple[int, int]] = set()
         self.kind, self.per_sample, self.detached = settings.kind, settings.per_sample, stage in settings.detach_stages
         last = stage == len(model.channels) - 1
         self.parts = ("inside", "outside", "whole") if settings.full_head and not last else ("inside", "outside")
@@ -63,6 +67,20 @@ class Mine(nn.Module):
             raise UsageError("fm: covariance=True needs a network with head='covariance'.")
         return model.pool
 
+    def watch(self, height: int, width: int) -> None:
+        """Once for each size of the map: a `UsageError` where a part is always empty, a warning where it often is."""
+        if torch.compiler.is_compiling() or (height, width) in self.watched:
+            return
+        self.watched.add((height, width))
+        for part, odds in zip(("inside", "outside"), self.kind.empty((self.channels, height, width)), strict=True):
+            often = "always" if odds == 1 else f"in {odds:.0%} of the draws"
+            says = (f"{self.name}: on a map of {height} x {width} the {part} part is empty {often}, and its head learns nothing "
+                    "then: take larger images or an earlier stage, or another box (box='inside', min_box=1).")
+            if odds == 1:
+                raise UsageError(says)
+            if odds > OFTEN:
+                warnings.warn(says, stacklevel=2)
+
     def split(self, n: int, height: int, width: int, device, shared: Tensor | None) -> tuple[Tensor, Tensor]:
         """Masks of the two parts, for n = 1 or B images; ``shared`` is what another stage's masks are made of, too."""
         return self.kind.split(n, (self.channels, height, width), device, shared)
@@ -80,6 +98,7 @@ class Mine(nn.Module):
             rows, area, empty = (drawn[f"{self.name}.{what}"] for what in ("rows", "area", "empty"))
             rows = rows[None, None]
         else:
+            self.watch(*x.shape[2:])
             n = len(x) if self.per_sample else 1
             shared = None if shared is None else shared[:n]         # of a batch shared by processes, the map has this one's part
             first, second = (mask.to(x.dtype) for mask in self.split(n, *x.shape[2:], x.device, shared))

@@ -1,10 +1,12 @@
 """What Feature Mining divides a map by: a box, or as its Table 9 compares, two boxes, points or channels.
 
 The fields of a kind are the settings that mean something for it. ``split`` draws the masks of the two parts for n = 1 or B
-images, (n, HW) by place, (n, C, HW) by element or (n, C) by channel; ``rows`` makes of masks what pools the parts.
+images, (n, HW) by place, (n, C, HW) by element or (n, C) by channel; ``rows`` makes of masks what pools the parts; ``empty``
+says how likely each part is empty, so that its head would learn from nothing.
 """
 
 from dataclasses import dataclass
+from math import sqrt
 
 import torch
 from torch import Tensor
@@ -44,6 +46,15 @@ class Places:
         """What all stages' parts have in common."""
 
 
+def odds_of_none(cells: int, keep: float | None) -> tuple[float, float]:
+    """How likely none, and how likely all of ``cells`` are kept, each with probability ``keep`` (None: U(0, 1)).
+
+    >>> odds_of_none(2, 0.5), odds_of_none(4, None), odds_of_none(4, 0.0)
+    ((0.25, 0.25), (0.2, 0.2), (1.0, 0.0))
+    """
+    return (1 / (cells + 1),) * 2 if keep is None else ((1 - keep) ** cells, keep**cells)
+
+
 @dataclass(frozen=True)
 class Boxes(Places):
     """Random boxes of equation (2), as numbers relative to the map, (n, 3), and as masks."""
@@ -53,17 +64,30 @@ class Boxes(Places):
     min_box: int
     beta: tuple[float, float]
     area: float | None
-    ahead = True
+    ahead, second = True, "outside"
 
     def draw(self, n: int, device) -> Tensor:
         """(n, 3): the relative side sqrt(1 - lambda) and the position (u_x, u_y) of n boxes."""
         lam, at = torch.rand(n, 1, device=device), torch.rand(n, 2, device=device)
         if self.area is not None:
-            lam = torch.full_like(lam, 1 - self.area)
-        elif self.beta != (1.0, 1.0):
+            side = sqrt(self.area) * (1 + 1e-6)         # so that (3/7)^2 of 7 x 7 cells is 3 x 3 in spite of rounding
+            return torch.cat([torch.full_like(lam, side), at], dim=1)
+        if self.beta != (1.0, 1.0):
             a, b = (torch.full((n, 1), value, device=device) for value in self.beta)
             lam = torch.distributions.Beta(a, b, validate_args=False).sample()      # validation would wait for the device
         return torch.cat([(1 - lam).sqrt(), at], dim=1)
+
+    def empty(self, shape: Shape) -> tuple[float, float]:
+        """How likely the first part and the second are empty: of many draws, which leave the random state alone."""
+        n = min(max(2**20 // (shape[1] * shape[2]), 256), 2**14)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            drawn = self.draw(n, "cpu")
+        if self.area is None and self.beta == (1.0, 1.0):
+            drawn[:, 0] = ((torch.arange(n) + 0.5) / n).sqrt()          # evenly spread, so that percents are right
+        inside = self.mask(drawn, *shape[1:])
+        none, whole = ((~inside).all(1).double().mean().item(), inside.all(1).double().mean().item())
+        return none, none if self.second == "inside" else whole
 
     def mask(self, drawn: Tensor, height: int, width: int) -> Tensor:
         """(n, HW) booleans, true inside the box."""
@@ -109,6 +133,10 @@ class Points(Places):
     dropout_shape: str
     keep: float | None
 
+    def empty(self, shape: Shape) -> tuple[float, float]:
+        channels, height, width = shape
+        return odds_of_none(height * width * (1 if self.dropout_shape == "position" else channels), self.keep)
+
     def split(self, n: int, shape: Shape, device, shared: None) -> tuple[Tensor, Tensor]:
         channels, height, width = shape
         cells = (height * width,) if self.dropout_shape == "position" else (channels, height * width)
@@ -122,6 +150,9 @@ class Channels:
 
     keep: float | None
     ahead = False
+
+    def empty(self, shape: Shape) -> tuple[float, float]:
+        return odds_of_none(shape[0], self.keep)
 
     def rows(self, masks: Tensor) -> Tensor:
         """(n, R, C) -> (n, C, R, 1)."""

@@ -8,20 +8,19 @@ resolution and below; the last map is the one that is pooled (after an Efficient
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
-from typing import NamedTuple
 
 import timm
-import torch
 import torchvision
 from timm.layers import SelectAdaptivePool2d
 from torch import Tensor, nn
 
 from ..errors import UsageError
 from ..protocol import Edit, Pooling, Trace, pool_maps
-from .tapped import Tapped
+from .probing import Call, classifier, ends, noise, observe
+from .tapped import View
 
 
-class LibraryNet(nn.Module):
+class LibraryNet(View):
     """``net`` with the interface of `StagedNet`. Its state dict is that of ``net``, so the weights fit the plain network.
 
     The hooks stay, unlike those of `Tapped`: torch.compile can trace a hook, but not the making of one. They do nothing
@@ -29,16 +28,18 @@ class LibraryNet(nn.Module):
     """
 
     def __init__(self, net: nn.Module, stages: Sequence[str], pool: nn.Module, image_size: int):
-        super().__init__()
-        view = Tapped(net, stages, image_size)
-        self.net, self.channels, self.classes = net, view.channels, view.classes
-        self._views = (view.head, view.stages, pool)            # in a tuple: registered once, as parts of ``net``
+        super().__init__(net)
+        calls, logits = observe(net, noise(net, 3, image_size, image_size))
+        found, head = ends(calls, stages), classifier(net, calls, logits, None)
+        self.channels, self.classes = tuple(call.out.shape[1] for call in found), logits.shape[1]
+        self.image_size = (image_size, image_size)
+        self._views = (head, [call.module for call in found], pool)         # in a tuple: registered once, as parts of ``net``
         self.mean_pooled = True
         self._edits: Mapping[int, Edit] = {}
         self._found: dict[int | str, Tensor] | None = None
         self._hooks = [stage.register_forward_hook(partial(self._tap, i))   # no lambdas: a deep copy must tap itself
-                       for i, stage in enumerate(view.stages)]
-        view.head.register_forward_pre_hook(self._read)
+                       for i, stage in enumerate(self.stages)]
+        head.register_forward_pre_hook(self._read)
 
     def read(self, reduction: nn.Module | None, pool: nn.Module, width: int) -> None:
         """As `StagedNet.read`. A `UsageError` where more than the pooling stands between last map and classifier."""
@@ -71,9 +72,6 @@ class LibraryNet(nn.Module):
         if self._found is not None:
             self._found["pooled"] = inputs[0]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
-
     def maps(self, x: Tensor, edits: Mapping[int, Edit] = {}) -> tuple[Tensor, ...]:
         return self.trace(x, edits=edits).maps
 
@@ -86,12 +84,6 @@ class LibraryNet(nn.Module):
             self._found, self._edits = None, {}
         maps = tuple(traced[i] for i in range(len(self.channels)))
         return Trace(maps, traced["pooled"], logits, pool_maps(maps, pools, self.mean_pooled)[1])
-
-    def state_dict(self, *args, **kwargs):
-        return self.net.state_dict(*args, **kwargs)
-
-    def load_state_dict(self, *args, **kwargs):
-        return self.net.load_state_dict(*args, **kwargs)
 
 
 def resnet50(classes: int) -> LibraryNet:
@@ -123,7 +115,7 @@ def stages_and_pool(net: nn.Module, size: int) -> tuple[list[str], nn.Module]:
     pools = [module for module in net.modules() if isinstance(module, SelectAdaptivePool2d)]
     if not ends or not pools:
         raise UsageError("it has no global pooling of a feature map.")
-    calls = observe(net, size)
+    calls, _ = observe(net, noise(net, 3, size, size))
     outs = {call.name: call for call in calls}
     for name, width in ((info["module"], info["num_chs"]) for info in ends):
         out = outs[name].out if name in outs else None
@@ -131,45 +123,16 @@ def stages_and_pool(net: nn.Module, size: int) -> tuple[list[str], nn.Module]:
             raise UsageError(f"{name} gives no (B, {width}, H, W) map.")
     names = [info["module"] for info in ends]
     names[-1] = pooled_by(pools[-1], calls, outs[names[-1]])
-    changed = [name for name in names if outs[name].out._version != outs[name].version]
+    changed = [name for name in names if outs[name].written_over]
     if changed:
         raise UsageError(f"the layer behind {', '.join(changed)} writes over its map.")
     return names, pools[-1]
 
 
-def pooled_by(pool: nn.Module, calls: list["Call"], last: "Call") -> str:
+def pooled_by(pool: nn.Module, calls: list[Call], last: Call) -> str:
     """The module whose output ``pool`` reads, if that is a map as large as the last stage's (VGG's is not); else that stage."""
     read = next((call.read for call in calls if call.module is pool), None)
     if not isinstance(read, Tensor) or read.shape[2:] != last.out.shape[2:]:
         return last.name
     same = [call.name for call in calls if call.out is read]
     return same[-1] if same and last.name not in same else last.name        # the outermost module ends last
-
-
-class Call(NamedTuple):
-    """One call of a module: its first input, its output, and how often the output had been written to by then."""
-
-    name: str
-    module: nn.Module
-    read: object
-    out: object
-    version: int | None
-
-
-def observe(net: nn.Module, size: int) -> list[Call]:
-    """What every module reads and gives for one black image, in evaluation mode; leaves the modes as they were."""
-    modes, like, calls = {m: m.training for m in net.modules()}, next(net.parameters()), []
-
-    def note(module: nn.Module, inputs: tuple, out, name: str) -> None:
-        calls.append(Call(name, module, inputs[0] if inputs else None, out, getattr(out, "_version", None)))
-
-    hooks = [module.register_forward_hook(partial(note, name=name)) for name, module in net.named_modules()]
-    try:
-        with torch.no_grad():
-            net.eval()(torch.zeros(1, 3, size, size, device=like.device, dtype=like.dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for module, training in modes.items():
-        module.training = training
-    return calls

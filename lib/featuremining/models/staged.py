@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from ..protocol import Edit, Pooling, Trace, pool_maps
+from .probing import look
 
 
 class StagedNet(nn.Module):
@@ -50,15 +50,7 @@ class StagedNet(nn.Module):
         return Trace(maps, pooled, self.head(pooled), parts)
 
 
-@torch.no_grad()
 def map_sizes(model, height: int, width: int) -> list[tuple[int, int]]:
-    """(H, W) of every stage's map for images of this size: one pass in evaluation mode that leaves all modes as they were.
-    ``model`` is anything that methods can see: a `StagedNet`, a `Tapped`, a `LibraryNet`."""
-    first = next(model.head.parameters())
-    modes = {m: m.training for m in (model if isinstance(model, nn.Module) else model.net).modules()}
-    for module in modes:
-        module.training = False
-    maps = model.trace(torch.zeros(1, 3, height, width, device=first.device, dtype=first.dtype)).maps
-    for module, training in modes.items():
-        module.training = training
-    return [tuple(m.shape[2:]) for m in maps]
+    """(H, W) of every stage's map for images of this size. ``model`` is anything that methods can see: a `StagedNet`, a `Tapped`,
+    a `LibraryNet`."""
+    return [tuple(m.shape[2:]) for m in look(model, height, width).maps]

@@ -1,61 +1,106 @@
 """Any classifier as methods see it, without changing it: forward hooks on the modules that end its stages."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from types import CodeType
 
 import torch
 from torch import Tensor, nn
+from torch.utils import checkpoint
 
 from ..errors import UsageError
 from ..protocol import Edit, Pooling, Trace, pool_maps
+from .probing import check_layout, check_pooled, classifier, ends, first_channels, noise, observe
 
 
-class Tapped:
+class View(nn.Module):
+    """A module around ``net`` whose parameters and state dict have the names that they have in ``net``."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net, self.training = net, net.training
+        self.register_load_state_dict_pre_hook(self._renamed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def named_parameters(self, *args, **kwargs):
+        return self.net.named_parameters(*args, **kwargs)
+
+    def state_dict(self, *args, **kwargs):
+        return self.net.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args, **kwargs):
+        return self.net.load_state_dict(*args, **kwargs)
+
+    @staticmethod
+    def _renamed(_module: nn.Module, state: dict, prefix: str, *_) -> None:
+        """Where a larger module is loaded, torch asks this one for the names that it has as a part of it."""
+        for name in [name for name in state if name.startswith(prefix)]:
+            state[f"{prefix}net.{name.removeprefix(prefix)}"] = state.pop(name)
+
+
+class Tapped(View):
     """A view of ``net`` whose `trace` keeps the outputs of the modules named in ``stages`` (shallow to deep).
 
-    ``net`` is any classifier from (B, 3, H, W) images to (B, K) logits whose stages give (B, C, H, W) maps and whose last
-    linear layer reads the pooled last map: torchvision's and timm's ResNets, for example, with ``["layer3", "layer4"]``.
-    Its parameters, its state dict and ``net(images)`` stay what they were. ``image_size`` is that of one probing pass,
-    in pixels. The device and the training mode are those of ``net``.
+    ``net`` is any classifier from (B, C, H, W) images to (B, K) logits whose stages give (B, C, H, W) maps, the last of them the
+    map that is pooled for a linear layer: torchvision's and timm's ResNets, for example, with ``["layer3", "layer4"]``. Its
+    parameters, its state dict and ``net(images)`` stay what they were; ``train``, ``to`` and the like are passed on.
+
+    ``image_size``, one number or (height, width) in pixels, and ``in_channels`` (by default what the first convolution reads)
+    are those of a probing pass that checks all this; ``head`` names the classifier where it is not the layer that gives the
+    logits. Whatever methods could not see rightly is a `UsageError`: see `probing`.
     """
 
     mean_pooled = True
 
-    def __init__(self, net: nn.Module, stages: Sequence[str], image_size: int = 224):
-        modules = dict(net.named_modules())
-        unknown = [name for name in stages if name not in modules]
-        if unknown or not stages:
-            top = ", ".join(name for name, _ in net.named_children())
-            raise UsageError(f"Tapped needs the names of the modules that end stages; {unknown} are none. At the top: {top}.")
-        linears = [module for module in modules.values() if isinstance(module, nn.Linear)]
-        if not linears:
-            raise UsageError("Tapped needs a network that ends in a linear classifier; this one has no nn.Linear.")
-        self.net, self.head, self.stages = net, linears[-1], [modules[name] for name in stages]
-        self.channels, self.classes = self._probe(image_size)
+    def __init__(self, net: nn.Module, stages: Sequence[str], image_size: int | tuple[int, int] = 224, *,
+                 head: str | None = None, in_channels: int | None = None):
+        check_names(net, stages)
+        super().__init__(net)
+        self.names = tuple(stages)
+        self.image_size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        self.in_channels = in_channels or first_channels(net)
+        image = noise(net, self.in_channels, *self.image_size)
+        try:
+            calls, logits = observe(net, image)
+        except Exception as error:
+            raise UsageError(f"This network can't be probed with an image of {tuple(image.shape)} ({error}): say what its images "
+                             "are, image_size= and in_channels=.") from error
+        check_logits(logits)
+        found = ends(calls, self.names)
+        check_layout(found, image, self._larger())
+        check_pooled(calls, found[-1])
+        self._views = (classifier(net, calls, logits, head), [call.module for call in found])   # registered once, within ``net``
+        self.channels, self.classes = tuple(call.out.shape[1] for call in found), logits.shape[1]
+        self._written_over = {i for i, call in enumerate(found) if call.written_over}
 
-    def _probe(self, size: int) -> tuple[tuple[int, ...], int]:
-        first, modes = next(self.net.parameters()), {m: m.training for m in self.net.modules()}
-        self.net.eval()
-        with torch.no_grad():
-            trace = self.trace(torch.zeros(1, 3, size, size, device=first.device, dtype=first.dtype))
-        for module, training in modes.items():
-            module.training = training
-        wrong = [tuple(m.shape) for m in trace.maps if m.dim() != 4]
-        if wrong:
-            raise UsageError(f"Stages must give (B, C, H, W) maps; one of these gives {wrong[0]}.")
-        return tuple(m.shape[1] for m in trace.maps), trace.logits.shape[1]
+    head = property(lambda self: self._views[0])
+    stages = property(lambda self: self._views[1])
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.net(x)
+    def _larger(self):
+        """The stages' calls with a larger image; None where the network takes no other size."""
+        try:
+            calls, _ = observe(self.net, noise(self.net, self.in_channels, *(size + 64 for size in self.image_size)))
+        except Exception:
+            return None
+        return ends(calls, self.names)
 
     def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}, edits: Mapping[int, Edit] = {}) -> Trace:
         """``net(x)`` with what it computed on the way; it pools its last map for itself. The hooks live only as long as this
-        call."""
-        maps: list[Tensor] = []
+        call. A map into which a later layer writes is kept as a copy."""
+        seen: list[tuple[int, Tensor, int]] = []
         read: list[Tensor] = []
+        learning, here = torch.is_grad_enabled(), sys._getframe().f_code
 
         def tap(i: int, out: Tensor) -> Tensor:
-            maps.append(edits[i](out) if i in edits else out)
-            return maps[-1]
+            if learning and (i in edits or not torch.is_grad_enabled()) and in_checkpoint(here):
+                raise UsageError(f"{self.names[i]} runs within gradient checkpointing, whose second pass would not be the first: "
+                                 "switch it off around this stage.")
+            out = edits[i](out) if i in edits else out
+            kept = out.clone() if i in self._written_over else out
+            seen.append((i, kept, 0 if kept.is_inference() else kept._version))
+            return out
 
         hooks = [stage.register_forward_hook(lambda _m, _i, out, i=i: tap(i, out)) for i, stage in enumerate(self.stages)]
         hooks.append(self.head.register_forward_pre_hook(lambda _m, inputs: read.append(inputs[0])))
@@ -64,4 +109,47 @@ class Tapped:
         finally:
             for hook in hooks:
                 hook.remove()
-        return Trace(tuple(maps), read[-1], logits, pool_maps(maps, pools)[1])
+        check_logits(logits)
+        if [i for i, *_ in seen] != list(range(len(self.stages))) or len(read) != 1:
+            raise UsageError(f"The stages {', '.join(self.names)} and the classifier did not run once each and in this order: "
+                             "torch.compile and gradient checkpointing pass over them, so hand over a network without.")
+        for i, kept, version in seen:
+            if not kept.is_inference() and kept._version != version:
+                raise UsageError(f"In this mode a later layer writes over the map of {self.names[i]}: name that layer instead.")
+        maps = tuple(kept for _, kept, _ in seen)
+        return Trace(maps, read[0], logits, pool_maps(maps, pools)[1])
+
+
+def check_names(net: nn.Module, stages: Sequence[str]) -> None:
+    """A `UsageError` unless ``stages`` are different modules of a network that hooks can see into."""
+    if isinstance(stages, str):
+        raise UsageError(f"stages is a list of names: stages=[{stages!r}].")
+    if isinstance(net, nn.DataParallel):
+        raise UsageError("Tapped can't see into DataParallel's copies: use DistributedDataParallel around network and method.")
+    if any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in net.modules()):
+        raise UsageError("torch.compile passes over the hooks of Tapped: hand over the network that is not compiled.")
+    known = dict(net.named_modules())
+    unknown = [name for name in stages if name not in known or not name]
+    if unknown or not stages:
+        top = ", ".join(name for name, _ in net.named_children())
+        raise UsageError(f"Tapped needs the names of the modules that end stages; {unknown} are none. At the top: {top}.")
+    if len({known[name] for name in stages}) < len(stages):
+        raise UsageError(f"stages={list(stages)} names a module twice.")
+
+
+def check_logits(logits) -> None:
+    """A `UsageError` unless a network gave (B, K) numbers and nothing beside them."""
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        what = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise UsageError(f"The network must give (B, K) logits alone, but it gives {what}: build it without auxiliary "
+                         "classifiers, or put a module around it that picks the logits.")
+
+
+def in_checkpoint(below: CodeType) -> bool:
+    """Whether torch's checkpointing is among the callers, up to the function with this code."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code is not below:
+        if frame.f_code.co_filename == checkpoint.__file__:
+            return True
+        frame = frame.f_back
+    return False

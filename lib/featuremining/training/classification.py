@@ -38,6 +38,8 @@ class ClassificationTask:
         self.loader = self._loader((0, 1) if whole else replicas.share)
         self.true_y = None if data.true_y is None else data.true_y.to(device)
         self.sizes = map_sizes(self.model, *self.loader.size)
+        for method in self.methods if run.tier != "smoke" else ():      # whose images may be too small for their network
+            method.suits(self.sizes)
 
     def _loader(self, share: tuple[int, int]):
         run, world = self.run, self.replicas.world

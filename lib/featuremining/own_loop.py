@@ -1,0 +1,93 @@
+"""What people hand over to a method, checked: its settings, and in a training loop of their own labels, criteria and processes.
+Whatever doesn't fit is one sentence."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args, get_origin
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import UsageError, choose
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+
+
+def check_setting(what: str, hint, value) -> None:
+    """A `UsageError` where a setting is not of its declared type; ranges are its method's to check. True is not 1: it would make
+    another record of the same training."""
+    if get_origin(hint) is Literal:
+        options = get_args(hint)
+        choose(f"{what} =", value if type(value) in map(type, options) else repr(value), options)
+        return
+    kinds, each = leaves(hint), value if isinstance(value, tuple | list) else [value]
+    if type(value) is not hint if hint in (bool, int) else kinds & {int, float} and not all(map(is_number, each)):
+        raise UsageError(f"{what} is {hint.__name__ if kinds == {hint} else hint}, got {value!r}.")
+    if float in kinds and any(v in (float("inf"), -float("inf")) for v in each):
+        raise UsageError(f"{what} must be finite, got {value!r}.")
+
+
+def leaves(hint) -> set:
+    """The plain types that a hint is made of.
+
+    >>> leaves(tuple[float, ...] | None) == {float, ..., type(None)}
+    True
+    """
+    return set().union(*map(leaves, get_args(hint))) if get_args(hint) else {hint}
+
+
+def is_number(value) -> bool:
+    """
+    >>> [is_number(value) for value in (1, 0.5, None, True, "1")]
+    [True, True, True, False, False]
+    """
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def class_rows(images: Tensor, labels: Tensor, classes: int, strict: bool) -> Tensor:
+    """Labels of either form as (B, K) probability rows; labels that only a criterion of the caller's understands are zeros."""
+    if labels.device != images.device:
+        raise UsageError(f"The labels are on {labels.device}, the images on {images.device}: labels.to(images.device).")
+    n, number = len(images), not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
+    dtype = torch.promote_types(images.dtype, torch.float32)
+    if labels.shape == (n, classes) and labels.is_floating_point():
+        return labels.to(dtype)
+    if labels.shape == (n,) and number:
+        known = (labels >= 0) & (labels < classes)
+        if strict and not known.all():
+            raise UsageError(f"Labels are class numbers from 0 to {classes - 1}; for labels to be ignored give criterion=.")
+        return F.one_hot(labels.long().clamp(0, classes - 1), classes).to(dtype) * known[:, None]
+    if strict or not len(labels) == n:
+        raise UsageError(f"Labels are ({n},) class numbers or ({n}, {classes}) floating class probabilities, got "
+                         f"{tuple(labels.shape)} of {labels.dtype}.")
+    return torch.zeros(n, classes, dtype=dtype, device=images.device)
+
+
+def scoring(criterion: Criterion, labels: Tensor, rows: Tensor) -> Criterion:
+    """A criterion of one classifier, (B, K) logits and labels as given -> scalar, in the form that a batch wants."""
+    def one(logits: Tensor) -> Tensor:
+        value = criterion(logits, labels)
+        if not isinstance(value, Tensor) or value.dim():
+            raise UsageError("criterion(logits, labels) must give one number: reduction='mean', for example.")
+        return value
+
+    def score(logits: Tensor, y: Tensor) -> Tensor:
+        if y is not rows:
+            raise UsageError("A criterion is given the labels as they are, but this method changes them or the batch: leave "
+                             "criterion out, or give the method probability rows.")
+        return one(logits) if logits.dim() == 2 else torch.stack([one(each) for each in logits])
+    return score
+
+
+def warn_of_replicas(parameters: Sequence[Tensor]) -> None:
+    """In a process group nobody averages the gradients of what no DistributedDataParallel holds that is running right now."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    running = nn.parallel.DistributedDataParallel._get_active_ddp_module()
+    covered = {id(p) for p in running.module.parameters()} if running else set()
+    if any(id(p) not in covered for p in parameters if p.requires_grad):
+        warnings.warn("A process group exists, but DistributedDataParallel does not hold all that is trained here, so processes "
+                      "drift apart unless you average the gradients yourself: wrap network, method and loss in one module and "
+                      "that in DistributedDataParallel (the book's page on use in your own code shows it).", stacklevel=3)
