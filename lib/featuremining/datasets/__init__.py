@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DATASETS = {
     "cifar100": ("cifar100", {}),
+    "cifar100_coarse": ("cifar100", {"coarse": True}), "cifar100_20": ("cifar100", {"classes": 20}),
     "tiny_imagenet": ("tiny_imagenet", {}), "tiny_imagenet_50": ("tiny_imagenet", {"classes": 50}),
     "imagenet": ("imagenet", {}),
     "cub": ("cub", {}), "cub_50": ("cub", {"classes": 50}),
@@ -43,6 +44,7 @@ class Size(NamedTuple):
 
 SIZES = {                               # what a training costs depends on these, and is known without the data
     "cifar100": Size(100, 50_000, 10_000, 32),
+    "cifar100_coarse": Size(20, 50_000, 10_000, 32), "cifar100_20": Size(20, 10_000, 2000, 32),
     "tiny_imagenet": Size(200, 100_000, 10_000, 64), "tiny_imagenet_50": Size(50, 25_000, 2500, 64),
     "imagenet": Size(1000, 1_281_167, 50_000, 224),
     "cub": Size(200, 5994, 5794, 224), "cub_50": Size(50, 1500, 1389, 224),

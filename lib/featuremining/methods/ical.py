@@ -4,8 +4,8 @@ cross-entropy
     lambda / K^2 || sum_i w_i ||^2 = lambda mean_ij cos(w_i, w_j),   w_i = v_i / ||v_i||,
 
 over the K class vectors v_i of the classifier; the K terms with i = j are a constant lambda / K. Their classifier has class
-vectors of length one and no bias, also at test time, which would be another network; here the loss reads the directions of the
-network's own class vectors.
+vectors of length one and no bias, also at test time: the network's option head="unit". On an ordinary classifier the loss reads
+the directions of its class vectors.
 
 The abstract says that similar classes are to be told apart by larger angles; the published penalty treats all pairs alike, and
 any vectors that sum to zero minimise it. Forms that weigh confused pairs, or only those at a small angle, are ours.

@@ -28,7 +28,7 @@ MODELS = {
     "resnet50": ("imagenet", "resnet50", {}),
 }
 TIMM = "timm/"
-HEADS = ("mean", "covariance")      # by `heads`; mean is what every network has
+HEADS = ("mean", "covariance", "convmix", "unit")       # by `heads`; mean is what every network has
 
 
 def known(name: str) -> bool:

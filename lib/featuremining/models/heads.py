@@ -1,4 +1,5 @@
-"""Options of every network: what a classifier reads of the last map where that is not its mean, and how large that map is."""
+"""Options of every network: what a classifier reads where that is not the mean of the last map, how it reads it, and how large
+that map is."""
 
 from collections.abc import Sequence
 from inspect import signature
@@ -7,10 +8,12 @@ import torch
 from torch import nn
 
 from ..errors import UsageError, choose
+from ..layers.convmix import ConvMix
 from ..layers.pooling import CovariancePooling, Root, reduction
+from ..layers.unit_classifier import UnitClassifier
 from .pyramidnet import Unit
 from .resnet import PadShortcut
-from .staged import map_sizes
+from .staged import StagedNet, map_sizes
 
 
 def covariance(net: nn.Module, d: int | None = None, steps: Sequence[int] = (), groups: int = 1, **settings) -> None:
@@ -23,7 +26,23 @@ def covariance(net: nn.Module, d: int | None = None, steps: Sequence[int] = (), 
     net.read(reduced, pool, pool.width)
 
 
-HEADS = {"covariance": covariance}
+def convmix(net: nn.Module, **settings) -> None:
+    """The classifier, which stays as it was drawn, reads a learnt mixture of the maps of all stages (`ConvMix`)."""
+    if not isinstance(net, StagedNet):
+        raise UsageError("The head 'convmix' is for networks of this package, not for those of other libraries.")
+    net.read_all(ConvMix(net.channels, **settings))
+
+
+def unit(net: nn.Module, **settings) -> None:
+    """A classifier with class vectors of length one and no bias, of the mean of the last map (`UnitClassifier`)."""
+    if not isinstance(net, StagedNet):
+        raise UsageError("The head 'unit' is for networks of this package, not for those of other libraries.")
+    net.head = UnitClassifier(net.channels[-1], net.classes, **settings)
+
+
+HEADS = {"covariance": covariance, "convmix": convmix, "unit": unit}
+OWN = {"covariance": (covariance, CovariancePooling), "convmix": (ConvMix,), "unit": (UnitClassifier,)}     # where settings stand
+GIVEN = ("net", "settings", "channels", "width", "classes")     # what is no setting
 
 
 def attach(net: nn.Module, name: str, **settings) -> None:
@@ -35,14 +54,13 @@ def attach(net: nn.Module, name: str, **settings) -> None:
 def settings(name: str, **given) -> dict:
     """A head's name and all its settings, defaults included, as plain values."""
     known = known_settings(name, given)
-    roots = {key: Root(known[key]).settings for key in ("root", "later") if known[key] is not None}
+    roots = {key: Root(known[key]).settings for key in ("root", "later") if known.get(key) is not None}
     return {"name": name, **known, **roots}
 
 
 def known_settings(name: str, given: dict) -> dict:
-    parts = {"covariance": (covariance, CovariancePooling)}[name]
-    known = {key: p.default for part in parts for key, p in signature(part).parameters.items()
-             if key not in ("net", "settings") and (key != "d" or part is covariance)}
+    known = {key: p.default for part in OWN[name] for key, p in signature(part).parameters.items()
+             if key not in GIVEN and (key != "d" or part is covariance)}
     for key in given:
         choose(f"setting of head {name!r}", key, known)
     return {**known, **given}

@@ -1,6 +1,6 @@
 """The network that methods see: a stem, stages at falling resolution, a global pooling and a linear classifier."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -16,7 +16,7 @@ class StagedNet(nn.Module):
         super().__init__()
         self.stem, self.stages = stem, nn.ModuleList(stages)
         self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(channels[-1], classes)
-        self.channels, self.classes, self.mean_pooled = channels, classes, True
+        self.channels, self.classes, self.mean_pooled, self.reads_all = channels, classes, True, False
         self.inserted = nn.ModuleDict()         # see `inserts`
 
     def behind(self, place: str, x: Tensor) -> Tensor:
@@ -30,6 +30,14 @@ class StagedNet(nn.Module):
             self.channels = (*self.channels[:-1], reduction[-2].num_features)
         self.pool, self.head, self.mean_pooled = pool, nn.Linear(width, self.classes), False
 
+    def read_all(self, pool: nn.Module) -> None:
+        """From now on ``pool`` makes of the maps of all stages what the classifier reads, as wide as the last map."""
+        self.pool, self.mean_pooled, self.reads_all = pool, False, True
+
+    def pooled(self, maps: Sequence[Tensor]) -> Tensor:
+        """What the classifier reads, (B, D)."""
+        return self.pool(maps) if self.reads_all else self.pool(maps[-1]).flatten(1)
+
     def maps(self, x: Tensor, edits: Mapping[int, Edit] = {}) -> tuple[Tensor, ...]:
         """The feature map after every stage, shallow to deep."""
         x, maps = self.behind("stem", self.stem(x)), []
@@ -40,13 +48,13 @@ class StagedNet(nn.Module):
         return tuple(maps)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.pool(self.maps(x)[-1]).flatten(1))
+        return self.head(self.pooled(self.maps(x)))
 
     def trace(self, x: Tensor, pools: Mapping[int, Pooling] = {}, edits: Mapping[int, Edit] = {}) -> Trace:
         """A forward pass that keeps the maps."""
         maps = self.maps(x, edits)
         pooled, parts = pool_maps(maps, pools, self.mean_pooled)
-        pooled = self.pool(maps[-1]).flatten(1) if pooled is None else pooled
+        pooled = self.pooled(maps) if pooled is None else pooled
         return Trace(maps, pooled, self.head(pooled), parts)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from .. import records
 from ..datasets import DataSet
 from ..errors import UsageError
+from ..layers.convmix import ConvMix
 from ..methods import make
 from ..models import build, options_of
 from ..models.staged import map_sizes
@@ -73,10 +74,15 @@ class ClassificationTask:
         with engine.arithmetic(self.device, self.recipe.precision):
             out = self.composed(self.model, Batch(x, y, drawn=drawn))
         predicted = out.trace.logits.argmax(1)
-        logs = {**out.logs, "train_acc": percent(predicted == out.batch.y.argmax(1))}
+        logs = {**self.watched(), **out.logs, "train_acc": percent(predicted == out.batch.y.argmax(1))}
         if true is not None and len(true) == len(predicted):        # CS-KD classifies only half of its pairs' images
             logs |= memorisation(predicted, y[self.rows].argmax(1), true)
         return {"loss": torch.stack(list(out.losses.values())).sum(), **out.losses, **logs}
+
+    def watched(self) -> dict[str, Tensor]:
+        """What a network's own layers tell of themselves: how much each stage counts in a mixture."""
+        pool = self.model.pool
+        return {f"convmix.stage{i}": s for i, s in enumerate(pool.shares(), 1)} if isinstance(pool, ConvMix) else {}
 
     def step(self, inputs: engine.Inputs, optimizer: engine.SGD) -> dict[str, Tensor]:
         """One step of the optimiser; the values of `forward`."""
