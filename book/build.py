@@ -129,11 +129,13 @@ def headline() -> str:
     printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: c.at.table.order)
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(str(c.at.table.number) for c in printed if c.seconds is None))
+    sentences = load_claims().values()
+    once = sum(not c.same_as for c in sentences)
     parts = (f"{listing.tally(listing.rows(ledger))} {pages.on_record(ledger)}",
              markup.html(cards.grid(printed, ledger, pages.grid_rows(ledger)), "What the paper says, and what our runs say",
                          style="fm-grid"),
-             f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {len(load_claims())} "
-             f"[sentences](claims.md) are listed.",
+             f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {once} sentences "
+             f"are listed. [All claims](claims.md) has {len(sentences)}, of which {len(sentences) - once} say another again.",
              markup.html(tables.preview(ledger), "Our own ResNet-20 on CIFAR-100 after 30 epochs, test top-1 in percent; a "
                          "preview of the trainer, not a test of the paper", "short"))
     return "\n\n".join(parts) + "\n"
