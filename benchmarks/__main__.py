@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-FILES = ["loop", "augmentation", "methods", "tiers", "start", "book", *(["gpu"] if torch.cuda.is_available() else [])]
+FILES = ["error_rates", "loop", "augmentation", "methods", "tiers", "start", "book",
+         *(["gpu"] if torch.cuda.is_available() else [])]
 
 
 def run_all() -> int:

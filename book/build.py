@@ -24,7 +24,7 @@ from featuremining.errors import FMError
 from featuremining.judging import listing
 from featuremining.judging.ledger import Ledger
 from featuremining.methods import METHODS
-from featuremining.showing import api, cards, choices, markup, methods, negative, pages, tables
+from featuremining.showing import api, cards, choices, error_rates, markup, methods, negative, pages, tables
 from featuremining.studies.claims import load_claims
 
 ROOT = paths.ROOT
@@ -154,7 +154,7 @@ def project_parts() -> dict[str, str]:
     ledger = Ledger.read()
     return {"claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "register.A": choices.markdown("A"),
             "register.P": choices.markdown("P"), "negative": negative.markdown(ledger),
-            "status": pages.status(ledger), "data": pages.data_sets(),
+            "error_rates": error_rates.markdown(), "status": pages.status(ledger), "data": pages.data_sets(),
             "licences": pages.licences(), "api": api.markdown()}
 
 

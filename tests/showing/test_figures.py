@@ -108,8 +108,8 @@ def test_every_figure_of_the_library_is_tested():
     lib = paths.ROOT / "lib/featuremining"
     source = {str(p.relative_to(lib)): p.read_text() for p in lib.rglob("*.py") if p.stem != "style"}
     assert {name for name, text in source.items() if re.search(r"\binline\(figure", text)} == {
-        f"showing/figures/{kind}.py" for kind in ("activations", "audit", "cost", "curves", "detections", "differences", "maps",
-                                                  "samples")}
+        f"showing/figures/{kind}.py" for kind in ("activations", "audit", "cost", "curves", "detections", "differences",
+                                                  "error_rates", "maps", "samples")}
     assert all("savefig" not in text for text in source.values())
 
 

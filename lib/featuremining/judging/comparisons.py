@@ -14,6 +14,7 @@ from ..studies import Rule
 from ..studies.outcomes import Status
 from .images import answers, on_new_images
 from .ledger import Ledger
+from .verdicts import pick
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,15 @@ def _comparison(cell: studies.Cell, other: studies.Cell, pair: list[dict[int, Re
     a, b = ({seed: r.value(rule.outcome) for seed, r in side.items()} for side in pair)
     paired = paired_by_seed(a, b, rule.level)
     new = on_new_images(answers(method.values(), rule.outcome), answers(base.values(), rule.outcome), rule.level)
-    return Comparison(cell, other, seeds, _status(p, rule.level, outcome.value), outcome, paired, beside, new, p)
+    return Comparison(cell, other, seeds, status(p, rule.level, outcome.value), outcome, paired, beside, new, p)
 
 
-def _status(p: float | None, level: float, difference: float) -> Status:
+def status(p: float | None, level: float, difference: float):
+    """By Holm's p, of one comparison, or elementwise of many worlds; None: not all of its seeds are there."""
     if p is None:
         return Status.UNFINISHED
-    if p >= 1 - level:
-        return Status.NOT_SETTLED
-    return Status.ABOVE if difference > 0 else Status.BELOW
+    settled = p < 1 - level
+    return pick(Status.NOT_SETTLED, (settled & (difference > 0), Status.ABOVE), (settled, Status.BELOW))
 
 
 def progress(rule: Rule, ledger: Ledger) -> tuple[int, int]:
