@@ -39,6 +39,16 @@ def test_what_a_front_page_points_to_is_there(name):
     assert name == "README.md" or len(text.splitlines()) <= 60
 
 
+def test_every_promise_names_a_test_that_is_there():
+    """On the page of what can be relied on, in each row of its tables."""
+    page = (ROOT / "book/reliability.md").read_text(encoding="utf-8")
+    rows = [row for row in page.splitlines() if row.startswith("| ") and not row.startswith("| Promise")]
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", row)
+        assert named and all((ROOT / path).is_file() for path in named), row
+
+
 def test_the_lock_holds_no_address_and_every_dependency():
     lock = (ROOT / "requirements.lock").read_text()
     assert not re.search(r"https?://|--index-url|--find-links|--hash|file:", lock)
