@@ -136,3 +136,19 @@ def test_a_method_that_needs_the_whole_batch_says_so(name, tmp_path_factory):
         own = compose([method, OwnRows(second)])(net, data._replace(drawn=drawn)).batch
         assert torch.equal(own.x, whole.x[second]) and torch.equal(own.y, whole.y[second])
     assert same != method.whole_batch
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "cs_kd" and "drop" not in name])
+def test_a_loss_is_a_mean_over_images(name, tmp_path_factory):
+    """What two processes make of their halves averages to what one makes of the whole batch; batch statistics stand still here,
+    since several processes share them. Dropout's and its kin's noise would differ between the two."""
+    torch.manual_seed(0)
+    net = build("resnet20", 10)
+    method = make(name, **settings_for(name, tmp_path_factory)).prepare(net)
+    for norm in (m for owner in (net, method) for m in owner.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        norm.eval()
+    data = batch(8)._replace(drawn={key: t[0] for key, t in method.draw(1, 8, map_sizes(net, 32, 32)).items()})
+    whole = method.step(plain_step, net, data).losses
+    halves = [compose([method, OwnRows(Replicas(rank, 2).rows())])(net, data).losses for rank in range(2)]
+    for term, value in whole.items():
+        torch.testing.assert_close((halves[0][term] + halves[1][term]) / 2, value, rtol=1e-4, atol=1e-6, msg=term)
