@@ -8,8 +8,9 @@ from inspect import signature
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
+from made_records import example
 
-from featuremining import FMError, load_cells, make, paths
+from featuremining import FMError, load_cells, make, paths, records
 from featuremining.datasets import DATASETS, corrupt
 from featuremining.methods import METHODS
 from featuremining.models import options_of
@@ -114,9 +115,7 @@ def test_the_page_names_the_cells_that_choose_otherwise(scratch):
     assert {c.condition for c in cells} == {"stride2", "resize32"}
     assert "runs of them on record: 0." in markdown("P12")
     run = cells[0].run("short", 0)
-    path = paths.record("short", run.key, 0)
-    path.parent.mkdir(parents=True)
-    path.write_text("{}")
+    records.write(example(spec=run.spec()), paths.record("short", run.key, 0))
     assert "runs of them on record: 1." in markdown("P12")
 
 
