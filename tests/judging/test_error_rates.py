@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from featuremining import paths
 from featuremining.judging import orders, sentences
 from featuremining.judging.sentences import judge
 from featuremining.judging.verdicts import gain_status, judge_gain, number_status
@@ -139,6 +140,9 @@ def test_no_other_number_of_seeds_is_a_look():
     assert [look.n for look in LOOKS.upto(7)] == [2, 4] and [look.n for look in LOOKS.upto(99)] == [2, 4, 8, 16]
     (early,) = LOOKS.upto(1)
     assert early.level == 1 and early.counted(1e-9) == 1
+    first, second, third, last = (f"{(1 + look.level) / 2:.4f}" for look in LOOKS.upto(16))
+    page = (paths.ROOT / "book/rerun.md").read_text(encoding="utf-8")
+    assert f"({first}, {second}, {third} and {last})" in page
     assert (LOOKS.seeds, LOOKS.planned, LOOKS.share) == ((2, 4, 8, 16), 4, 0.6)     # who changes it later changes verdicts
 
 
