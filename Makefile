@@ -33,8 +33,8 @@ SEEDS  ?= 0
 CORES  ?= $(shell getconf _NPROCESSORS_ONLN)
 GPUS   ?= $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
 PACK   ?= 1
-GRID_DIR := $(or $(FM_BUILD_DIR),build)/grid
-GRID = $(dir $(PY))snakemake --snakefile workflow/Snakefile --directory $(GRID_DIR) --cores $(CORES) $(if $(PROFILE),--profile $(PROFILE),--resources gpu=$$(($(GPUS) * $(PACK)))) $(ARGS) \
+GRID_DIR := $(abspath $(or $(FM_BUILD_DIR),build)/grid)
+GRID = $(foreach v,FM_DATA_DIR FM_RUNS_DIR FM_BUILD_DIR,$(if $($v),$v=$(abspath $($v)))) $(dir $(PY))snakemake --snakefile workflow/Snakefile --directory $(GRID_DIR) --cores $(CORES) $(if $(PROFILE),--profile $(PROFILE),--resources gpu=$$(($(GPUS) * $(PACK)))) $(ARGS) \
 	--config tier=$(TIER) cells="$(CELLS)" seeds="$(SEEDS)" cores=$(CORES) gpus=$(GPUS) pack=$(PACK)
 
 grid: $(STAMP)                     ## train what is not on record yet of CELLS, SEEDS and TIER; after any death the same command goes on

@@ -133,7 +133,8 @@ class Grid:
         missing = [path for path in self.runs if not os.path.exists(path)]
         at_once = min(self.gpus * self.pack or max(self.cores // self.threads, 1), max(len(missing), 1))
         costs = [cost for path in missing if (cost := self.hours[path])]
-        text = f"grid: {len(self.runs)} runs of the {self.tier} tier, {len(missing)} of them not on record"
+        text = f"grid: {len(self.runs)} run{'s' * (len(self.runs) > 1)} of the {self.tier} tier, "
+        text += f"{len(missing)} of them not on record"
         if costs:
             text += f"; {durations.about(costs)} of training as measured on {self.measured_on}"
             text += f", {durations.words(sum(cost.hours for cost in costs) / at_once)} with {at_once} at once" if here else ""
