@@ -1,5 +1,6 @@
 """Where a number comes from: code, versions, device."""
 
+import os
 import platform
 import resource
 import subprocess
@@ -12,10 +13,14 @@ WATCHED = ("lib", "data/studies", "notebooks", "pyproject.toml")        # what c
 
 
 def git(*words: str) -> str | None:
-    """Output of a git command in the checkout; None outside of one, even where another repository lies around the package."""
+    """Output of a git command in the checkout, whose top level is the project's; None outside of one, even where another
+    repository lies around it or git's variables name one. Named outright, a checkout of another user, as in a container, is no
+    "dubious ownership" to git."""
     ours = ["git", "-C", str(paths.ROOT), "--git-dir", ".git", "--work-tree", "."]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        return subprocess.run([*ours, *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run([*ours, *words], capture_output=True, check=True, env=plain, encoding="utf-8",
+                              errors="replace").stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
