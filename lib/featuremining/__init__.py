@@ -32,7 +32,20 @@ __all__ = [*_HOME, *_MODULES]
 
 def __getattr__(name):
     if name in _MODULES:
-        return import_module(f"{__name__}.{_MODULES[name]}")
+        return _needed(name)
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _needed(name):
+    """A module that may need more than the package itself does."""
+    from .errors import UsageError
+
+    try:
+        return import_module(f"{__name__}.{_MODULES[name]}")
+    except ModuleNotFoundError as error:
+        if error.name.partition(".")[0] == __name__:
+            raise
+        raise UsageError(f"featuremining.{name} needs {error.name}: pip install 'featuremining[notebooks]', or in a checkout "
+                         "pip install -e '.[notebooks]'.") from None

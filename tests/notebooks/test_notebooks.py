@@ -7,6 +7,7 @@ from functools import partial
 import nbformat
 import pytest
 
+import featuremining
 from featuremining import METHODS, UsageError, paths
 from featuremining.showing import audit, notebook
 
@@ -74,6 +75,46 @@ def test_what_cannot_be_trained_is_refused_but_can_still_be_shown(monkeypatch):
     with pytest.raises(UsageError, match="lacks the method byot"):
         notebook.start("cifar", {**GOOD, "cells": ["T2.resnet110.byot"]})
     assert notebook.start("cifar", {**GOOD, "cells": ["T2.resnet110.byot"], "train": False}).cells == ["T2.resnet110.byot"]
+
+
+CELL = "tier: str = 'smoke'\ncells: list = ['X1.resnet20.fm2']\nseeds: list = [0]\ndevice: str = 'cpu'\ntrain: bool = True"
+
+
+@pytest.mark.parametrize("others", [
+    {"pi": 3.14}, {"df": [1]}, {"helper": len}, {"seed": 3, "cell": "x"}, {"Path": paths.Path}, {"np": json, "tiers": 1}],
+    ids=str)
+def test_any_other_name_may_be_in_the_kernel(others):
+    """Of a startup file, a cell of one's own, an import: nothing of it is set by the parameters."""
+    history = ["", "from pathlib import Path", "%matplotlib inline", CELL, "df = [1]"]
+    assert notebook.start("cifar", {**GOOD, **others, "In": history}).cells == GOOD["cells"]
+    assert audit.start({"tier": "all", **others, "In": ["", "tier: str = 'all'"]}).tier == "all"
+
+
+@pytest.mark.parametrize(("history", "says"), [
+    (["", CELL, "# Parameters\nteir = 'short'\n"], "Did you mean 'tier'"),
+    (["", CELL, "# Parameters\npi = 3\n"], "no parameter 'pi'"),
+    (["", CELL.replace("seeds", "seed")], "Did you mean 'seeds'"),
+    (["", CELL, "x = 1", CELL + "\nlr: float = 1"], "'lr'")], ids=str)
+def test_what_the_parameters_set_is_checked(history, says):
+    with pytest.raises(UsageError, match=says):
+        notebook.start("cifar", {**GOOD, "In": history})
+    notebook.start("cifar", {**GOOD, "In": [*history, CELL]})       # mended and run again
+
+
+def test_what_a_list_names_twice_is_shown_once():
+    cells = ["X1.resnet20.fm2", "X1.resnet20.fm1", "X1.resnet20.fm2"]
+    page = notebook.start("cifar", {**GOOD, "cells": cells, "seeds": [0, 1, 0]})
+    assert page.cells == ["X1.resnet20.fm2", "X1.resnet20.fm1"] and page.seeds == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["notebook", "figures", "tables"])
+def test_a_package_that_is_missing_is_one_sentence(name, monkeypatch):
+    def gone(module):
+        raise ModuleNotFoundError("No module named 'matplotlib.figure'", name="matplotlib.figure")
+
+    monkeypatch.setattr("featuremining.import_module", gone)
+    with pytest.raises(UsageError, match=r"needs matplotlib.*pip install 'featuremining\[notebooks\]'"):
+        getattr(featuremining, name)
 
 
 def test_the_shells_own_names_are_no_parameters():

@@ -1,7 +1,9 @@
 """What the notebooks call, so that their cells hold no logic: check the parameters, train what is missing, show."""
 
+import ast
 import json
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import ModuleType
 
 from .. import measuring, paths, records, studies, training
@@ -16,7 +18,6 @@ from .figures import detections, maps
 from .figures.cost import cost_figure
 from .markup import Html, tier_badge
 
-SHELL = {"In", "Out", "exit", "quit", "get_ipython", "open"}     # names that IPython itself defines
 PARAMETERS = ("tier", "cells", "seeds", "device", "train")
 CAPTIONS = {
     "smoke": "Test top-1 (%) on the embedded parts data: these numbers say only that everything runs",
@@ -206,20 +207,44 @@ class Page:
 
     @property
     def _records(self) -> list[records.Record]:
-        return [record for _, runs in self.found for record in runs]
+        return records.once(record for _, runs in self.found for record in runs)
 
 
 def given(names: dict, parameters: tuple[str, ...], page: type) -> dict:
-    """A notebook's parameters among its ``globals()``; a name that is no parameter is an error, and so is one that is missing.
-    ``page`` is what the check makes of them, which is there when a cell runs twice."""
-    values = {k: v for k, v in names.items()
-              if not k.startswith("_") and k not in SHELL and not isinstance(v, ModuleType | page)}
-    for name in values:
+    """A notebook's parameters among its ``globals()``. What its parameters cell or papermill sets and what is no parameter is an
+    error, and so is one that is missing; of other names in the kernel nothing is asked. Where it is not known which cells ran,
+    a name that is nearly a parameter's is an error. ``page`` is what the check makes of them, when a cell runs twice."""
+    suspects = declared(names.get("In", []), parameters)
+    if suspects is None:
+        suspects = [name for name, value in names.items() if get_close_matches(name, parameters, 1, 0.7)
+                    and not isinstance(value, ModuleType | page)]
+    for name in suspects:
         choose("parameter", name, parameters)
     for name in parameters:
-        if name not in values:
+        if name not in names:
             raise UsageError(f"The parameter {name} is missing.")
-    return values
+    return {name: names[name] for name in parameters}
+
+
+def declared(history: list[str], parameters: tuple[str, ...]) -> list[str] | None:
+    """What the parameters cell set when it last ran, and after it the cells that papermill puts in; None where none has run.
+
+    >>> declared(["", "x = 1", "tier: str = 'smoke'", "y = 2", "# Parameters\\nteir = 'full'"], ("tier",))
+    ['tier', 'teir']
+    """
+    found = None
+    for source in history:
+        try:
+            body = ast.parse(source).body
+        except SyntaxError:         # a line for the shell
+            continue
+        typed = [node.target.id for node in body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
+        if set(typed) & set(parameters):
+            found = typed
+        elif source.startswith("# Parameters") and found is not None:
+            targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+            found = [*found, *(target.id for target in targets if isinstance(target, ast.Name))]
+    return found
 
 
 def start(study: str, names: dict) -> Page:
@@ -233,6 +258,8 @@ def start(study: str, names: dict) -> Page:
     values["train"] = _parsed(values["train"])
     if not isinstance(values["train"], bool) or not isinstance(values["device"], str):
         raise UsageError(f"train must be true or false and device a name, got {values['train']!r} and {values['device']!r}.")
+    for name in ("cells", "seeds"):
+        values[name] = list(dict.fromkeys(values[name]))        # one that is named twice is shown once
     for id_ in values["cells"]:
         cell = studies.cell(id_)
         if cell.study != study:
