@@ -6,6 +6,9 @@ overlaps most: below an overlap of 0.5 it is false; if that box is marked as dif
 with a higher score has found that box, it is false; else it is true. Difficult objects are not missed when they are not found,
 and a class without other objects has no average precision.
 
+An overlap of exactly 0.5 is enough, as in the kit. The Python script that most detectors are measured with (voc_eval.py of
+py-faster-rcnn) asks for more than 0.5: where a detection overlaps by just that, its number is lower.
+
 Boxes are half open here, in the kit they include their last pixel: both ways give the same overlaps.
 """
 

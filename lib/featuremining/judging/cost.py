@@ -18,8 +18,9 @@ UNDECIDED = "memory undecided"          # where no allocator counted it
 
 
 def found(cells: list[Cell], tier: str) -> list[Finding]:
-    """The cells' findings in a tier, of all devices."""
-    return [finding for cell in cells for finding in findings.read(COST, cell.run(tier, 0))]
+    """The cells' findings in a tier, of all devices, each once."""
+    every = [finding for cell in cells for finding in findings.read(COST, cell.run(tier, 0))]
+    return list({(finding.key, finding.name): finding for finding in every}.values())
 
 
 def printed_ratio(cell: Cell) -> tuple[float, float, float] | None:

@@ -8,7 +8,7 @@ from math import sqrt
 from statistics import fmean
 
 from .. import stats, studies
-from ..records import Record, by_key, read_records
+from ..records import Record, by_key, once, read_records
 from ..stats import Summary
 from ..studies import Cell, Look
 from ..studies.outcomes import Status
@@ -20,7 +20,7 @@ class Ledger:
     """Records of any tiers, grouped by their training. A cell's key is worked out once."""
 
     def __init__(self, records: Iterable[Record] = ()):
-        self.records = list(records)
+        self.records = once(records)
         self.trainings = by_key(self.records)           # key -> records in the order of their seeds
         self._keys: dict[tuple[str, str], str] = {}
 

@@ -4,7 +4,7 @@ the numbers mean is not said here, and nothing here needs torch before it asks f
 
 from .files import LeftOut, left_out
 from .reading import read, read_records, seeds, write
-from .record import IMAGES, SCHEMA, Record, all_metrics, as_dict, by_evaluation, by_key, dumps, metrics, pack, unpack
+from .record import IMAGES, SCHEMA, Record, all_metrics, as_dict, by_evaluation, by_key, dumps, metrics, once, pack, unpack
 
 __all__ = ["IMAGES", "SCHEMA", "LeftOut", "Record", "all_metrics", "as_dict", "by_evaluation", "by_key", "dumps", "left_out",
-           "metrics", "pack", "read", "read_records", "seeds", "unpack", "write"]
+           "metrics", "once", "pack", "read", "read_records", "seeds", "unpack", "write"]

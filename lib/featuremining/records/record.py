@@ -120,9 +120,21 @@ def dumps(content: dict) -> str:
     return json.dumps({**content, "curves": "@"}, indent=1).replace('"@"', f"{{\n  {curves}\n }}", 1)
 
 
+def once(records: Iterable[Record]) -> list[Record]:
+    """Each record once, in the order given: a list may name a cell twice, or cells that share a training."""
+    kept: list[Record] = []
+    groups: dict[tuple[str, int], list[Record]] = {}
+    for record in records:
+        same = groups.setdefault((record.key, record.seed), [])
+        if record not in same:
+            same.append(record)
+            kept.append(record)
+    return kept
+
+
 def by_key(records: Iterable[Record]) -> dict[str, list[Record]]:
     """Records of one training side by side, in the order of their seeds."""
     groups: dict[str, list[Record]] = {}
-    for record in sorted(records, key=lambda r: r.seed):
+    for record in sorted(once(records), key=lambda r: r.seed):
         groups.setdefault(record.key, []).append(record)
     return groups

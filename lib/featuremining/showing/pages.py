@@ -14,7 +14,7 @@ import pandas as pd
 
 from .. import paths, stats, studies
 from ..datasets import DATASETS
-from ..judging import comparisons, listing, planning
+from ..judging import comparisons, cost, listing, planning
 from ..judging.ledger import Ledger
 from ..records import Record, durations, findings, read_records
 from ..records.durations import words
@@ -215,7 +215,7 @@ def took(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
     networks were measured."""
     runs = {r.id: r for _, records in groups for r in records}.values()
     costs = [f.values["iterations"] * f.values["seconds"] / 3600
-             for cell, _ in groups for f in findings.read("cost", cell.run(tier, 0))]
+             for f in cost.found([cell for cell, _ in groups], tier)]
     if costs:
         summary = f"{_counted(len(costs), 'measurement')}, {words(sum(costs))} of iterations"
     elif runs:

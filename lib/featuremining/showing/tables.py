@@ -9,7 +9,7 @@ from ..judging.class_activation import of_seeds, over_seeds
 from ..judging.comparisons import Comparison
 from ..judging.ledger import Ledger
 from ..recipes import hours, recipe
-from ..records import Record, durations
+from ..records import Record, durations, once
 from ..records.findings import Finding
 from ..studies import Cell
 from ..studies.outcomes import Standing, Status
@@ -113,7 +113,8 @@ def costs(records: list[Record]) -> pd.DataFrame:
         "run": r.id, "minutes": f"{60 * durations.took(r):.1f}", "device": _in_turn(r, lambda e: e["device"]),
         "threads": _in_turn(r, lambda e: e["threads"]), "peak MiB": peak([r]),
         "torch": _in_turn(r, lambda e: e["versions"]["torch"]),
-        "commit": _in_turn(r, lambda e: (e["commit"] or DASH)[:10] + (" (changed)" if e["dirty"] else ""))} for r in records])
+        "commit": _in_turn(r, lambda e: (e["commit"] or DASH)[:10] + (" (changed)" if e["dirty"] else ""))}
+        for r in once(records)])
 
 
 def peak(records: list[Record]) -> str:
@@ -131,6 +132,7 @@ def localisation(measured: list[tuple[Cell, Finding]]) -> pd.DataFrame:
     """One row per network and kind of map: how often it points at the true part, how much of it lies inside, and the paired
     difference to the baseline of the same table and seed, image by image. Before them, all seeds where there are several."""
     by_id, rows = {(cell.id, f.name): f for cell, f in measured}, []
+    measured = findings_once(measured)
     for cell, f in measured:
         base = studies.baseline(cell)
         other = by_id.get((base.id, f.name)) if base else None
@@ -144,6 +146,11 @@ def localisation(measured: list[tuple[Cell, Finding]]) -> pd.DataFrame:
                          "energy inside (%)": f"{v['energy']:.1f}", "energy, to baseline": gains["energy"],
                          "top-1 (%)": f"{v['top1']:.1f}"})
     return pd.DataFrame([*_over_seeds(measured), *rows]).fillna(DASH)
+
+
+def findings_once(measured: list[tuple[Cell, Finding]]) -> list[tuple[Cell, Finding]]:
+    """Each finding of a cell once, however often the list has it."""
+    return list({(cell.id, f.tier, f.name): (cell, f) for cell, f in measured}.values())
 
 
 def _over_seeds(measured: list[tuple[Cell, Finding]]) -> list[dict]:
@@ -180,7 +187,7 @@ def activations(measured: list[tuple[Cell, Finding]]) -> pd.DataFrame:
     """Activations above the threshold per image and stage, as they are and in units of each stage's spread; the last network's
     over the first's."""
     rows = []
-    for cell, f in measured:
+    for cell, f in findings_once(measured):
         for unit, title in (("raw", "as they are"), ("in_spreads", "in units of spread")):
             first, *_, last = (list(map(sum, stages)) for stages in f.values[unit]["counts"].values())
             rows += [{"cell": cell.id, "seed": f.name.removeprefix("seed"), "activations": title, "stage": stage,

@@ -6,7 +6,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...records import Record
+from ...records import Record, once
 from ...studies import Cell
 from ..markup import Html
 from .style import COLOURS, STYLE, inline, nothing
@@ -20,6 +20,7 @@ SHARES = ("memorised", "recovered")         # recorded in percent of all images,
 def curves(groups: list[tuple[Cell, list[Record]]], tier: str, panels: Sequence[tuple[str, str]] = LEARNING) -> Html:
     """Recorded quantities over epochs, one panel each; one line per seed, one colour per cell. Epochs without a value are left
     out."""
+    groups = list({cell.id: (cell, once(records)) for cell, records in groups}.values())
     groups = [(cell, records) for cell, records in groups if any(panels[0][0] in record.curves for record in records)]
     if not groups:
         return nothing(tier)

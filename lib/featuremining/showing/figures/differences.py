@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...judging.comparisons import Comparison
-from ...records import Record
+from ...records import Record, once
 from ...stats import Summary, mean_interval
 from ...studies import Cell, Rule
 from ..markup import Html
@@ -16,7 +16,7 @@ def multiverse(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
     """One line per cell: seeds as dots, their mean with its 95 % interval where there are several. Dashed lines mark the means of
     the baseline and of Feature Mining by default (method ``fm2``), which the other cells change in one choice each."""
     groups = [(cell, Summary.of(values), values) for cell, records in groups
-              if (values := [r.value("median10", cell.reported) for r in records])]
+              if (values := [r.value("median10", cell.reported) for r in once(records)])]
     if not groups:
         return nothing(tier)
     marks = {"baseline": (COLOURS[1], "--"), "fm2": (COLOURS[0], "-.")}

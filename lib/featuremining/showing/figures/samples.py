@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...records import Record
+from ...records import Record, once
 from ...stats import Summary, mean_interval
 from ...studies import Cell
 from ..markup import Html
@@ -55,6 +55,9 @@ def accuracy_over(x: Sequence[float], groups: Mapping[str, Sequence[Sequence[flo
 def over_samples(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
     """Figure 6: accuracy over training images per class, the number that a cell's condition names."""
     sizes = sorted({int(cell.condition) for cell, _ in groups})
-    seeds = {name: [[r.value("best") for cell, records in groups if cell.labels[1] == name and int(cell.condition) == size
-                     for r in records] for size in sizes] for name in dict.fromkeys(cell.labels[1] for cell, _ in groups)}
+    seeds = {}
+    for name in dict.fromkeys(cell.labels[1] for cell, _ in groups):
+        runs = [once(r for cell, records in groups if cell.labels[1] == name and int(cell.condition) == size for r in records)
+                for size in sizes]
+        seeds[name] = [[r.value("best") for r in same] for same in runs]
     return accuracy_over(sizes, seeds, "training images per class", tier, "test top-1 (%), best epoch")
