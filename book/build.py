@@ -129,9 +129,9 @@ def headline() -> str:
     printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: c.at.table.order)
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(str(c.at.table.number) for c in printed if c.seconds is None))
-    sentences = load_claims().values()
+    sentences = [c for c in load_claims().values() if c.paper == next(iter(studies.papers()))]
     once = sum(not c.same_as for c in sentences)
-    parts = (f"{listing.tally(listing.rows(ledger))} {pages.on_record(ledger)}",
+    parts = (f"{listing.tally(listing.of_first(ledger))} {pages.on_record(ledger)}",
              markup.html(cards.grid(printed, ledger, pages.grid_rows(ledger)), "What the paper says, and what our runs say",
                          style="fm-grid"),
              f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {once} sentences "
@@ -153,7 +153,7 @@ def project_parts() -> dict[str, str]:
     """What the pages about the project itself include, by the name of the file."""
     ledger = Ledger.read()
     return {"claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "register.A": choices.markdown("A"),
-            "register.P": choices.markdown("P"), "negative": negative.markdown(ledger),
+            "register.P": choices.markdown("P"), "register.GCP": choices.markdown("GCP"), "negative": negative.markdown(ledger),
             "error_rates": error_rates.markdown(), "status": pages.status(ledger), "data": pages.data_sets(),
             "licences": pages.licences(), "api": api.markdown()}
 
@@ -161,7 +161,7 @@ def project_parts() -> dict[str, str]:
 def readme() -> str:
     """README.md with the table between its two marks made anew from the records."""
     ledger = Ledger.read()
-    tally = f"What stands of the paper, by what is on record: {listing.tally(listing.rows(ledger))} {pages.on_record(ledger)}"
+    tally = f"What stands of the paper, by what is on record: {listing.tally(listing.of_first(ledger))} {pages.on_record(ledger)}"
     between = "Our own ResNet-20 on CIFAR-100 after thirty epochs (short tier), test top-1 in percent; no verdict follows:"
     parts = tally, markup.markdown(pages.decided(ledger)), between, markup.markdown(tables.preview(ledger))
     table = "\n\n".join(parts)

@@ -12,8 +12,9 @@ from made_records import example
 
 from featuremining import FMError, load_cells, make, paths, records
 from featuremining.datasets import DATASETS, corrupt
+from featuremining.layers.roots import settings_of
 from featuremining.methods import METHODS
-from featuremining.models import options_of
+from featuremining.models import heads, options_of
 from featuremining.models.retinanet import DETECTORS
 from featuremining.recipes import recipe
 from featuremining.showing.choices import markdown
@@ -34,6 +35,10 @@ def in_code(kind, owner, name):
         return getattr(recipe(owner, "full"), name)
     if kind == "network":
         return options_of(owner)[name]
+    if kind == "head":
+        return heads.settings(owner)[name]
+    if kind == "root":
+        return settings_of(owner, {})[name]
     if kind == "detector":
         return getattr(DETECTORS[owner, "voc"], name)
     if kind == "data":

@@ -68,7 +68,7 @@ def another(studies_copy):
 
 
 def test_a_second_paper_is_a_second_folder(another):
-    first, second = papers().values()
+    first, second, _ = papers().values()
     assert (first.name, first.prefix, second.name, second.prefix) == ("feature_mining", "", "another", "AP")
     cell = studies.cell("AP.T1.resnet20.mixup")
     assert (cell.table, cell.network, cell.method, cell.at.table.title) == ("AP.T1", "resnet20", "mixup", "Table 1")
@@ -77,7 +77,7 @@ def test_a_second_paper_is_a_second_folder(another):
     assert claim.named_pairs() == [("AP.T1.resnet20.mixup", "AP.T1.resnet20.baseline")]
     rows = {row["claim"]: row for row in listing.rows(Ledger())}
     assert rows["AP.T1.better"]["verdict"] == rows["AP.T1.resnet20.mixup"]["verdict"] == Standing(Status.NOT_RUN)
-    assert "AP1" in markdown("AP") and [c.id for c in choices.choices()][-1] == "AP1"
+    assert "AP1" in markdown("AP") and "AP1" in [c.id for c in choices.choices()]
     assert "AP.T1.better" in pages.sentences(Ledger()) and cards.cards([cell.id], Ledger())[cell.id]["n"] == 3
     assert next(iter(load_cells())).startswith("T9")           # the first paper's come first
 
@@ -124,7 +124,7 @@ family = ["AP.T1.resnet20.mixup"]
 
 def test_a_rule_of_another_paper_stands_beside_the_first(another):
     (another / "cells/another.toml").write_text(CELLS + RULE)
-    assert list(studies.rules()) == ["X3", "X4", "AP.T1"] and studies.rules()["AP.T1"].seeds == (0, 1)
+    assert list(studies.rules()) == ["X3", "AP.T1", "X4"] and studies.rules()["AP.T1"].seeds == (0, 1)
 
 
 @pytest.mark.parametrize(("old", "new"), [('"AP.T1"]', '"X3"]'), ('"last"', '"median"'), ("0.95", "2"), ("[0, 1]", "[0]"),

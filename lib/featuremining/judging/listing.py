@@ -20,6 +20,12 @@ def rows(ledger: Ledger) -> list[dict]:
         _number(c, ledger) for c in studies.load_cells().values() if c.paper]
 
 
+def of_first(ledger: Ledger) -> list[dict]:
+    """The `rows` of the first paper alone, whose headline is its own."""
+    first = next(iter(studies.papers()))
+    return [row for row in rows(ledger) if row["of"] == first]
+
+
 def tally(claim_rows: list[dict]) -> str:
     """How many of these `rows` have which verdict, in a sentence that ends with what is undecided. A claim that rests on the
     evidence of another is not counted again.
@@ -71,13 +77,14 @@ def _sentence(c: Claim, judgement: Judgement) -> dict:
             "tier": judgement.tier, "n": judgement.n, "device": judgement.device,
             "verdict": Standing(judgement.status, judgement.detail, judgement.scope), "own_numbers": judgement.own_numbers or "",
             "limit": judgement.limit, "look": str(judgement.look or ""), "note": judgement.note,
-            "reading": reading, "same_as": c.same_as}
+            "reading": reading, "same_as": c.same_as, "of": c.paper}
 
 
 def _number(c: Cell, ledger: Ledger) -> dict:
     """A printed number, or the pair of Table 10's."""
-    base = {"claim": c.id, "kind": "number", "section": studies.read_studies()[c.study]["section"], "says": ", ".join(c.labels),
-            "paper": c.paper, "own_numbers": "", "limit": "", "look": "", "note": "", "reading": "", "same_as": ""}
+    study = studies.read_studies()[c.study]
+    base = {"claim": c.id, "kind": "number", "section": study["section"], "says": ", ".join(c.labels), "paper": c.paper,
+            "own_numbers": "", "limit": "", "look": "", "note": "", "reading": "", "same_as": "", "of": study["paper"].name}
     if c.seconds is not None:
         costs = cost.found([c], "full")
         return base | {"ours": "; ".join(map(cost.words, costs)), "interval": None, "tier": "full" if costs else "", "n": None,

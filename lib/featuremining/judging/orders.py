@@ -11,9 +11,11 @@ from .verdicts import pick, pooled_spread
 
 
 def bounds(higher: str, lower: str) -> tuple[float, float | None]:
-    """The margin of a pair's difference, and half of the printed one."""
+    """The margin of a pair's difference, and half of the printed one. Without any printed spread there is no margin: it is 0, and
+    a difference of nil stays open."""
     a, b = studies.cell(higher), studies.cell(lower)
-    margin = stats.margin(pooled_spread(b), b.n or studies.wanted(b, "full"))
+    spreads = pooled_spread(b)
+    margin = stats.margin(spreads, b.n or studies.wanted(b, "full")) if spreads else 0.0
     return margin, None if None in (a.published, b.published) else (a.published - b.published) / 2
 
 

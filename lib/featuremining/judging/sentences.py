@@ -86,7 +86,8 @@ def compared(claim_: Claim, ledger: Ledger, look: Look | None = None) -> tuple[P
 def judge(claim_: Claim, ledger: Ledger) -> Judgement:
     """Whether the claim holds: runs of any tier, from which each kind takes what may count."""
     kinds = {"order": _order, "gain": _gain, "cost": _cost, "construction": _construction, "text": _text, "same": _same,
-             "activations": _activations, "words": lambda c, _: Judgement(Status.UNTESTABLE, note=c.why)}
+             "activations": _activations, "words": lambda c, _: Judgement(Status.UNTESTABLE, note=c.why),
+             "to_run": lambda c, _: Judgement(Status.NOT_RUN, note=c.why)}
     return kinds[claim_.kind](claim_, ledger)
 
 
@@ -109,7 +110,7 @@ def _order_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
     firm = sum(p.printed_p < 1 - stats.LEVEL for p in pairs if p.printed)
     paper = (f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own_numbers
-             else f"{len(pairs)} pairs, not printed")
+             else f"{len(pairs)} pair{'s' * (len(pairs) > 1)}, not printed")
     in_order, settled = sum(p.ours.value > 0 for p in run), sum(p.p < 1 - stats.LEVEL for p in run)
     ours = f"{len(run)} of {len(pairs)} pairs run: {in_order} in this order, {settled} settled" if run else ""
     return Judgement(status, own_numbers, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
@@ -119,7 +120,7 @@ def _order_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
 def _borrowed(claim_: Claim) -> str:
     """What is to be said besides, and that spreads are borrowed where none are printed."""
     bare = "No spreads are printed here; those of the same network in other tables stand in."
-    return " ".join(filter(None, (claim_.why, bare if any(c.spread is None for c in claim_.needs) else "")))
+    return " ".join(filter(None, (claim_.why, bare if any(c.spread is None and not c.own for c in claim_.needs) else "")))
 
 
 def _by_own_numbers(differences: list[tuple[Interval, float]]) -> Status | None:

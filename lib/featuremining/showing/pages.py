@@ -27,17 +27,24 @@ TIERS = ("short", "full")
 
 
 def sentences(ledger: Ledger) -> str:
-    """Every sentence of the paper that claims something, under its section: quote, verdict, and what the verdict rests on."""
-    parts, section = [], ""
+    """Every sentence of the papers that claims something, under its section: quote, verdict, and what the verdict rests on."""
+    parts, section = [], ("", "")
     open_ = {q.id: q for q in planning.questions(ledger)}
     for claim in claims.load_claims().values():
-        if claim.section != section:
-            section = claim.section
-            parts.append(f"## {f'Section {section}' if section[0].isdigit() else section}")
+        if (claim.paper, claim.section) != section:
+            section = claim.paper, claim.section
+            parts.append(f"## {_heading(claim)}")
         detail = listing.detail(claim, ledger)
         cost = planning.cost(open_[claim.id], ledger) if claim.id in open_ else ""
         parts += [f"({anchor(claim.id)})=\n### {claim.id}", _judged(detail, cost), _pairs(detail)]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _heading(claim: claims.Claim) -> str:
+    """Of a section; those of the papers beside the first say which."""
+    paper = studies.papers()[claim.paper]
+    name = f"Section {claim.section}" if claim.section[0].isdigit() else claim.section
+    return f"{paper.short}: {name}" if paper.prefix else name
 
 
 def sentences_on(study: str, ledger: Ledger) -> Html:
@@ -96,8 +103,8 @@ def anchor(id_: str) -> str:
 
 
 def grid_rows(ledger: Ledger) -> list[dict]:
-    """The paper's sentences as rows of the front page's grid, without those that say another again; each leads to its place on
-    the page of claims."""
+    """The first paper's sentences as rows of the front page's grid, without those that say another again; each leads to its place
+    on the page of claims."""
     def begun(text: str) -> str | None:         # the whole stands there
         return f'<span class="fm-clamp">{escape(text)}</span>' if text else None
 
@@ -109,7 +116,7 @@ def grid_rows(ledger: Ledger) -> list[dict]:
              "paper": begun(row["paper"]), "ours": begun(row["ours"]), "tier": row["tier"] or None, "n": row["n"],
              "95 % interval": " to ".join(map(stats.signed, row["interval"])) if row["interval"] else None,
              "verdict": row["verdict"]}
-            for row in listing.rows(ledger) if row["kind"] != "number" and not row["same_as"]]
+            for row in listing.of_first(ledger) if row["kind"] != "number" and not row["same_as"]]
 
 
 ABOUT = {"cost": "cost", "number": "cost", "construction": "how the method is made", "text": "the paper's own text",
@@ -123,7 +130,7 @@ def on_record(ledger: Ledger) -> str:
     printed = [c for c in cells if c.published is not None]
     runs = [summary.n for c in printed if (summary := ledger.deciding(c))]
     known = sum(durations.hours(c, "full", ledger.records) is not None for c in printed)
-    claims_ = [row for row in listing.rows(ledger) if not row["same_as"]]
+    claims_ = [row for row in listing.of_first(ledger) if not row["same_as"]]
     ended, begun = ([row for row in claims_ if row["verdict"].status.state == state] for state in (State.DECIDED, State.BEGUN))
     keys = {ledger.key(c) for c in cells if not c.own}
     full = [r for r in ledger if r.tier == "full"]
@@ -162,7 +169,7 @@ def decided(ledger: Ledger) -> pd.DataFrame:
     return pd.DataFrame([{"claim": f"`{row['claim']}`", "what it says": shorten(row["says"], 90, placeholder=" …")
                           + (f" ({row['limit']})" if row["limit"] else ""),
                           "verdict": row["verdict"], "paper": row["paper"] or markup.DASH, "ours": row["ours"]}
-                         for row in listing.rows(ledger)
+                         for row in listing.of_first(ledger)
                          if row["verdict"].status.state == State.DECIDED and not row["same_as"]])
 
 

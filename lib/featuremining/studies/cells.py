@@ -128,7 +128,7 @@ def read_studies() -> dict[str, dict]:
                 if missing := {"title", "section", "tables", "cells"} - study.keys():
                     raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
                 for name in study["tables"]:
-                    if (table := Table.at_start_of(name)) is None or str(table) != name or table.paper != paper.prefix:
+                    if (table := Table.at_start_of(name)) is None or str(table) != name or not table.may_be_of(paper.prefix):
                         raise ValueError(f"{name} is no table of this paper, whose ids begin with {paper.prefix!r}")
                     if name in titled:
                         raise ValueError(f"{name} stands in {titled[name]}.toml, too")
@@ -158,7 +158,7 @@ def load_cells() -> dict[str, Cell]:
 
 def _cell(id_: str, name: str, study: dict, printed: dict) -> Cell:
     at = CellId.parse(id_)
-    if at.table.paper != study["paper"].prefix:
+    if not at.table.may_be_of(study["paper"].prefix):
         raise ValueError(f"{id_} begins with another prefix than its paper's, {study['paper'].prefix!r}")
     condition = study["conditions"][at.condition] if at.condition else {}
     of_table = {key: study.get(key, {}).get(str(at.table), {}) for key in ("datasets", "data", "recipes")}

@@ -13,7 +13,7 @@ from .cells import Cell
 from .papers import papers
 
 PLACES = {"method": "`{}`", "recipe": "recipe of `{}`", "network": "network `{}`", "data": "data `{}`",
-          "detector": "detector of `{}`", "study": "study `{}`"}
+          "detector": "detector of `{}`", "study": "study `{}`", "head": "head `{}`", "root": "root `{}`"}
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from .papers import papers
 from .printed import Printed
 
 LISTS = ("tables", "higher", "lower", "pairs", "cells", "methods", "values")
-KINDS = ("order", "gain", "cost", "construction", "activations", "text", "same", "words")
-UNMEASURED = ("construction", "text", "same", "words")        # kinds that no training decides
+KINDS = ("order", "gain", "cost", "construction", "activations", "text", "same", "words", "to_run")
+UNMEASURED = ("construction", "text", "same", "words", "to_run")        # kinds that no cell decides
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Claim:
     same_as: str = ""               # the sentence that rests on the same evidence, under which it is counted
     why: str = ""
     reading: dict[str, str] = field(default_factory=dict)      # by verdict, what is to be made of it; {ours}, {paper}, {device}
+    paper: str = ""                 # whose sentence it is: the name of its folder
 
     @property
     def needs(self) -> tuple[Cell, ...]:
@@ -76,7 +77,7 @@ class Claim:
 @cache
 def load_claims() -> dict[str, Claim]:
     """The sentences by id, in the order of the paper; `FMError` for an entry that does not fit its kind."""
-    names, claims = {f.name for f in fields(Claim)}, {}
+    names, claims = {f.name for f in fields(Claim)} - {"id", "paper"}, {}
     for path, id_, entry in _entries():
         try:
             choose("kind", entry["kind"], KINDS)
@@ -85,7 +86,7 @@ def load_claims() -> dict[str, Claim]:
             if texts := [k for k, v in entry.items() if k in LISTS and not isinstance(v, list)]:
                 raise ValueError(f"{', '.join(texts)} must be a list")
             values: dict[str, Any] = {k: _frozen(k, v) for k, v in entry.items()}
-            claim = Claim(id_, **values)
+            claim = Claim(id_, **values, paper=path.parent.name)
             for status, text in claim.reading.items():
                 choose("reading", status, outcomes.TOLD)
                 text.format(ours="", paper="", device="")
@@ -123,10 +124,13 @@ def _frozen(name: str, value):
 
 
 def about(study: str) -> list[Claim]:
-    """The sentences on an experiment: those that rest on cells of it, or are named after one of its tables."""
+    """The sentences on an experiment: those that rest on cells of it, or are named after one of its tables; all of a paper that
+    has no other experiment."""
     named = {c.table for c in cells.load_cells().values() if c.study == study}
+    paper = cells.read_studies()[study]["paper"]
     return [c for c in load_claims().values()
-            if str(Table.at_start_of(c.id)) in named or study in {cell.study for cell in c.needs}]
+            if (len(paper.cells) == 1 and c.paper == paper.name)
+            or str(Table.at_start_of(c.id)) in named or study in {cell.study for cell in c.needs}]
 
 
 def claim(id_: str) -> Claim | Cell:

@@ -39,6 +39,11 @@ class Table:
         """Whether it is ours: no table and no figure of a paper."""
         return self.small or self.kind not in KINDS
 
+    def may_be_of(self, prefix: str) -> bool:
+        """Whether it may stand in the folder of the paper with this prefix: a table of our own is of no paper, and is judged as
+        the paper in whose folder it lies."""
+        return self.paper == prefix or (self.own and not self.paper)
+
     @property
     def title(self) -> str:
         return str(self) if self.own else f"{KINDS[self.kind]} {self.number}"
