@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -16,9 +17,22 @@ from rich.table import Table
 
 from featuremining import load_cells, paths
 from featuremining.datasets import DataSet
+from featuremining.files import put
 from featuremining.measuring.cost import peak_memory
 from featuremining.recipes import recipe
-from featuremining.records import provenance
+from featuremining.records import (
+    IMAGES,
+    SCHEMA,
+    Record,
+    all_metrics,
+    as_dict,
+    by_evaluation,
+    dumps,
+    manifest,
+    pack,
+    provenance,
+    read_records,
+)
 from featuremining.studies import Run
 from featuremining.training.engine import Inputs
 from featuremining.training.run import Training
@@ -82,23 +96,36 @@ def step_memory(ready: Training, one: Inputs) -> int:
 
 
 def synthetic_records(folder: Path, n: int) -> None:
-    """Copies of the committed records as full-tier ones of 300 epochs: four for every training that a cell asks for, the rest
-    under other keys."""
-    found = [json.loads(path.read_text()) for path in sorted(paths.runs().glob("*/*/seed*.json"))]
-    cells = [cell for cell in load_cells().values() if cell.task != "cost"]
-    runs = {run.key: run.spec() for run in (cell.run("full", 0) for cell in cells)}
-    keys = [*runs, *(f"{found[0]['key'][:-8]}{i:08x}" for i in range(n))]
+    """Full-tier records of 300 epochs, as whole as trained ones and listed: four for every training that a cell asks for, the
+    rest for trainings of other rates. Their curves are those of committed ones, over and over."""
+    found = [r for r in read_records() if r.spec["recipe"].get("test_every") is None]
+    cells = {cell.run("full", 0).key: cell for cell in load_cells().values() if cell.task != "cost"}
+    runs = [cell.run("full", 0) for cell in cells.values()]
+    runs += [replace(runs[0], recipe=replace(runs[0].recipe, lr=round(0.1 + i / 1e6, 6))) for i in range(1, n)]
+    sums = {}
     for i in range(n):
-        key, seed = keys[i // 4], i % 4
-        task = runs.get(key, {}).get("task")            # a detector's curves are others
-        content = [one for one in found if one["spec"].get("task") == task][i % 2]
-        curves = {name: (values * 300)[:300] for name, values in content["curves"].items()}
-        rules = {name: content["metrics"][name] for name in ("best", "best_epoch", "last", "median10", "n_test")}
-        metrics = {**content["metrics"], "others": {cell.reported: rules for cell in cells if cell.reported}}
-        target = folder / "full" / key / f"seed{seed}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps({**content, "id": f"{key}.seed{seed}", "key": key, "seed": seed, "curves": curves,
-                                      "metrics": metrics, "spec": runs.get(key, {**content["spec"], "tier": "full"})}))
+        run, seed = runs[i // 4], i % 4
+        like = [r for r in found if r.spec.get("task") == run.spec().get("task")]
+        made = _as_if(like[i % len(like)], run, seed, [c.reported for c in cells.values() if c.reported])
+        at = f"full/{run.key}/seed{seed}.json"
+        put(folder / at, data := dumps(as_dict(made)).encode())
+        sums[at] = sha256(data).hexdigest()
+    manifest.change(folder, sums)
+
+
+def _as_if(like: Record, run: Run, seed: int, reported: list[str]) -> Record:
+    """The record ``like`` as if it were that of the run, with another evaluation for each name of ``reported``."""
+    epochs, tested = run.recipe.epochs, "test_map" if run.task == "detection" else "test_acc"
+    curves = {name: (values * epochs)[:epochs] for name, values in like.curves.items()}
+    curves |= {f"{tested}.{name}": curves[tested] for name in reported if run.task != "detection"}
+    curves = {name: [v if run.recipe.tests(e) or not name.startswith("test_") else None for e, v in enumerate(values)]
+              for name, values in curves.items()} | {"lr": [run.recipe.rate(e) for e in range(epochs)]}
+    n_test = like.metrics["n_test"]
+    metrics = all_metrics(curves, n_test, tested)
+    rules = {rule: pack([i < round(metrics[rule] * n_test / 100) for i in range(n_test)]) for rule in IMAGES}
+    right = {} if run.task == "detection" else by_evaluation({name: rules for name in curves if name.split(".")[0] == tested})
+    return replace(like, schema=SCHEMA, id=f"{run.key}.seed{seed}", key=run.key, seed=seed, spec=run.spec(), curves=curves,
+                   metrics=metrics, right=right, weights=sha256(f"{run.key}{seed}".encode()).hexdigest())
 
 
 def show(rows: list[Row]) -> None:

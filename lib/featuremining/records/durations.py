@@ -92,13 +92,13 @@ def device(name: str, records: Iterable[Record] = ()) -> str:
 def hours(cell: Cell, tier: str = "full", records: Sequence[Record] = (), on: str = "") -> Cost | None:
     """What one run of the cell takes on the device ``on``, else on the first of `devices`; None where that was not measured."""
     run, on = cell.run(tier, 0), on or next(iter(devices(records)), "")
-    here = [r for r in records if devices_of(r) == {on}]
-    if same := [r for r in here if r.key == run.key]:
+    key = run.key
+    if same := [r for r in records if r.key == key and devices_of(r) == {on}]:
         return Cost(median(map(took, same)), "runs of it")
     if cell.task == "detection":
         return None
     least = any(m["name"] in SLOWS for m in run.methods)
-    if cell.task == "classification" and (like := [r for r in here if _alike(r, run)]):
+    if cell.task == "classification" and (like := [r for r in records if _alike(r, run) and devices_of(r) == {on}]):
         return Cost(_work(run) * median(took(r) / _work_of(r) for r in like), f"runs of {run.network} on {run.dataset}", least)
     cost = _from_steps(cell, run, benchmarks().get(on, {}))
     return cost and cost._replace(least=least)
@@ -110,9 +110,9 @@ def took(r: Record) -> float:
 
 
 def _alike(r: Record, run: Run) -> bool:
-    names = ("dataset", "network", "options")
-    return (r.spec.get("task", "classification") == run.task and r.spec["recipe"]["precision"] == run.recipe.precision
-            and all(r.spec[k] == getattr(run, k) for k in names))
+    names = ("network", "dataset", "options")
+    return (all(r.spec[k] == getattr(run, k) for k in names) and r.spec.get("task", "classification") == run.task
+            and r.spec["recipe"]["precision"] == run.recipe.precision)
 
 
 def _work(run: Run) -> float:
