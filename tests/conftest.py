@@ -29,6 +29,17 @@ def scratch(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def few_images(scratch, monkeypatch):
+    """Trainings see 96 of the embedded images and are tested on 45: an epoch takes a moment."""
+    from featuremining import load
+
+    data = load("parts")._replace(name="few")
+    few = data._replace(train_x=data.train_x[:96], train_y=data.train_y[:96], test_x=data.test_x[:45], test_y=data.test_y[:45])
+    monkeypatch.setattr("featuremining.training.run.load", lambda name, **changes: few)
+    return few
+
+
+@pytest.fixture
 def studies_copy(tmp_path, monkeypatch):
     """A copy of the studies that a test may change; what was read of them before is forgotten, and again afterwards."""
     def forget():

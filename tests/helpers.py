@@ -5,13 +5,24 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from featuremining import METHODS, Batch, UsageError, build, compose, make, paths
+from featuremining.recipes import recipe
+from featuremining.studies import Run
 from featuremining.training import checkpoint
+
+FM2 = ({"name": "fm", "layers": 2},)
+
+
+def small_run(methods=FM2, epochs=3, seed=0, **changes):
+    """A training for the fixture `few_images`."""
+    small = replace(recipe("resnet20", "smoke"), epochs=epochs, batch=32, **changes)
+    return Run("parts", "resnet20", methods, small, "smoke", seed)
 
 
 def die_after_one_epoch(train, run, monkeypatch):

@@ -1,7 +1,10 @@
 """``fm``: train a cell, see what holds and what to run next, find data. ``python -m featuremining`` is the same."""
 
 import json
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -31,18 +34,36 @@ def run(cell: CELL, tier: TIER,
     files = [paths.record(r.tier, r.key, r.seed) for r in runs]
     done = [path.exists() for path in files]
     try:
-        if wanted.task == "cost":
-            return _measured(measuring.measure(_beside(wanted, tier), device, engine))
-        records = training.train_all(runs, device, engine, wait=wait)
-    except KeyboardInterrupt:
+        with _stopped_by_signals():
+            if wanted.task == "cost":
+                return _measured(measuring.measure(_beside(wanted, tier), device, engine))
+            records = training.train_all(runs, device, engine, wait=wait)
+    except KeyboardInterrupt as stop:
         then = "measures anew" if wanted.task == "cost" else "goes on from the last finished epoch"
-        print(f"\nfm: stopped; the same command {then}.", file=sys.stderr)
-        raise typer.Exit(130) from None
+        with suppress(OSError):         # a terminal that is gone
+            print(f"\nfm: stopped; the same command {then}.", file=sys.stderr)
+        raise typer.Exit(128 + next(iter(stop.args), signal.SIGINT)) from None
     for record, path, before in zip(records, files, done, strict=True):
         best, last, middle = (record.value(rule, wanted.reported) for rule in ("best", "last", "median10"))
         print(f"{cell} {tier} seed {record.seed} is {'already ' if before else ''}recorded: best {best:.2f} % (epoch "
               f"{record.value('best_epoch', wanted.reported)}), last {last:.2f} %, median of the last ten {middle:.2f} %"
               f"{f' ({wanted.reported})' if wanted.reported else ''}\n{path}")
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """What a cluster or a closed terminal sends stops a run as Ctrl-C does, unless it is ignored, as under nohup."""
+    def stop(number, _):
+        raise KeyboardInterrupt(number)
+
+    sent = [s for s in map(signal.Signals.__members__.get, ("SIGTERM", "SIGHUP")) if s and signal.getsignal(s) == signal.SIG_DFL]
+    for number in sent:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in sent:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _beside(wanted: studies.Cell, tier: str) -> list[studies.Run]:

@@ -10,19 +10,20 @@ import pytest
 import torch
 import torchvision
 from helpers import batch
+from made_records import example
 from scipy.ndimage import map_coordinates
 from scipy.stats import ttest_rel
 from torch import nn
 
-from featuremining import FMError, Tapped, UsageError, build, load, paths, stats
+from featuremining import FMError, Tapped, UsageError, build, load, paths, records, stats
 from featuremining.datasets import parts
 from featuremining.measuring import insight
+from featuremining.models import weights
 from featuremining.models.staged import StagedNet
 from featuremining.recipes import recipe
 from featuremining.showing import figures
 from featuremining.showing.figures import maps as map_figures
 from featuremining.studies import Run
-from featuremining.training import checkpoint
 
 
 def resnet18():
@@ -273,7 +274,9 @@ def test_a_run_is_observed_through_its_weights(scratch):
         insight.observe_run(run, data, boxes)
     torch.manual_seed(0)
     net = build("resnet20", 9).eval()
-    checkpoint.save(paths.weights(run.tier, run.key, run.seed), net.state_dict())
+    weights.write(paths.weights(run.tier, run.key, run.seed), net.state_dict())
+    made = example(spec=run.spec(), seed=run.seed, weights=weights.digest(net.state_dict()))
+    records.write(made, paths.record(run.tier, run.key, run.seed))
     state = torch.get_rng_state()
     found = insight.observe_run(run, data, boxes, "grad_cam", stage=1)
     assert torch.equal(state, torch.get_rng_state())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import die_after_one_epoch
+from made_records import example
 from torch import nn
 from torchvision.models import resnet50
 from torchvision.models.detection import retinanet_resnet50_fpn
@@ -358,8 +359,8 @@ def test_weights_on_embedded_data_are_trained_and_checked(scratch, monkeypatch):
 
     def trained(one, device):
         asked.append(one)
-        made = replace(made_up(None)[0], id=one.id, key=one.key, spec=one.spec(), curves={"loss": [1.0]})
-        loop.checkpoint.save(path, weights_of())
+        made = example(spec=one.spec(), weights=loop.digest(weights_of()))
+        loop.weights.write(path, weights_of())
         records.write(made, paths.record("smoke", one.key, 0))
         return made
 
@@ -367,11 +368,11 @@ def test_weights_on_embedded_data_are_trained_and_checked(scratch, monkeypatch):
     record, state = pretraining.pretrained(wanted, "cpu")
     assert loop.digest(state) == record.weights and asked == [before]
     assert pretraining.pretrained(wanted, "cpu")[0].weights == record.weights and len(asked) == 1
-    torch.save(weights_of(6), path)
+    loop.weights.write(path, weights_of(6))
     with pytest.raises(FMError, match="are not the weights"):
         pretraining.pretrained(wanted, "cpu")
     path.unlink()
-    with pytest.raises(FMError, match="is missing, though"):
+    with pytest.raises(FMError, match="There are no weights of"):
         pretraining.pretrained(wanted, "cpu")
 
 

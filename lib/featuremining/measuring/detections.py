@@ -4,23 +4,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import paths
 from ..datasets.mean_precision import Found
 from ..datasets.scenes import Scenes
-from ..errors import FMError
 from ..studies import Cell, Run
-from ..training import checkpoint
 from ..training.detection import build_detector, detect, scenes
+from ..training.loop import weights_of
 from . import diagnostics
 
 SHOWN = 5                                           # test images whose detections are kept for a figure
 
 
 def load_detector(run: Run) -> tuple[nn.Module, Scenes]:
-    """The detector of a finished run, on the CPU, and its images; an `FMError` where its weights are not at hand."""
-    state = checkpoint.load(paths.weights(run.tier, run.key, run.seed))
-    if state is None:
-        raise FMError(f"There are no weights of {run.id}: move its record away and train it here, then they are kept.")
+    """The detector of a finished run, on the CPU, and its images; an `FMError` where its weights are not at hand, or not its
+    record's."""
+    state = weights_of(run)
     data = scenes(run)
     with torch.random.fork_rng(devices=[]):
         model = build_detector(run, data)

@@ -17,14 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import paths
 from ..datasets.augment import normalise
-from ..errors import FMError, UsageError, choose
+from ..errors import UsageError, choose
 from ..models import build
 from ..models.probing import evaluating
 from ..protocol import Trace
 from ..studies import Run
-from ..training import checkpoint
+from ..training.loop import weights_of
 
 KINDS = ("cam", "grad_cam")
 BATCH = 250             # images at once
@@ -144,10 +143,8 @@ def observe_run(run, data, boxes, how: str = "cam", stage: int = -1, tolerance: 
 
 
 def trained(run: Run, classes: int) -> nn.Module:
-    """The network of a finished training, on the CPU; an `FMError` where its weights are not at hand."""
-    state = checkpoint.load(paths.weights(run.tier, run.key, run.seed))
-    if state is None:
-        raise FMError(f"There are no weights of {run.id}: move its record away and train it here, then they are kept.")
+    """The network of a finished training, on the CPU; an `FMError` where its weights are not at hand, or not its record's."""
+    state = weights_of(run)
     with torch.random.fork_rng(devices=[]):
         model = build(run.network, classes, **run.options)
     model.load_state_dict(state)

@@ -71,7 +71,7 @@ def measure(runs: list[Run], device: str = "auto", engine_name: str = "auto") ->
             values, where = network_costs(group, target, engine_name)
         for run in group:
             findings.write(COST, run, name, values[run.key], where)
-    return [next(f for f in findings.read(COST, run) if f.name == name) for run in runs]
+    return [findings.check(findings.path(COST, run, name)) for run in runs]
 
 
 def finding_name(device, engine_name: str) -> str:

@@ -8,7 +8,6 @@ The teacher is frozen, in evaluation mode and no part of the method's parameters
 student sees, mixed or cut as other methods made them.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from .. import paths
 from ..errors import UsageError
-from ..models import build
+from ..models import build, weights
 from ..models.weights import digest
 from ..protocol import Batch, Method, Outcome, Trace, soft_kl
 
@@ -31,10 +30,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UsageError(f"There are no weights at {path}. {HOW}")
     try:
-        state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
-        return {name: tensor.detach() for name, tensor in state.items()}
-    except Exception as error:
-        raise UsageError(f"{path} is not the state of a trained network ({type(error).__name__}). {HOW}") from None
+        return weights.read(path)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path} is not the state of a trained network ({error}). {HOW}") from None
 
 
 def load_teacher(name: str, weights: str, classes: int) -> tuple[nn.Module, str]:

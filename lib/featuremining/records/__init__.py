@@ -2,7 +2,7 @@
 own names, with where they come from and what they took. In come numbers, out go files that are checked when they are read. What
 the numbers mean is not said here, and nothing here needs torch before it asks for the machine."""
 
-from .files import LeftOut, left_out
+from .left_out import LeftOut, left_out
 from .reading import read, read_records, seeds, write
 from .record import IMAGES, SCHEMA, Record, all_metrics, as_dict, by_evaluation, by_key, dumps, metrics, once, pack, unpack
 

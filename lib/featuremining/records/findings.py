@@ -14,11 +14,12 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from .. import paths
+from .. import files, paths
 from ..errors import FMError
 from ..recipes import TIERS
 from ..studies import Run
-from . import files, form, manifest
+from . import form, manifest
+from .left_out import LeftOut
 from .reading import WRONG, said
 
 SCHEMA = 1
@@ -63,8 +64,8 @@ def path(kind: str, run: Run, name: str) -> Path:
 def write(kind: str, run: Run, name: str, values: dict, provenance: dict) -> Finding:
     """Write the finding; an older one of the same name is replaced: unlike a training, a measurement can be had again."""
     finding, target = Finding(SCHEMA, kind, name, run.key, run.tier, values, provenance), path(kind, run, name)
-    text = json.dumps(asdict(finding), indent=1, allow_nan=False) + "\n"
-    files.put(target, text, before=lambda: manifest.add(target, text))
+    data = (json.dumps(asdict(finding), indent=1, allow_nan=False) + "\n").encode()
+    files.put(target, data, before=lambda: manifest.add(target, data))
     return finding
 
 
@@ -77,11 +78,11 @@ def read(kind: str, run: Run) -> list[Finding]:
         try:
             good[name] = check(there[name])
         except FMError as error:
-            warnings.warn(files.LeftOut(str(error).removesuffix(".")), stacklevel=2)
+            warnings.warn(LeftOut(str(error).removesuffix(".")), stacklevel=2)
     for runs in paths.all_runs():
         for name in manifest.listed(runs).sums.get(folder, ()):
             if fnmatchcase(name, f"{kind}.*.json") and name not in there:
-                warnings.warn(files.LeftOut(manifest.gone(runs / folder / name, runs)), stacklevel=2)
+                warnings.warn(LeftOut(manifest.gone(runs / folder / name, runs)), stacklevel=2)
     return [finding for name, finding in good.items() if name == f"{finding.kind}.{finding.name}.json"]
 
 

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from .. import paths
 from ..errors import FMError
-from .files import put
+from ..files import put
 
 NAME = "MANIFEST"
 KEPT = ("short", "full")                # tiers
@@ -93,11 +93,12 @@ def unlisted() -> Iterator[None]:
         _ADDING.reset(token)
 
 
-def fault(at: Place | None, sha: str) -> str:
-    """Why a file with this sum is not the one that was added; empty if it is, or if nothing is listed of its kind."""
+def fault(at: Place | None, sha: str, manifest: Listed | None = None) -> str:
+    """Why a file with this sum is not the one that was added; empty if it is, or if nothing is listed of its kind. ``manifest``:
+    that of its folder, where it is at hand."""
     if at is None or not at.kept or _ADDING.get():
         return ""
-    known = listed(at.runs).sums.get(at.folder, {}).get(at.name)
+    known = (manifest or listed(at.runs)).sums.get(at.folder, {}).get(at.name)
     if known is None:
         return f"it is not in {at.runs / NAME}: `fm fsck --add` checks it and adds it"
     return "" if known == sha else (f"it is not the file whose sum stands in {at.runs / NAME}: restore it with `git checkout`, "
@@ -118,7 +119,9 @@ def change(runs: Path, changes: Mapping[str, str | None]) -> None:
         lines: dict[str, str | None] = {f"{folder}/{name}": sha
                                         for folder, names in found.sums.items() for name, sha in names.items()}
         lines |= changes
-        put(runs / NAME, "".join(f"{sha}  {path}\n" for path, sha in sorted(lines.items()) if sha))
+        for old in runs.glob(f"{NAME}.*.tmp"):         # left by a kill, since nobody else has the lock
+            old.unlink(missing_ok=True)
+        put(runs / NAME, "".join(f"{sha}  {path}\n" for path, sha in sorted(lines.items()) if sha).encode())
 
 
 def sum_of(path: Path) -> str:
@@ -126,8 +129,8 @@ def sum_of(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
 
-def add(path: Path, content: str) -> None:
+def add(path: Path, content: bytes) -> None:
     """List what is about to be written to ``path``, where such files are listed. A kill before it is written leaves a line
     without a file, and the same command makes both good."""
     if (at := place(path)) and at.kept:
-        change(at.runs, {str(at): sha256(content.encode()).hexdigest()})
+        change(at.runs, {str(at): sha256(content).hexdigest()})

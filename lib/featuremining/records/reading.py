@@ -8,17 +8,17 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import paths, recipes, studies
+from .. import files, paths, recipes, studies
 from ..errors import FMError
-from . import files, form, manifest
-from .files import LeftOut
+from . import form, manifest
+from .left_out import LeftOut
 from .manifest import Place
 from .record import READABLE, Record, as_dict, dumps
 
@@ -37,8 +37,8 @@ def write(record: Record, path: Path) -> None:
     except WRONG as error:
         raise FMError(f"{record.id} is not recorded, since the record would contradict itself ({said(error)}). The checkpoint is "
                       "kept.") from None
-    text = dumps(as_dict(record)) + "\n"
-    files.put(path, text, before=lambda: manifest.add(path, text))
+    data = f"{dumps(as_dict(record))}\n".encode()
+    files.put(path, data, before=lambda: manifest.add(path, data))
 
 
 def read(path: Path, then: str = THEN) -> Record:
@@ -89,12 +89,12 @@ class Entry(NamedTuple):
 class Later(Mapping):
     """The curves or images of a record, read from its file when they are first asked for."""
 
-    def __init__(self, path: Path, name: str):
+    def __init__(self, path: str, name: str):
         self.path, self.name = path, name
 
     @cached_property
     def values_(self) -> dict:
-        return getattr(read(self.path), self.name)
+        return getattr(read(Path(self.path)), self.name)
 
     def __bool__(self) -> bool:         # what is empty is not put off
         return True
@@ -131,12 +131,13 @@ def seeds() -> dict[tuple[str, str], list[int]]:
     return {training: sorted(numbers) for training, numbers in by_training.items()}
 
 
-def _counting(tier: str | None = None, keys: Collection[str] | None = None) -> Iterator[tuple[Path, Place, Entry]]:
+def _counting(tier: str | None = None, keys: Collection[str] | None = None) -> Iterator[tuple[str, Place, Entry]]:
     """The files that count; a warning for each of the others."""
     found = _files(tier, keys)
+    listed = {runs.absolute(): manifest.listed(runs) for runs in paths.all_runs()}
     for path, entry in _entries(found).items():
         at = found[path][0]
-        if fault := entry.fault or manifest.fault(at, entry.sha256):
+        if fault := entry.fault or manifest.fault(at, entry.sha256, listed[at.runs]):
             what = "is not a valid record" if entry.fault else "does not count"
             warnings.warn(LeftOut(f"{path} {what}: {fault}"), stacklevel=3)
         else:
@@ -151,18 +152,18 @@ def seed_of(name: str) -> int | None:
     return int(number) if number.isdecimal() and name == f"seed{int(number)}.json" else None
 
 
-def _files(tier: str | None = None, keys: Collection[str] | None = None) -> dict[Path, tuple[Place, os.DirEntry]]:
+def _files(tier: str | None = None, keys: Collection[str] | None = None) -> dict[str, tuple[Place, os.DirEntry]]:
     """The files of records, in the order of their paths; of two with one name that in the earlier folder."""
     chosen: dict[str, tuple[Place, os.DirEntry]] = {}
-    for runs in reversed(paths.all_runs()):
+    for runs in (folder.absolute() for folder in reversed(paths.all_runs())):
         for t in [tier] if tier else recipes.TIERS:
             for folder in _listdir(runs / t):
                 if (keys is None or folder.name in keys) and folder.is_dir():
                     for file in _listdir(folder.path):
                         if seed_of(file.name) is not None:
-                            at = Place(runs.absolute(), f"{t}/{folder.name}", file.name)
+                            at = Place(runs, f"{t}/{folder.name}", file.name)
                             chosen[str(at)] = at, file
-    return {Path(chosen[name][1].path).absolute(): chosen[name] for name in sorted(chosen)}
+    return {chosen[name][1].path: chosen[name] for name in sorted(chosen)}
 
 
 def _listdir(folder: Path | str) -> list[os.DirEntry]:
@@ -173,9 +174,8 @@ def _listdir(folder: Path | str) -> list[os.DirEntry]:
         return []
 
 
-def _gone(found: Iterable[Path], tier: str | None, keys: Collection[str] | None) -> Iterator[str]:
+def _gone(found: Collection[str], tier: str | None, keys: Collection[str] | None) -> Iterator[str]:
     """What the manifests list and is not there, and what is wrong with them."""
-    there = {str(path) for path in found}
     for runs in paths.all_runs():
         listed = manifest.listed(runs)
         yield from listed.faults
@@ -183,7 +183,7 @@ def _gone(found: Iterable[Path], tier: str | None, keys: Collection[str] | None)
             t, key = folder.split("/")
             if tier in (None, t) and (keys is None or key in keys):
                 for name in names:
-                    if seed_of(name) is not None and f"{runs.absolute()}/{folder}/{name}" not in there:
+                    if seed_of(name) is not None and f"{runs.absolute()}/{folder}/{name}" not in found:
                         yield manifest.gone(runs / folder / name, runs)
 
 
@@ -191,15 +191,15 @@ _KNOWN: dict[str, Entry] = {}           # by path; what this process has read, a
 _LOADED: set[Path] = set()
 
 
-def _entries(found: Mapping[Path, tuple[Place, os.DirEntry]]) -> dict[Path, Entry]:
+def _entries(found: Mapping[str, tuple[Place, os.DirEntry]]) -> dict[str, Entry]:
     """What is known of these files; those that are new or have changed are read."""
     _load_index(paths.index())
     entries, changed = {}, False
     for path, (at, file) in found.items():
-        stamp, entry = _stamp(file), _KNOWN.get(str(path))
+        stamp, entry = _stamp(file), _KNOWN.get(path)
         if entry is None or not stamp or entry.stamp != stamp:
-            entry, changed = _read_entry(path, at, stamp), True
-            _KNOWN[str(path)] = entry
+            _KNOWN[path] = entry = _read_entry(Path(path), at, stamp)
+            changed = True
         entries[path] = entry
     if changed:
         _save_index(paths.index())
@@ -253,4 +253,4 @@ def _save_index(file: Path) -> None:
     lines = [f"{path}\t" + "\t".join(entry) for path, entry in _KNOWN.items() if path.startswith(here) and entry.stamp]
     if file.parent.is_dir():
         with suppress(FMError):
-            files.put(file, "\n".join([_version(), *lines]))
+            files.put(file, "\n".join([_version(), *lines]).encode())

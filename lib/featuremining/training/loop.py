@@ -2,9 +2,11 @@
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
@@ -12,7 +14,7 @@ from filelock import FileLock, Timeout
 from .. import paths, records
 from ..errors import FMError
 from ..methods import make
-from ..models import options_of
+from ..models import options_of, weights
 from ..models.weights import digest
 from ..recipes import recipe
 from ..studies import Run
@@ -60,8 +62,22 @@ def recorded(run: Run) -> records.Record | None:
     if changed := outdated(record):
         raise FMError(f"{path} was made under another default: {changed}. Name the old value in the study, or move the "
                       "record away and run the cell again.")
-    paths.checkpoint(run.tier, run.key, run.seed).unlink(missing_ok=True)       # left by a kill right after the record
     return record
+
+
+def weights_of(run: Run) -> dict[str, torch.Tensor]:
+    """The weights of a finished run, on the CPU; an `FMError` where they are not at hand, damaged, or not those of its record."""
+    path, record = paths.weights(run.tier, run.key, run.seed), paths.record(run.tier, run.key, run.seed)
+    then = f"move {record} away and train it here, then they are kept"
+    if not (path.is_file() and record.exists()):
+        raise FMError(f"There are no weights of {run.id}: {then}.")
+    try:
+        state = weights.read(path)
+    except (ValueError, OSError) as error:
+        raise FMError(f"{path} can't be used ({error}): {then}.") from None
+    if digest(state) != records.read(record).weights:
+        raise FMError(f"{path} are not the weights that {run.id} recorded: {then}.")
+    return state
 
 
 def train(run: Run, device: str = "auto", engine_name: str = "auto") -> records.Record:
@@ -93,27 +109,47 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
             replicas.wait()
             with engine.enough_memory(), together():
                 _train([run for run in group if not recorded(run)], target, engine_name)
+            if replicas.first:
+                for run in group:
+                    checkpoint.remove(paths.checkpoint(run.tier, run.key, run.seed))     # left by a kill right after the record
         replicas.wait()                 # until the first process has written the record
     return [recorded(run) for run in runs]
 
 
 @contextmanager
 def alone(run: Run, wait: bool = False):
-    """Keeps other processes from the same run; ``wait``: for one that is at it, else that is an `FMError`."""
-    lock = paths.checkpoint(run.tier, run.key, run.seed).with_suffix(".lock")
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(lock)
+    """Keeps other processes from the same record and from the same checkpoints, ``wait``: for one that is at it, else that is an
+    `FMError`. Both can be written then, and nothing of a killed process lies there."""
+    record, state = paths.record(run.tier, run.key, run.seed), paths.checkpoint(run.tier, run.key, run.seed)
+    with ExitStack() as held:
+        for path, variable in ((record, "FM_RUNS_DIR"), (state, "FM_BUILD_DIR")):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=path.parent):
+                    held.enter_context(_locked(path.with_suffix(".lock"), run, wait))
+            except OSError as error:
+                raise FMError(f"Nothing can be written to {path.parent} ({error.strerror}), so {run.id} is not begun: set "
+                              f"{variable} to a folder of yours.") from None
+        for path in (record, state, paths.weights(run.tier, run.key, run.seed)):
+            for left in path.parent.glob(f"{path.stem}.*.tmp"):
+                left.unlink(missing_ok=True)
+        yield
+
+
+@contextmanager
+def _locked(path: Path, run: Run, wait: bool):
+    lock = FileLock(path)
     try:
-        held.acquire(timeout=0)
+        lock.acquire(timeout=0)
     except Timeout:
         if not wait:
             raise FMError(f"Another process is training {run.id}; wait for it or stop it.") from None
         print(f"{run.id}: waits for another process that is training it", flush=True)
-        held.acquire(poll_interval=1)
+        lock.acquire(poll_interval=1)
     try:
         yield
     finally:
-        held.release()
+        lock.release()
 
 
 def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
@@ -156,9 +192,9 @@ def carry_out(training: Training, alone: bool) -> Iterator[None]:
     if not first:
         return
     record = training.record()
-    checkpoint.save(paths.weights(run.tier, run.key, run.seed), training.model.state_dict())
+    weights.write(paths.weights(run.tier, run.key, run.seed), training.model.state_dict())
     records.write(record, paths.record(run.tier, run.key, run.seed))
-    training.path.unlink()
+    checkpoint.remove(training.path)
 
 
 def append(log: dict[str, list], row: dict, epoch: int) -> None:

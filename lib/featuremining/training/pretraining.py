@@ -4,12 +4,12 @@ from dataclasses import fields
 
 from torch import Tensor
 
-from .. import paths, records
+from .. import records
 from ..errors import FMError, UsageError, choose
 from ..models.retinanet import Detector, detector
-from ..models.weights import digest
 from ..studies import Cell, Run, load_cells
-from . import checkpoint, loop
+from . import loop
+from .loop import weights_of
 
 SOURCES = {"resnet50": "T5", "resnet20": "F2s"}     # network -> the table whose trainings pre-train it
 
@@ -45,15 +45,8 @@ def pretrained(run: Run, device: str = "auto") -> tuple[records.Record, dict[str
     Raises `FMError` where weights for VOC are missing, because making them takes days, and where they are not the record's.
     """
     before, cell = pretraining(run), source(run)
-    record, path = loop.recorded(before), paths.weights(before.tier, before.key, before.seed)
+    record = loop.recorded(before)
     if record is None and run.dataset == "voc":
         raise FMError(f"{run.id} starts from the weights of {before.id}, which are not at hand: make them first with `fm run "
                       f"{cell.id} --tier {run.tier} --seed {run.seed}` (days on {cell.dataset}).")
-    record = record or loop.train(before, device)
-    state = checkpoint.load(path)
-    if state is None:
-        raise FMError(f"{path} is missing, though its training is on record: move "
-                      f"{paths.record(before.tier, before.key, before.seed)} away and give the same command again.")
-    if digest(state) != record.weights:
-        raise FMError(f"{path} are not the weights that {before.id} recorded: move both away and give the same command again.")
-    return record, state
+    return record or loop.train(before, device), weights_of(before)

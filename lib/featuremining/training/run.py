@@ -2,10 +2,10 @@
 death, and equal runs on equal machines give equal bits."""
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from ..datasets import DataSet, load
 from ..datasets.loader import Epochs
 from ..errors import FMError, UsageError
 from ..layers.pooling import Hybrid
+from ..models import weights
 from ..models.weights import digest
 from ..records import provenance
 from ..studies import Run
@@ -24,7 +25,7 @@ from .evaluation import Tested
 from .progress import Report
 from .replicas import join
 
-FORMAT = 4              # of checkpoints
+FORMAT = 5              # of checkpoints
 
 
 class Task(Protocol):
@@ -106,7 +107,7 @@ class Training:
         return paths.checkpoint(self.run.tier, self.run.key, self.run.seed)
 
     def state(self) -> dict:
-        return {"format": FORMAT,
+        return {"format": FORMAT, "run": {"id": self.run.id, "spec": self.run.spec()},
                 "model": self.model.state_dict(), "methods": self.methods.state_dict(), "optimizer": self.optimizer.state_dict(),
                 "loader": self.loader.state_dict(), "random": self.random, "log": self.log, "right": self.right,
                 "seconds": self.seconds,
@@ -114,11 +115,9 @@ class Training:
 
     def resume(self) -> None:
         """Go on from this run's checkpoint, if there is one."""
-        state = checkpoint.load(self.path)
+        state = checkpoint.load(self.path, self._check)
         if state is None:
             return
-        if state.get("format") != FORMAT:
-            raise FMError(f"{self.path} was written by another version of the companion: delete it to start this run over.")
         if state["resolved"] != self.resolved():
             raise FMError(f"{self.path} was begun under other settings or defaults: delete it to start this run over.")
         for name in ("model", "methods", "optimizer", "loader"):
@@ -131,6 +130,28 @@ class Training:
             print(f"{self.run.id}: goes on under another commit, version, device, engine or number of threads; "
                   "the record says so.")
             self.environments.append({"epoch": self.loader.epoch, **self.here})
+
+    def _check(self, state: dict) -> None:
+        """A `ValueError` unless this is a state that this run can have been in."""
+        if state.get("format") != FORMAT:
+            raise ValueError("another version of the companion wrote it")
+        mine = self.state()
+        if missing := mine.keys() - state.keys():
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        if state["run"] != mine["run"]:
+            raise ValueError(f"it is of {dict(state['run']).get('id')}, not of {self.run.id}")
+        for part in ("model", "methods", "loader"):
+            _fits(part, mine[part], state[part])
+        _fits("random.cpu", mine["random"]["cpu"], state["random"]["cpu"])
+        for parameter, momentum in zip(self.optimizer.parameters, state["optimizer"]["momenta"], strict=True):
+            if momentum is not None:            # of a recipe without momentum
+                _fits("momentum", parameter, momentum)
+        epoch, total = state["loader"]["epoch"], self.recipe.epochs
+        if state["loader"]["seed"] != self.run.seed or not 0 < epoch <= total:
+            raise ValueError(f"it is of epoch {epoch} of {total} and of seed {state['loader']['seed']}")
+        for name, values in state["log"].items():
+            if len(values) != epoch or not all(v is None or math.isfinite(v) for v in values):
+                raise ValueError(f"its curve {name} is not that of {epoch} epochs")
 
     def resolved(self) -> dict:
         return self.task.resolved()
@@ -164,7 +185,8 @@ class Training:
         sums = dict(zip(self.names, self.replicas.total(sums).tolist(), strict=True))
         row = {name: float(f"{value / images:.6g}") for name, value in sums.items()}
         tested = self.test() if self.recipe.tests(epoch) else {}
-        if not (math.isfinite(row["loss"]) and math.isfinite(tested.get("test_loss", 0.0))):
+        whole = not weights.not_finite({**self.model.state_dict(), **self.methods.state_dict()})
+        if not (whole and math.isfinite(row["loss"]) and math.isfinite(tested.get("test_loss", 0.0))):
             raise FMError(f"{self.run.id} diverged in epoch {epoch + 1} (loss {row['loss']}, on the test images "
                           f"{tested.get('test_loss', 'not tested')}). "
                           "Nothing was recorded and the checkpoint before it is kept. Try a lower learning rate or a warm-up.")
@@ -190,3 +212,17 @@ class Training:
         return records.Record(records.SCHEMA, self.run.id, self.run.key, self.run.seed, self.run.spec(), self.resolved(),
                               self.task.metrics(self.log), self.log, digest(self.model.state_dict()), where,
                               records.by_evaluation(self.right))
+
+
+def _fits(name: str, mine: Any, theirs: Any) -> None:
+    """A `ValueError` unless two states, or parts of them, have the same names, shapes and types, and finite values."""
+    if isinstance(mine, Tensor) and isinstance(theirs, Tensor):
+        if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
+            raise ValueError(f"{name} is {tuple(theirs.shape)} of {theirs.dtype}, not {tuple(mine.shape)} of {mine.dtype}")
+        if weights.not_finite({name: theirs}):
+            raise ValueError(f"{name} has values that are not finite")
+    elif isinstance(mine, Mapping) and isinstance(theirs, Mapping) and mine.keys() == theirs.keys():
+        for key in mine:
+            _fits(f"{name}.{key}", mine[key], theirs[key])
+    elif type(mine) is not type(theirs):
+        raise ValueError(f"{name} is {type(theirs).__name__}, not {type(mine).__name__}")
