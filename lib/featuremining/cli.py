@@ -82,6 +82,7 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
            as_json: Annotated[bool, typer.Option("--json", help="for programs: one object per cell")] = False) -> None:
     """Per cell and tier: runs done, runs missing, verdict (full tier against the printed number); seeds that differ in device or
     engine."""
+    _records_place()
     from . import records
     from .judging.ledger import Ledger
     from .records import durations
@@ -100,6 +101,14 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
     if not rows:
         raise UsageError(f"No cell's id begins with {prefix!r}; `fm status` without a prefix lists all.")
     print(json.dumps(rows, indent=1)) if as_json else _show(rows)
+
+
+def _records_place() -> None:
+    """Where FM_RUNS_DIR names no folder, nothing is on record, and that is worth a word."""
+    if paths.runs().is_file():
+        raise UsageError(f"{paths.runs()} is a file: FM_RUNS_DIR names the folder of records.")
+    if not paths.runs().exists():
+        print(f"fm: {paths.runs()} is not there, so nothing is on record in it (FM_RUNS_DIR names the place).", file=sys.stderr)
 
 
 def _done(cell: studies.Cell, tier: str, on_record: dict) -> list:
@@ -123,6 +132,7 @@ def _show(rows: list[dict]) -> None:
 def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: T1.one_layer, T1.resnet56.fm2")] = "",
             as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """Does it hold? All claims of the paper, its sentences and its numbers, or one of them with what its verdict rests on."""
+    _records_place()
     from .judging import listing
     from .judging.ledger import Ledger
     from .studies import claims
@@ -263,7 +273,10 @@ def data(name: Annotated[str, typer.Argument(help="a data set to fetch; none: li
         get(name)
     print(f"looking in {paths.raw()} (FM_DATA_DIR moves it)")
     for name in DATASETS:
-        at_hand, text = where(name)
+        try:
+            at_hand, text = where(name)
+        except (FMError, OSError) as error:         # the others are listed all the same
+            at_hand, text = False, f"can't be looked at: {error}"
         print(f"  {name:20} {'found:  ' if at_hand else 'missing:'} {text}")
 
 
@@ -316,8 +329,17 @@ def _carry_out() -> int | str | None:
         print(f"fm: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:        # a folder that can't be written, a disk that is full where nothing more precise is known
-        print(f"fm: {error}. FM_RUNS_DIR and FM_BUILD_DIR say where records and checkpoints go.", file=sys.stderr)
+        print(f"fm: {error}.{_advice(error)}", file=sys.stderr)
         return 1
+
+
+def _advice(error: OSError) -> str:
+    """Which variable moves the folder that something is wrong with, if it is one of ours."""
+    at = Path(error.filename).absolute() if isinstance(error.filename, str) else None
+    for variable, folder in (("FM_DATA_DIR", paths.raw()), ("FM_RUNS_DIR", paths.runs()), ("FM_BUILD_DIR", paths.build())):
+        if at and folder.absolute() in (at, *at.parents):
+            return f" {variable} names another folder than {folder}."
+    return ""
 
 
 if __name__ == "__main__":

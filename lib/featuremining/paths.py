@@ -15,7 +15,10 @@ PACKED = Path(__file__).resolve().parent / "data"   # in a wheel (pyproject.toml
 
 def _dir(variable: str, *default: str) -> Path:
     if os.environ.get(variable):
-        return Path(os.environ[variable]).expanduser()
+        try:
+            return Path(os.environ[variable]).expanduser()
+        except RuntimeError as error:           # ~somebody who has no home
+            raise FMError(f"{variable}={os.environ[variable]} can't be understood as a folder: {error}") from None
     return (Path.cwd() if PACKED.is_dir() else ROOT).joinpath(*default)
 
 
@@ -27,6 +30,14 @@ def raw() -> Path:
 def runs() -> Path:
     """Where records are written, one JSON per training: ``FM_RUNS_DIR``, else ``data/runs``."""
     return _dir("FM_RUNS_DIR", "data", "runs")
+
+
+def writable(folder: Path) -> None:
+    """An `FMError` unless a folder can be written, or made: before hours are spent on what is to go there."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise FMError(f"{there} {'is not writable' if there.is_dir() else 'is a file, not a folder'}, so nothing can be put into "
+                      f"{folder}: FM_RUNS_DIR names the place of records, FM_BUILD_DIR that of checkpoints.")
 
 
 def all_runs() -> list[Path]:

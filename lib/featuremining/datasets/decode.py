@@ -25,6 +25,8 @@ def read(path: str | Path) -> Image.Image:
     """The picture in RGB, however it is stored. `FMError` names a file that is missing, truncated or no image."""
     try:
         with Image.open(path) as picture:
+            if picture.mode.startswith("I"):            # 16 bits a pixel, which Pillow would cut off at 255
+                picture = Image.fromarray(((np.asarray(picture, np.int64) + 128) // 257).clip(0, 255).astype(np.uint8))
             return picture.convert("RGB")
     except FileNotFoundError:
         raise FMError(f"{path} is missing: unpack its data set again.") from None

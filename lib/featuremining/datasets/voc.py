@@ -5,6 +5,7 @@ Pixels count from 1 and boxes include their last pixel there; here a box is x0 =
 """
 
 import tempfile
+from math import isfinite
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -118,7 +119,7 @@ def objects(annotation: Path):
     for name, (xmin, ymin, xmax, ymax) in zip(names, corners, strict=True):
         if name not in CLASSES:
             raise FMError(f"{annotation} names the class {name!r}, which is none of VOC's 20: unpack PASCAL VOC again.")
-        if xmin > xmax or ymin > ymax:
+        if not (all(map(isfinite, (xmin, ymin, xmax, ymax))) and xmin <= xmax and ymin <= ymax):
             raise FMError(f"{annotation} holds a box from ({xmin:g}, {ymin:g}) to ({xmax:g}, {ymax:g}), which is none: "
                           "unpack PASCAL VOC again.")
     boxes = np.array(corners, np.float32).reshape(-1, 4) - np.float32([1, 1, 0, 0])

@@ -10,6 +10,7 @@ and ``last_stride = 1`` keeps that map at the resolution of the one before.
 """
 
 from importlib import import_module
+from inspect import signature
 
 from ..errors import UsageError, choose
 
@@ -69,6 +70,16 @@ def _flat(prefix: str, value) -> dict:
     return {key: v for name, inner in value.items() for key, v in _flat(f"{prefix}.{name}", inner).items()}
 
 
+def _check(name: str, maker, options: dict) -> None:
+    """A `UsageError` for an option that the network does not have."""
+    if "pretrained" in options:
+        raise UsageError("A network that is built here starts untrained: for published weights build it yourself, for example "
+                         "timm.create_model(..., pretrained=True), and wrap it in Tapped.")
+    known = signature(maker).parameters
+    for option in options if not any(p.kind == p.VAR_KEYWORD for p in known.values()) else ():
+        choose(f"option of {name}", option, [*list(known)[1:], "insert", "head", "last_stride"])
+
+
 def build(name: str, classes: int, insert=(), head="mean", last_stride: int = 2, **options):
     """The network ``name`` with ``classes`` logits, freshly initialised from the global random state.
 
@@ -78,7 +89,9 @@ def build(name: str, classes: int, insert=(), head="mean", last_stride: int = 2,
     """
     module, builder, defaults = _entry(name)
     settings = _head(head)
-    net = getattr(import_module(f".{module}", __name__), builder)(classes, **{**defaults, **options})
+    maker = getattr(import_module(f".{module}", __name__), builder)
+    _check(name, maker, options)
+    net = maker(classes, **{**defaults, **options})
     if last_stride != 2:
         import_module(".heads", __name__).last_stride(net, last_stride)
     if insert:

@@ -98,7 +98,10 @@ def timm_classifier(classes: int, name: str, **options) -> LibraryNet:
     if name not in names:                       # also everything that would ask the network: hf-hub:..., tags of weights
         raise UsageError(f"timm {timm.__version__} has no network {name!r}; the nearest names are "
                          f"{', '.join(get_close_matches(name, names, 3, 0.0))}.")
-    net = timm.create_model(name, pretrained=False, num_classes=classes, **options)
+    try:
+        net = timm.create_model(name, pretrained=False, num_classes=classes, **options)
+    except TypeError as error:
+        raise UsageError(f"timm/{name} does not take these options: {error}.") from None
     size = net.default_cfg["input_size"][-1]
     try:
         if not isinstance(net.get_classifier(), nn.Linear):

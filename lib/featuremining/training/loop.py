@@ -96,6 +96,9 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
     at one of them, and then go on if it has left no record."""
     target = engine.pick_device(device)
     missing = [run for run in runs if not recorded(run)]
+    for run in missing:
+        paths.writable(paths.record(run.tier, run.key, run.seed).parent)
+        paths.writable(paths.checkpoint(run.tier, run.key, run.seed).parent)
     replicas = join()
     at_once = target.type == "cuda" if at_once is None else at_once
     groups = [[run] for run in missing]

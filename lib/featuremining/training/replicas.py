@@ -138,9 +138,14 @@ class WholeBatchNorm(nn.BatchNorm2d):
 
 def join() -> Replicas:
     """The group that ``torchrun`` announces by the environment, joined once per process."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    told = os.environ.get("WORLD_SIZE", "1")
+    if told == "1":
         return Replicas()
+    lacks = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if not told.isdecimal() or int(told) < 1 or lacks:
+        raise UsageError(f"WORLD_SIZE={told} is set, but not as torchrun sets it (RANK, MASTER_ADDR and MASTER_PORT beside it): "
+                         "start by torchrun, or unset WORLD_SIZE.")
+    world = int(told)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     return Replicas(dist.get_rank(), world)

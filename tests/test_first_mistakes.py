@@ -1,0 +1,90 @@
+"""What goes wrong on a first day is one sentence that says what to do."""
+
+import numpy as np
+import pytest
+import timm
+from helpers import fm
+from PIL import Image
+
+from featuremining import FMError, UsageError, build, paths
+from featuremining.datasets import decode, voc
+from featuremining.recipes import recipe
+from featuremining.studies import Run
+from featuremining.training import replicas
+from featuremining.training.loop import train
+
+
+@pytest.mark.parametrize(("name", "options", "says"), [
+    ("timm/resnet10t", {"pretrained": True}, "wrap it in Tapped"), ("resnet20", {"pretrained": True}, "wrap it in Tapped"),
+    ("timm/resnet10t", {"no_such_option": 1}, "no_such_option"), ("resnet20", {"blok": "basic"}, "Did you mean 'block'"),
+    ("wrn_16_4", {"growth": 12}, "There is no option of wrn_16_4 'growth'"), ("resnet50", {"width": 2}, "There is no option")])
+def test_options_that_a_network_does_not_have(name, options, says):
+    with pytest.raises(UsageError, match=says) as raised:
+        build(name, 10, **options)
+    assert "\n" not in str(raised.value)
+
+
+def test_options_that_a_network_has():
+    assert build("resnet20", 10, shortcut="A").classes == 10
+    assert build("timm/resnet10t", 10, drop_rate=0.1).net.drop_rate == timm.create_model("resnet10t", drop_rate=0.1).drop_rate
+
+
+@pytest.mark.parametrize("variables", [
+    {"WORLD_SIZE": "2"}, {"WORLD_SIZE": "two"}, {"WORLD_SIZE": "0"}, {"WORLD_SIZE": ""}, {"WORLD_SIZE": "4", "RANK": "0"},
+    {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost"}], ids=str)
+def test_a_world_size_that_was_left_in_the_environment(variables, monkeypatch):
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="unset WORLD_SIZE"):
+        replicas.join()
+
+
+@pytest.mark.parametrize("variable", ["FM_RUNS_DIR", "FM_BUILD_DIR", "FM_DATA_DIR"])
+def test_a_home_of_nobody(variable, monkeypatch):
+    monkeypatch.setenv(variable, "~no_such_user_at_all/x")
+    with pytest.raises(FMError, match=variable):
+        {"FM_RUNS_DIR": paths.runs, "FM_BUILD_DIR": paths.build, "FM_DATA_DIR": paths.raw}[variable]()
+
+
+@pytest.mark.parametrize("variable", ["FM_RUNS_DIR", "FM_BUILD_DIR"])
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_a_place_that_cannot_be_written_is_noticed_before_the_first_epoch(variable, below, scratch, monkeypatch):
+    (scratch / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv(variable, str(scratch / "file" / below))
+    monkeypatch.setattr("featuremining.training.loop._train", lambda *_: pytest.fail("began"))
+    with pytest.raises(FMError, match="is a file, not a folder"):
+        train(Run("parts", "resnet20", (), recipe("resnet20", "smoke"), "smoke", 0), "cpu")
+
+
+def test_a_place_without_records_is_named(tmp_path):
+    done = fm("status", "X1.resnet20.fm2", folder=tmp_path)
+    assert done.returncode == 0 and "nothing is on record" in done.stderr
+    (tmp_path / "runs").write_text("", encoding="utf-8")
+    done = fm("verdict", "T1.one_layer", folder=tmp_path)
+    assert done.returncode == 2 and "is a file" in done.stderr
+
+
+@pytest.mark.parametrize(("kind", "ending"), [(np.uint16, "png"), (np.uint16, "tif"), (np.int32, "tif")], ids=str)
+def test_a_picture_of_sixteen_bits_keeps_its_greys(kind, ending, tmp_path):
+    values = np.linspace(0, 65535, 64).reshape(8, 8).astype(kind)
+    Image.fromarray(values).save(tmp_path / f"x.{ending}")
+    read = np.asarray(decode.read(tmp_path / f"x.{ending}"))
+    assert read.shape == (8, 8, 3) and np.abs(read[..., 0] - values / 257).max() <= 0.5 + 1e-6
+    assert (read == read[..., :1]).all()
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize("side", ["xmin", "ymax"])
+def test_a_box_of_no_numbers_is_refused(wrong, side, tmp_path):
+    def annotated(**sides):
+        sides = {"xmin": 1, "ymin": 1, "xmax": 9, "ymax": 9, **sides}
+        box = "".join(f"<{name}>{value}</{name}>" for name, value in sides.items())
+        path = tmp_path / "x.xml"
+        path.write_text(f"<annotation><object><name>cat</name><bndbox>{box}</bndbox></object></annotation>", encoding="utf-8")
+        return voc.objects(path)
+
+    assert annotated().boxes.shape == (1, 4)
+    with pytest.raises(FMError, match="holds a box"):
+        annotated(**{side: wrong})
