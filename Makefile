@@ -16,8 +16,9 @@ NOTEBOOKS := $(basename $(notdir $(wildcard notebooks/*.ipynb)))
 notebooks: $(NOTEBOOKS:%=notebook-%)    ## execute every notebook in a tier, into build/notebooks/; `make -j2 notebooks TIER=smoke`
 
 notebook-%: $(STAMP)
-	@mkdir -p build/notebooks/$(TIER)
-	OMP_NUM_THREADS=1 $(PY) -m papermill --no-progress-bar --log-level WARNING -k python3 notebooks/$*.ipynb build/notebooks/$(TIER)/$*.ipynb -p tier $(TIER)
+	@mkdir -p build/notebooks/$(TIER) build/notebooks/half-$(TIER)
+	OMP_NUM_THREADS=1 $(PY) -m papermill --no-progress-bar --log-level WARNING -k python3 notebooks/$*.ipynb build/notebooks/half-$(TIER)/$*.ipynb -p tier $(TIER)
+	$(PY) -m featuremining.showing.executed build/notebooks/half-$(TIER)/$*.ipynb build/notebooks/$(TIER)/$*.ipynb
 
 notebook-detection: notebook-class_activation       # these share trainings: one makes them, the other finds them
 notebook-activations: notebook-cifar

@@ -25,6 +25,7 @@ from featuremining.judging import listing
 from featuremining.judging.ledger import Ledger
 from featuremining.methods import METHODS
 from featuremining.showing import api, cards, choices, error_rates, markup, methods, negative, pages, tables
+from featuremining.showing.executed import unfinished
 from featuremining.studies.claims import load_claims
 
 ROOT = paths.ROOT
@@ -99,26 +100,25 @@ def execute_all(notebooks: dict[str, dict], kernels: int = 2) -> None:
 
 def execute(name: str, parameters: dict, kernel: tuple) -> None:
     """Run a family notebook with these parameters and leave the result as the page's source."""
-    target = PAGES / f"{name}.ipynb"
-    papermill.execute_notebook(ROOT / f"notebooks/{name}.ipynb", target, parameters, "one kernel", kernel_name="python3",
+    half = PAGES.with_name("half") / f"{name}.ipynb"         # until it is known to be whole
+    half.parent.mkdir(parents=True, exist_ok=True)
+    papermill.execute_notebook(ROOT / f"notebooks/{name}.ipynb", half, parameters, "one kernel", kernel_name="python3",
                                progress_bar=False, kernel=kernel)
-    book = nbformat.read(target, 4)
-    check(book, target, parameters)
+    book = nbformat.read(half, 4)
+    check(book, half, parameters)
     for cell in book.cells:
         if set(cell.metadata.get("tags", [])) & {"parameters", "injected-parameters"}:
             cell.metadata.tags.append("remove-cell")
         elif cell.cell_type == "code":      # readers see what was planned and trained; the rest is only "show this"
             cell.metadata.setdefault("tags", []).append("hide-input" if cell.id in ("plan", "train") else "remove-input")
-    nbformat.write(book, target)
+    nbformat.write(book, half)
+    half.replace(PAGES / half.name)
 
 
 def check(book, target: Path, parameters: dict) -> None:
     """With execution off, Jupyter Book shows a half-executed or failed notebook without a word. So look first."""
-    for i, cell in enumerate(c for c in book.cells if c.cell_type == "code"):
-        if cell.execution_count is None:
-            raise FMError(f"{target.name}: code cell {i} was not executed.")
-        if any(out.output_type == "error" for out in cell.outputs):
-            raise FMError(f"{target.name}: code cell {i} ended in an error.")
+    if why := unfinished(book):
+        raise FMError(f"{target.name}: {why}.")
     if book.metadata.papermill.parameters != parameters:
         raise FMError(f"{target.name} was executed with other parameters than the book asks for.")
 

@@ -51,13 +51,15 @@ def executed(*cells, parameters=None):
     return new_notebook(cells=cells, metadata={"papermill": {"parameters": parameters or {}}})
 
 
-FAILED = new_code_cell("1", execution_count=1, outputs=[new_output("error", ename="E", evalue="", traceback=[])])
+DONE = {"execution": {"shell.execute_reply": "now"}}
+FAILED = new_code_cell("1", execution_count=1, metadata=DONE, outputs=[new_output("error", ename="E", evalue="", traceback=[])])
 
 
 @pytest.mark.parametrize(("book", "says"), [
     (executed(new_code_cell("1")), "was not executed"), (executed(FAILED), "an error"),
-    (executed(new_code_cell("1", execution_count=1), parameters={"tier": "full"}), "other parameters")],
-    ids=["cut", "error", "other"])
+    (executed(new_code_cell("1", execution_count=1)), "the kernel was killed"), (executed(), "no code cell"),
+    (executed(new_code_cell("1", execution_count=1, metadata=DONE), parameters={"tier": "full"}), "other parameters")],
+    ids=["cut", "error", "killed", "empty", "other"])
 def test_a_notebook_that_did_not_run_through_stops_the_build(book, says):
     nbformat.validate(book)
     with pytest.raises(FMError, match=says):
