@@ -13,7 +13,7 @@ from importlib import import_module
 from inspect import signature
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import UsageError, choose
+from ..errors import FMError, UsageError, choose
 from ..recipes import Recipe
 
 if TYPE_CHECKING:
@@ -137,6 +137,9 @@ def get(name: str) -> None:
     if not hasattr(module, "get"):
         raise UsageError(f"{name} can't be fetched: it is {where(name)[1]}.")
     module.get()
+    at_hand, text = where(name)
+    if not at_hand:
+        raise FMError(f"{name} is {text.rstrip('.')}.")
 
 
 def where(name: str) -> tuple[bool, str]:

@@ -125,7 +125,7 @@ def _species(folder: Path, classes: int) -> dict[int, str]:
 def _column(folder: Path, name: str) -> dict[int, str]:
     """One of the official tables: id -> the rest of its line."""
     try:
-        rows = (line.split(" ", 1) for line in (folder / f"{name}.txt").read_text().splitlines())
+        rows = (line.split(" ", 1) for line in (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines())
         return {int(key): rest.strip() for key, rest in rows}
     except (OSError, ValueError):
         raise FMError(f"{folder / name}.txt is missing or damaged: unpack CUB-200-2011 again.") from None

@@ -30,6 +30,10 @@ def place(folder: str, mark: str, how: str, check: Callable[[Path], object]) -> 
     """Whether ``folder`` with its file ``mark`` lies under `paths.raw` and ``check`` raises no `FMError`, and where it is; else
     ``how`` to get it, or what is wrong with it."""
     root = paths.raw()
+    if (root / folder / folder / mark).is_file():
+        return False, f"one folder too deep in {root / folder / folder}: move what is in it to {root / folder}"
+    if (root / folder).exists() and not (root / folder / mark).is_file():
+        return False, f"not whole in {root / folder}, where {mark} is missing: move it away; then {how.format(root=root)}"
     if not (root / folder / mark).is_file():
         return False, f"not in {root}: {how.format(root=root)}"
     try:
@@ -37,6 +41,24 @@ def place(folder: str, mark: str, how: str, check: Callable[[Path], object]) -> 
     except FMError as error:
         return False, str(error)
     return True, str(root / folder)
+
+
+def text_of(path: Path) -> str:
+    """What a text file of a data set says; an `FMError` names one that is missing or no UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FMError(f"{path} can't be read as UTF-8 text ({error}): unpack its data set again.") from None
+
+
+def check_picture(folder: Path) -> None:
+    """An `FMError` where a folder, which must hold pictures, has none or an empty one first: half a download."""
+    from .photos import pictures
+
+    names = pictures(folder)
+    if not names or not (folder / names[0]).stat().st_size:
+        raise FMError(f"not whole in {folder}, which holds {'an empty file' if names else 'no pictures'}: move it away and "
+                      "unpack its data set again")
 
 
 def fetched(folder: str, url: str, md5: str, size: int) -> Path:

@@ -1,6 +1,7 @@
 """ImageNet-1K (Russakovsky et al., 2015, arXiv:1409.0575; ILSVRC 2012): 1,281,167 training and 50,000 validation photos of 1000
 classes, in one folder per class. The validation photos are the test set here, as everywhere."""
 
+import re
 from pathlib import Path
 
 from .. import paths
@@ -9,6 +10,7 @@ from . import fetch
 
 FOLDER = "imagenet"
 TERMS = "after registration, for non-commercial research and education only"
+WNID = re.compile(r"n\d{8}")        # of a class's folder
 SPLITS = {"train": 1_281_167, "val": 50_000}       # photos
 GET = ("ask for it at https://image-net.org (free for research, after registration), put ILSVRC2012_img_train.tar, "
        "ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz into {folder}, let torchvision sort them by class into train/ "
@@ -21,8 +23,15 @@ def where(size: int = 224, generated: bool = False) -> tuple[bool, str]:
     folder = paths.raw() / FOLDER
     if generated:
         return fetch.GENERATED
-    at_hand = all((folder / split).is_dir() for split in SPLITS)
-    return at_hand, str(folder) if at_hand else f"not in {paths.raw()}: {GET.format(folder=folder)}"
+    if not all((folder / split).is_dir() for split in SPLITS):
+        return False, f"not in {paths.raw()}: {GET.format(folder=folder)}"
+    try:
+        for wnid in _wnids(folder):
+            for split in SPLITS:
+                fetch.check_picture(folder / split / wnid)
+    except FMError as error:
+        return False, str(error).rstrip(".")
+    return True, str(folder)
 
 
 def get() -> None:
@@ -51,16 +60,36 @@ def load(size: int = 224, generated: bool = False):
 
 
 def _wnids(folder: Path) -> list[str]:
-    """The classes, sorted; the same in both splits."""
-    train, val = ({path.name for path in (folder / split).iterdir() if path.is_dir()} for split in SPLITS)
-    if not val and any((folder / "val").glob("ILSVRC2012_val_*.JPEG")):
-        raise FMError(f"{folder / 'val'} holds the photos without folders, so without labels: move each into the folder of its "
-                      "class (its WordNet id), as torchvision.datasets.ImageNet does when it unpacks the official tar files.")
+    """The classes, sorted; the same in both splits. Whatever is named otherwise than by a WordNet id is no class: notebooks'
+    checkpoints, what a file server or an archive leaves behind."""
+    train, val = ({path.name for path in (folder / split).iterdir() if WNID.fullmatch(path.name) and path.is_dir()}
+                  for split in SPLITS)
+    for split, found in (("train", train), ("val", val)):
+        if not found:
+            raise FMError(_layout(folder, split))
     if train != val:
         odd = min(train ^ val)
         raise FMError(f"{folder / 'train'} and val must hold the same classes, but {odd} is only in "
                       f"{'train' if odd in train else 'val'}: unpack the other part of ImageNet again.")
     return sorted(train)
+
+
+def _layout(folder: Path, split: str) -> str:
+    """What lies in a split without one folder per class, and what mends it."""
+    here = folder / split
+    inner = next((path for path in sorted(here.iterdir()) if path.is_dir() and (
+        any(path.glob("ILSVRC2012_*.JPEG")) or any(WNID.fullmatch(p.name) for p in path.iterdir()))), None)
+    if inner is not None:
+        return f"{here} holds everything one folder too deep, in {inner.name}/: mv {inner}/* {here}/"
+    if any(here.glob("ILSVRC2012_*.JPEG")):
+        return (f"{here} holds the photos without folders, so without labels: move each into the folder of its class "
+                "(its WordNet id), as torchvision.datasets.ImageNet does; with ILSVRC2012_devkit_t12.tar.gz in that folder one "
+                "command does it, `python -c \"from torchvision.datasets import imagenet as i; "
+                f"i.parse_devkit_archive('{folder}'); i.prepare_val_folder('{here}', i.load_meta_file('{folder}')[1])\"`.")
+    if any(path.name.isdecimal() for path in here.iterdir()):
+        return (f"{here} numbers its classes, and numbers do not say which they are: rename each folder to its WordNet id "
+                "(n01440764, ...), in the order that the copy's maker used.")
+    return f"{here} holds no folder that is named by a WordNet id (n01440764, ...): unpack that part of ImageNet again."
 
 
 def _words(folder: Path, wnids: list[str]) -> tuple[str, ...]:

@@ -23,7 +23,13 @@ FIFTY = "c50120d9e41f20c60a6539d1094ea5aa036bd24b5433d433ebe9795755709c21"      
 
 def where(classes: int = 200, size: int = SIZE, generated: bool = False) -> tuple[bool, str]:
     choose("number of Tiny ImageNet's classes", classes, (200, 50))
-    return fetch.place(FOLDER, "wnids.txt", GET, lambda folder: _wnids(folder, classes)) if not generated else fetch.GENERATED
+    return fetch.place(FOLDER, "wnids.txt", GET, lambda folder: _check(folder, classes)) if not generated else fetch.GENERATED
+
+
+def _check(folder: Path, classes: int) -> None:
+    """An `FMError` for other classes than the official ones, or a first class without pictures."""
+    first, *_ = _wnids(folder, classes)
+    fetch.check_picture(folder / _images_of(folder, f"train/{first}"))
 
 
 def get() -> Path:
@@ -68,7 +74,7 @@ def _wnids(folder: Path, classes: int) -> list[str]:
 
 
 def _listed(folder: Path) -> list[str]:
-    return sorted((folder / "wnids.txt").read_text().split())
+    return sorted(fetch.text_of(folder / "wnids.txt").split())
 
 
 def _words(folder: Path, wnids: list[str]) -> tuple[str, ...]:
@@ -79,7 +85,7 @@ def _words(folder: Path, wnids: list[str]) -> tuple[str, ...]:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    return [line.split("\t") for line in path.read_text().splitlines()]
+    return [line.split("\t") for line in fetch.text_of(path).splitlines()]
 
 
 def _training(folder: Path, wnids: list[str]):

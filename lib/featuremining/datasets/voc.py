@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from .. import paths
 from ..errors import FMError
+from . import fetch
 
 FOLDER = "VOCdevkit"
 TERMS = "the photographs are from Flickr, whose terms of use the publisher asks to respect"
@@ -90,7 +91,7 @@ def _rows(root: Path, year: str, split: str, published: int) -> list[tuple]:
     listed, folder = _split(root, year, split), root / FOLDER / f"VOC{year}"
     if not listed.is_file():
         raise FMError(f"{listed} is missing: {GET.format(root=root)}.")
-    names = listed.read_text().split()
+    names = fetch.text_of(listed).split()
     if len(names) != published:
         raise FMError(f"{listed} lists {len(names)} images instead of {published}: unpack that part of PASCAL VOC again.")
     rows = []
