@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-FILES = ["error_rates", "loop", "augmentation", "methods", "tiers", "start", "book",
+FILES = ["error_rates", "loop", "augmentation", "methods", "roots", "tiers", "start", "book",
          *(["gpu"] if torch.cuda.is_available() else [])]
 
 

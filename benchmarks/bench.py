@@ -74,9 +74,10 @@ def random_data(n: int = 50_000, n_test: int = 10_000, classes: int = 100) -> Da
 
 
 def training(data: DataSet, *methods: dict, network: str = "resnet56", precision: str = "fp32", engine: str = "auto",
-             device: str = "cpu", seed: int = 0) -> Training:
+             device: str = "cpu", seed: int = 0, batch: int | None = None, options: dict | None = None) -> Training:
     """A training of the companion's own loop, ready for its first step."""
-    run = Run("random", network, methods, replace(recipe(network, "full"), precision=precision), "full", seed)
+    changes = {"precision": precision, **({} if batch is None else {"batch": batch})}
+    run = Run("random", network, methods, replace(recipe(network, "full"), **changes), "full", seed, options or {})
     ready = Training(run, torch.device(device), engine, data=data)
     ready.model.train()
     return ready

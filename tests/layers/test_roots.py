@@ -15,7 +15,7 @@ from featuremining.layers.covariance import covariance, factor
 from featuremining.layers.roots import INVERSE, OF_FACTOR, ROOTS, covariance_sqrt, matrix_inverse_sqrt, matrix_sqrt, settings_of
 
 SVD = [name for name in ROOTS if name.startswith("svd")]
-SAME_VALUE = ["exact", *(name for name in SVD if name != "svd_topn")]
+SAME_VALUE = ["exact", "exact_factor", *(name for name in SVD if name != "svd_topn")]
 APART = [name for name in SVD if name not in ("svd_topn", "svd_newton")]        # K-matrices of the ordinary gradient
 
 
@@ -264,7 +264,7 @@ def test_the_gradient_of_mtp_and_mpa_is_that_of_the_root_they_stand_for():
 # --- gradients ------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("gram", [False, True])
-@pytest.mark.parametrize("method", ["exact", "newton_schulz"])
+@pytest.mark.parametrize("method", ["exact", "exact_factor", "newton_schulz"])
 @pytest.mark.parametrize("shape", [(8, 20), (10, 6), (8, 8)], ids=str)
 def test_gradcheck_at_the_features(method, gram, shape):
     """8 x 8 with the mean taken off is singular, as covariances of 64 channels on 8 x 8 maps are."""
@@ -296,6 +296,16 @@ def test_at_the_features_remedies_agree_where_no_eigenvalues_meet(method):
         assert error(gradient(lambda x: covariance_sqrt(factor(x), method), x, g), exact) < 1e-5
 
 
+def test_singular_values_resolve_what_the_covariance_has_lost():
+    """In float32 a direction of 1e-5 of the largest standard deviation, whose eigenvalue of 1e-10 is below the rounding."""
+    x = torch.diag(torch.tensor([1.0, 1e-1, 1e-3, 1e-5], dtype=torch.float64)) @ rotation(8)[:4]
+    g, f = normal(4, 4), rotation(4, seed=1) @ x
+    true = gradient(lambda f: covariance_sqrt(f, "exact_factor"), f, g)
+    assert error(true, gradient(lambda f: covariance_sqrt(f, "exact"), f, g)) < 1e-5
+    for method, low, high in (("exact_factor", 0, 1e-4), ("exact", 0.02, 2)):
+        assert low <= error(gradient(lambda f, m=method: covariance_sqrt(f, m), f.float(), g.float()).double(), true) < high
+
+
 def test_svd_newton_has_the_exact_value_and_newton_schulz_s_gradient():
     p, g = covariance(features(9, 30)), normal(9, 9)
     assert error(matrix_sqrt(p, "svd_newton"), matrix_sqrt(p)) < 1e-14
@@ -312,6 +322,15 @@ def test_taylor_is_off_by_the_terms_that_it_leaves_out(ratio):
         return eigen_roots.odd(eigen_roots.geometric(j / i, 101) / i)
     k = eigen_roots.k_matrix(values, kernel)
     assert k[1, 0].item() == pytest.approx((1 - ratio**101) / (1 - ratio), rel=1e-12) and k[0, 1] == -k[1, 0]
+
+
+def test_pade_s_cap_and_what_clamped_eigenvalues_get():
+    """K is at most 1 / (delta l_i); an eigenvalue that is clamped has no gradient of its own."""
+    p, g = torch.diag(torch.tensor([1.0, 0.9, 0.0], dtype=torch.float64)), torch.ones(3, 3, dtype=torch.float64)
+    for delta, share in ((0.5, 0.1 / 0.5), (0.01, 1.0)):
+        grad, exact = gradient(lambda p, d=delta: matrix_sqrt(p, "svd_pade", delta=d), p, g), gradient(matrix_sqrt, p, g)
+        assert grad[0, 1].item() == pytest.approx(share * exact[0, 1].item(), rel=1e-6)
+        assert grad[2, 2] == 0 and grad[0, 0] == exact[0, 0]
 
 
 def test_pade_s_published_table_is_the_capped_fraction():
@@ -379,7 +398,7 @@ def test_double_backward_where_it_exists():
         assert gradgradcheck(lambda x, root=products: root(factor(x)), features(4, 3).requires_grad_())
 
 
-@pytest.mark.parametrize(("method", "gram"), [w for w in WAYS if w != ("exact", False)])
+@pytest.mark.parametrize(("method", "gram"), [w for w in WAYS if w not in (("exact", False), ("exact_factor", False))])
 def test_double_backward_is_refused_in_one_sentence(method, gram):
     x = features(5, 4).requires_grad_()
     (grad,) = torch.autograd.grad(covariance_sqrt(factor(x), method, gram=gram).square().sum(), x, create_graph=True)

@@ -43,7 +43,7 @@ def triu(matrix: Tensor) -> Tensor:
     """
     d = matrix.shape[-1]
     row, column = torch.triu_indices(d, d, device=matrix.device)
-    return matrix.flatten(-2)[..., row * d + column]
+    return matrix.flatten(-2).index_select(-1, row * d + column)
 
 
 def untriu(vector: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .iterative_roots import newton_schulz
-from .spectral import Spectral, SquareRoot, alive, between, differences_of_power, eigh, of_values, once, rotate, symmetric
+from .spectral import Spectral, SquareRoot, alive, between, differences_of_power, eigh, of_values, once, rotate, svd_of, symmetric
 
 Kernel = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]      # eigenvalues l_i > l_j -> K_ij and -K_ji
 
@@ -38,17 +38,24 @@ def exact(matrix: Tensor, power: float = 0.5) -> Tensor:
 
 
 class _OfFactor(Function):
-    """F (..., C, N), N < C -> (F F^T)^power from the N x N matrix F^T F = V diag(l) V^T: U = F V / sqrt(l) are eigenvectors.
+    """F (..., C, N) -> (F F^T)^power from F^T F = V diag(l) V^T, N x N: U = F V / sqrt(l) are eigenvectors of F F^T. With
+    ``singular`` U, sqrt(l) and V are the singular vectors and values of F itself.
 
     dL/dF = 2 Z F with Z = U (A * L) U^T and, between null space and range, (1 - U U^T) G U diag(l^(power - 1)) U^T, A = U^T G U.
     """
 
     @staticmethod
-    def forward(ctx, f: Tensor, power: float) -> Tensor:
-        values, v = eigh(f.mT @ f)
-        some = alive(values)
-        safe = torch.where(some, values, 1)
-        u = f @ (v * (some * safe**-0.5)[..., None, :])
+    def forward(ctx, f: Tensor, power: float, singular: bool) -> Tensor:
+        if singular:
+            u, roots, v = svd_of(f)
+            some = ~(roots <= 4 * torch.finfo(f.dtype).eps * roots[..., :1])
+            safe = torch.where(some, roots, 1) ** 2
+            u = u * some[..., None, :]
+        else:
+            values, v = eigh(f.mT @ f)
+            some = alive(values)
+            safe = torch.where(some, values, 1)
+            u = f @ (v * (some * safe**-0.5)[..., None, :])
         ctx.power = power
         ctx.save_for_backward(u, v, safe, some)
         return of_values(u, safe**power)
@@ -61,12 +68,18 @@ class _OfFactor(Function):
         a = u.mT @ gu
         inside = a * differences_of_power(values, ctx.power, some) * values.sqrt()[..., None, :]
         scale = (values ** (ctx.power - 0.5))[..., None, :]
-        return 2 * (u @ (inside - a * scale) + gu * scale) @ v.mT, None
+        return 2 * (u @ (inside - a * scale) + gu * scale) @ v.mT, None, None
 
 
 def exact_of_factor(f: Tensor, power: float = 0.5) -> Tensor:
     """`exact` of F F^T for a factor (..., C, N), cheaper where N < C."""
-    return _OfFactor.apply(f, power)
+    return _OfFactor.apply(f, power, False)
+
+
+def exact_from_singular_values(f: Tensor, power: float = 0.5) -> Tensor:
+    """The same from the singular values of F. It takes longer, and resolves directions whose eigenvalue drowns in the rounding of
+    F F^T: in float32 those below 1e-7 of the largest."""
+    return _OfFactor.apply(f, power, True)
 
 
 def inverse(matrix: Tensor) -> Tensor:

@@ -33,31 +33,31 @@ def size(matrix: Tensor, prenorm: str) -> Tensor:
     return matrix.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None].clamp(min=torch.finfo(matrix.dtype).tiny)
 
 
-def by_products(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-    """Y_n and Z_n of A (..., d, d); a product that only the other one needs is left out of the graph by whoever drops it."""
+def by_products(a: Tensor, iterations: int, which: int) -> Tensor:
+    """Y_n (``which`` 0) or Z_n (1) of A (..., d, d)."""
     shape, a = a.shape, a.reshape(-1, *a.shape[-2:])
     eye = torch.eye(shape[-1], dtype=a.dtype, device=a.device)
     t = 1.5 * eye - 0.5 * a
-    y, z = a @ t, t
-    for _ in range(iterations - 1):
+    y, z = a @ t if which == 0 or iterations > 1 else t, t
+    for left in reversed(range(iterations - 1)):
         t = torch.baddbmm(eye, z, y, beta=1.5, alpha=-0.5)
-        y, z = y @ t, t @ z
-    return y.view(shape), z.view(shape)
+        y, z = y @ t if left or which == 0 else y, t @ z if left or which == 1 else z       # the last step makes one of them
+    return (y, z)[which].view(shape)
 
 
 def of_eigenvalues(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     """z_n (..., d) of eigenvalues a (..., d) of A, and the divided differences (..., d, d) of z_n as a function of a.
 
-    z <- z (3 - a z^2) / 2, and for the differences the product rule [f g]_ij = f_i [g]_ij + [f]_ij g_j.
+    z <- z h with h = (3 - a z^2) / 2, and for the differences the product rule [f g]_ij = f_i [g]_ij + [f]_ij g_j. It makes of
+    [z] the differences [z] (h_i + h_j - 3/2 - a_i z_i z_j / 2) - z_i z_j^2 / 2, where the bracket has rank 3.
     """
-    ai, z = a[..., :, None], torch.ones_like(a)
-    dz = torch.zeros_like(ai.expand(*a.shape, a.shape[-1]))
+    z = one = torch.ones_like(a)
+    dz = torch.zeros(1, dtype=a.dtype, device=a.device)
     for _ in range(iterations):
-        square = z * z
-        half = 1.5 - 0.5 * a * square
-        dw = torch.addcmul(square[..., None, :], (z[..., :, None] + z[..., None, :]) * ai, dz)      # of a z^2
-        dz = torch.addcmul(dz * half[..., None, :], z[..., :, None], dw, value=-0.5)
-        z = z * half
+        h = 1.5 - 0.5 * a * z * z
+        bracket = torch.stack([h, one, a * z], -1) @ torch.stack([one, h - 1.5, -0.5 * z], -2)
+        dz = torch.addcmul((-0.5 * z)[..., :, None] * (z * z)[..., None, :], dz, bracket)
+        z = z * h
     return z, dz
 
 
@@ -82,7 +82,7 @@ def newton_schulz(matrix: Tensor, iterations: int = 5, prenorm: Prenorm = "trace
     t = size(matrix, prenorm)
     a = matrix / t
     if pick_form(form, a) == "products":
-        return t.sqrt() * by_products(a, checked(iterations))[0]
+        return t.sqrt() * by_products(a, checked(iterations), 0)
     values, vectors = eigh(a)
     z, dz = of_eigenvalues(values, checked(iterations))
     differences = torch.addcmul(z[..., None, :].expand_as(dz), values[..., :, None], dz)        # of y = a z
@@ -100,7 +100,7 @@ def newton_schulz_of_factor(f: Tensor, iterations: int = 5, prenorm: Prenorm = "
 def inverse_step(a: Tensor, iterations: int, form: str) -> Tensor:
     """Z_n of A."""
     if pick_form(form, a) == "products":
-        return by_products(a, checked(iterations))[1]
+        return by_products(a, checked(iterations), 1)
     values, vectors = eigh(a)
     return Spectral.apply(a, vectors, *of_eigenvalues(values, checked(iterations)))
 

@@ -16,13 +16,15 @@ from .spectral import full_precision, symmetric
 
 ROOTS: dict[str, Callable[..., Tensor]] = {
     "exact": eigen_roots.exact,
+    "exact_factor": eigen_roots.exact,              # of a matrix the same; of features from their own singular values
     **{name: getattr(eigen_roots, name) for name in
        ("svd", "svd_trunc", "svd_topn", "svd_taylor", "svd_pade", "svd_newton", "svd_power")},
     "newton_schulz": iterative_roots.newton_schulz,
     "mtp": iterative_roots.mtp,
     "mpa": iterative_roots.mpa,
 }
-OF_FACTOR = {"exact": eigen_roots.exact_of_factor, "newton_schulz": iterative_roots.newton_schulz_of_factor}
+OF_FACTOR = {"exact": eigen_roots.exact_of_factor, "exact_factor": eigen_roots.exact_from_singular_values,
+             "newton_schulz": iterative_roots.newton_schulz_of_factor}
 INVERSE = {"exact": eigen_roots.inverse, "newton_schulz": iterative_roots.inverse_newton_schulz,
            "mtp": iterative_roots.inverse_mtp, "mpa": iterative_roots.inverse_mpa}
 
@@ -62,12 +64,12 @@ def matrix_inverse_sqrt(matrix: Tensor, method: str = "exact", **options) -> Ten
 
 def covariance_sqrt(factor: Tensor, method: str = "exact", gram: bool | None = None, **options) -> Tensor:
     """F (..., C, N) -> the square root of P = F F^T (..., C, C). With ``gram`` it is computed from F^T F, which is smaller where
-    N < C; None does so there, where the method has that form."""
+    N < C; None does so there, where the method has that form. ``exact_factor`` takes F itself, whatever its shape."""
     settings_of(method, options)
     _checked(factor)
     if gram and method not in OF_FACTOR:
         raise UsageError(f"Root {method!r} has no form for the smaller Gram matrix; {' and '.join(OF_FACTOR)} have.")
     if gram is None:
-        gram = method in OF_FACTOR and factor.shape[-1] < factor.shape[-2]
+        gram = method == "exact_factor" or (method in OF_FACTOR and factor.shape[-1] < factor.shape[-2])
     with full_precision(factor):
         return OF_FACTOR[method](factor, **options) if gram else ROOTS[method](factor @ factor.mT, **options)

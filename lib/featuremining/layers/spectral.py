@@ -29,8 +29,16 @@ def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     infinities or NaN they are NaN, so that a training that diverged is told from its loss."""
     matrix = matrix.detach()
     bad = ~matrix.isfinite().all(-1).all(-1)
-    values, vectors = torch.linalg.eigh(torch.where(bad[..., None, None], torch.zeros_like(matrix), matrix))
+    values, vectors = torch.linalg.eigh(torch.where(bad[..., None, None], 0, matrix))
     return torch.where(bad[..., None], torch.nan, values), vectors
+
+
+def svd_of(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U, singular values, descending, and V of matrices (..., C, N); where those of a matrix can't be had, as in `eigh`."""
+    matrix = matrix.detach()
+    bad = ~matrix.isfinite().all(-1).all(-1)
+    u, values, vt = torch.linalg.svd(torch.where(bad[..., None, None], 0, matrix), full_matrices=False)
+    return u, torch.where(bad[..., None], torch.nan, values), vt.mT
 
 
 def alive(values: Tensor) -> Tensor:

@@ -60,18 +60,19 @@ def peak_memory(work: Work, device: torch.device) -> int:
     return peak
 
 
-def seconds(work: Work, device: torch.device) -> float:
-    """Wall time of one call, the device's work included."""
+def seconds(work: Work, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Wall time of one call, the device's work included; with another ``clock`` what that counts."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    began = time.perf_counter()
+    began = clock()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    return clock() - began
 
 
-def side_by_side(works: Mapping[str, Work], device: torch.device, rounds: int = 15, warm: int = 3) -> dict[str, list[float]]:
+def side_by_side(works: Mapping[str, Work], device: torch.device, rounds: int = 15, warm: int = 3,
+                 clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
     """Seconds of every call of several works that take turns, each round in another order: a machine's drift hits all alike."""
     names = list(works)
     for name in names * warm:
@@ -79,7 +80,7 @@ def side_by_side(works: Mapping[str, Work], device: torch.device, rounds: int = 
     took: dict[str, list[float]] = {name: [] for name in names}
     for i in range(rounds):
         for name in names[i % len(names):] + names[:i % len(names)]:
-            took[name].append(seconds(works[name], device))
+            took[name].append(seconds(works[name], device, clock))
     return took
 
 
