@@ -126,7 +126,7 @@ def differences_of_power(values: Tensor, power: float, some: Tensor) -> Tensor:
 
 
 class Lyapunov(Function):
-    """The symmetric Z with Q Z + Z Q = G, for Q = U diag(s) U^T with s >= 0 and symmetric G, all (..., d, d). Where s_i + s_j = 0
+    """The Z with Q Z + Z Q = G, for Q = U diag(s) U^T with s >= 0, all (..., d, d); symmetric where G is. Where s_i + s_j = 0
     nothing determines Z and it is 0."""
 
     @staticmethod
@@ -161,4 +161,4 @@ class SquareRoot(Function):
     def backward(ctx, gradient: Tensor):
         q, vectors, differences = ctx.saved_tensors
         with full_precision(gradient):
-            return Lyapunov.apply(q, symmetric(gradient), vectors, differences)
+            return Lyapunov.apply(q, gradient, vectors, differences)
