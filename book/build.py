@@ -60,6 +60,8 @@ SHOWN = {"cifar": shown("short", OWN),
          "cpu_study": shown("full", [*pairs("X3.resnet20", "baseline", "fm2", "mean_loss", "fm1"), *pairs("X3.resnet56")], 4),
          "pooling": shown("full", pairs("X4.resnet20", "mean", "newton_schulz", "exact", "svd", "svd_pade", "hybrid",
                                         "svd_taylor", "svd_trunc"), 3),
+         "neighbours": shown("full", pairs("X5.resnet20", "baseline", "fm2", "fldfr", "convmix", "kd", "geometric", "ical",
+                                           "fm2_fldfr", "fm2_convmix", "fm2_geometric", "fm2_ical"), 3),
          "audit": {"tier": "all"}}
 
 
@@ -153,7 +155,8 @@ def project_parts() -> dict[str, str]:
     """What the pages about the project itself include, by the name of the file."""
     ledger = Ledger.read()
     return {"claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "register.A": choices.markdown("A"),
-            "register.P": choices.markdown("P"), "register.GCP": choices.markdown("GCP"), "negative": negative.markdown(ledger),
+            **{f"register.{part}": choices.markdown(part) for part in ("P", "GCP", "LDFR", "CM", "GEO")},
+            "negative": negative.markdown(ledger),
             "error_rates": error_rates.markdown(), "status": pages.status(ledger), "data": pages.data_sets(),
             "licences": pages.licences(), "api": api.markdown()}
 

@@ -92,7 +92,9 @@ def test_the_robust_projection_is_what_a_plain_loop_finds(lam):
 def test_wrong_columns_are_found():
     a = normal(16, 2) @ normal(2, 60, seed=1)
     a[:, 7] += 10 * normal(16, seed=2)
-    _, e = robust_projection(a, 0.5)
+    p, e = robust_projection(a, 0.5)
+    torch.testing.assert_close(e, a - p @ a, atol=1e-2, rtol=0)         # in the size of A
+    torch.testing.assert_close(robust_projection(3 * a, 0.5)[1], 3 * e)
     assert e.norm(dim=0).argmax() == 7 and e.shape == a.shape and robust_projection(torch.zeros(2, 3, 5), 1.0)[0].eq(0).all()
 
 

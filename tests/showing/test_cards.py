@@ -127,7 +127,7 @@ def test_every_cell_has_a_card():
     found = cards.cards(load_cells(), Ledger(records.read_records()))
     assert list(found) == list(load_cells())
     for id_, card in found.items():
-        assert card["table"] == studies.titles()[id_.split(".")[0]] and card["tiers"][0]["tier"] == "full"
+        assert card["table"] == studies.titles()[studies.cell(id_).table] and card["tiers"][0]["tier"] == "full"
         recorded = {t["tier"]: len(t["seeds"]) for t in card["tiers"]}
         for tier in ("full", "short"):
             key = cell(id_).run(tier, 0).key

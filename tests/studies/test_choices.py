@@ -12,6 +12,8 @@ from made_records import example
 
 from featuremining import FMError, load_cells, make, paths, records
 from featuremining.datasets import DATASETS, corrupt
+from featuremining.layers.convmix import ConvMix
+from featuremining.layers.low_rank import LowRankRecovery
 from featuremining.layers.roots import settings_of
 from featuremining.methods import METHODS
 from featuremining.models import heads, options_of
@@ -21,6 +23,7 @@ from featuremining.showing.choices import markdown
 from featuremining.studies import choices, read_studies
 
 SETTINGS = [(name, values) for choice in choices.choices() for name, values in choice.settings.items()]
+LAYERS = {"low_rank": LowRankRecovery, "convmix": ConvMix}
 NEEDS = {   # what a setting of Feature Mining only means something with
     "keep": {"segmentation": "dropout"}, "dropout_shape": {"segmentation": "dropout"},
     "second": {"segmentation": "noncomplementary"},
@@ -33,6 +36,8 @@ def in_code(kind, owner, name):
         return getattr(make(owner), name)
     if kind == "recipe":
         return getattr(recipe(owner, "full"), name)
+    if kind == "layer":
+        return signature(LAYERS[owner]).parameters[name].default
     if kind == "network":
         return options_of(owner)[name]
     if kind == "head":
@@ -69,6 +74,24 @@ def test_the_alternatives_of_a_method_can_be_chosen(name, values):
     hint = get_type_hints(type(make(owner)))[setting]
     if get_origin(hint) is Literal:
         assert {literal_eval(v) for v in values} == set(get_args(hint))
+
+
+@pytest.mark.parametrize(("name", "values"), [s for s in SETTINGS if s[0].startswith("layer.")], ids=lambda v: str(v))
+def test_the_alternatives_of_a_layer_can_be_chosen(name, values):
+    """And every setting of a layer is in the register."""
+    _, owner, setting = choices.place(name)
+    for value in values:
+        given = {setting: literal_eval(value)}
+        assert getattr(LAYERS[owner](**given) if owner == "low_rank" else LAYERS[owner]((2, 3), **given), setting, None) in (
+            literal_eval(value), None)
+    named = {choices.place(other)[2] for other, _ in SETTINGS if other.startswith(f"layer.{owner}.")}
+    assert named == set(signature(LAYERS[owner]).parameters) - {"channels"}
+
+
+def test_cells_with_another_layer_setting_differ():
+    (rarely,) = [c for c in choices.choices() if c.id == "LDFR6"]
+    assert {c.id for c in choices.differing(rarely)} >= {"X5.resnet20.fldfr", "LDFR.X1.resnet20.fldfr.60"}
+    assert "X5.resnet20.convmix" not in {c.id for c in choices.differing(rarely)}
 
 
 @pytest.mark.parametrize(("name", "values"), [s for s in SETTINGS if s[0].startswith("recipe.")], ids=lambda v: str(v))

@@ -63,6 +63,16 @@ def test_the_papers_tables_from_the_studies():
 
 
 @pytest.mark.skipif("FM_PAPERS" not in os.environ, reason="FM_PAPERS names no folder with the papers' texts")
+@pytest.mark.parametrize("paper", [paper for paper in papers().values() if paper.prefix and paper.text], ids=lambda p: p.name)
+def test_the_quotes_of_other_papers_are_theirs(paper):
+    (file,) = Path(os.environ["FM_PAPERS"]).glob(paper.text)
+    text = " ".join(file.read_text(encoding="utf-8").split())
+    assert paper.title in text
+    for one in (c for c in load_claims().values() if c.paper == paper.name):
+        assert one.quote in text, one.id
+
+
+@pytest.mark.skipif("FM_PAPERS" not in os.environ, reason="FM_PAPERS names no folder with the papers' texts")
 def test_lines_and_quotes_are_the_papers():
     (file,) = Path(os.environ["FM_PAPERS"]).glob(papers()["feature_mining"].text)
     text = " ".join(file.read_text().split())

@@ -164,7 +164,7 @@ class LowRankRecovery(nn.Module):
         self.passes += 1
         if not due:
             return self.latest[None], self.latest_offset[None]
-        p, offset = self.learn(x.detach().float() if x.dtype == torch.bfloat16 else x.detach())
+        p, offset = self.learn(x.float() if x.dtype == torch.bfloat16 else x)
         self.remember(p, offset)
         if self.update_every > 1:
             self.latest, self.latest_offset = p.mean(0), offset.mean(0)

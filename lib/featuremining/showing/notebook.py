@@ -262,8 +262,8 @@ def start(study: str, names: dict) -> Page:
         values[name] = list(dict.fromkeys(values[name]))        # one that is named twice is shown once
     for id_ in values["cells"]:
         cell = studies.cell(id_)
-        if cell.study != study:
-            raise UsageError(f"{id_} belongs to the notebook {cell.study}.ipynb, not to {study}.ipynb.")
+        if cell.notebook != study:
+            raise UsageError(f"{id_} belongs to the notebook {cell.notebook}.ipynb, not to {study}.ipynb.")
     if values["train"]:
         studies.plan(values["cells"], values["tier"], values["seeds"])     # what can't be trained yet says so at once
     return Page(study, *(values[name] for name in PARAMETERS))

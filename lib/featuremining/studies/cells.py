@@ -69,6 +69,11 @@ class Cell:
         return self.at.condition
 
     @property
+    def notebook(self) -> str:
+        """Which notebook trains and shows it: its study's own, or the one that the study names."""
+        return read_studies()[self.study].get("notebook", self.study)
+
+    @property
     def own(self) -> bool:
         """Whether it is ours alone: it has no printed value and stands in no figure of the paper.
 

@@ -13,7 +13,7 @@ from .cells import Cell
 from .papers import papers
 
 PLACES = {"method": "`{}`", "recipe": "recipe of `{}`", "network": "network `{}`", "data": "data `{}`",
-          "detector": "detector of `{}`", "study": "study `{}`", "head": "head `{}`", "root": "root `{}`"}
+          "detector": "detector of `{}`", "study": "study `{}`", "head": "head `{}`", "root": "root `{}`", "layer": "layer `{}`"}
 
 
 @dataclass(frozen=True)
@@ -72,5 +72,12 @@ def differing(choice: Choice) -> list[Cell]:
 def _differs(cell: Cell, kind: str, owner: str, name: str, ours) -> bool:
     named = {"method": [m for m in cell.methods if m["name"] == owner],
              "network": [cell.options] if cell.network == owner else [],
+             "layer": [part for part in _layers(cell) if owner in (part.get("layer"), part.get("name"))],
              "data": [cell.data] if cell.dataset == owner else []}.get(kind, [])
     return any(settings.get(name, ours) != ours for settings in named)
+
+
+def _layers(cell: Cell) -> list[dict]:
+    """The layers that stand in the cell's network, each with the settings it is given."""
+    head = cell.options.get("head", "mean")
+    return [*cell.options.get("insert", ()), {"name": head} if isinstance(head, str) else head]

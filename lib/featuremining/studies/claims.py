@@ -124,13 +124,13 @@ def _frozen(name: str, value):
 
 
 def about(study: str) -> list[Claim]:
-    """The sentences on an experiment: those that rest on cells of it, or are named after one of its tables; all of a paper that
-    has no other experiment."""
-    named = {c.table for c in cells.load_cells().values() if c.study == study}
-    paper = cells.read_studies()[study]["paper"]
-    return [c for c in load_claims().values()
-            if (len(paper.cells) == 1 and c.paper == paper.name)
-            or str(Table.at_start_of(c.id)) in named or study in {cell.study for cell in c.needs}]
+    """The sentences on the experiments of a notebook: those that rest on cells of it, or are named after one of its tables; all
+    of a paper that has no other experiment."""
+    named = {c.table for c in cells.load_cells().values() if c.notebook == study}
+    alone = {s["paper"].name for name, s in cells.read_studies().items()
+             if s.get("notebook", name) == study and len(s["paper"].cells) == 1}
+    return [c for c in load_claims().values() if c.paper in alone
+            or str(Table.at_start_of(c.id)) in named or study in {cell.notebook for cell in c.needs}]
 
 
 def claim(id_: str) -> Claim | Cell:
