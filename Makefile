@@ -2,7 +2,7 @@
 PY   := .venv/bin/python
 STAMP := .venv/.installed
 
-.PHONY: book test notebooks nbval grid grid-plan bench mutants check readme rooms launch setup lock clean
+.PHONY: book test notebooks nbval grid grid-plan bench chaos mutants check readme rooms launch setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
@@ -48,6 +48,9 @@ grid-plan: $(STAMP)                ## how many runs that would be, and how many 
 
 bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (20 minutes or more)
 	$(PY) benchmarks
+
+chaos: $(STAMP)                    ## kill trainings of every method at random moments for 20 minutes: is each record bit for bit what it would be?
+	OMP_NUM_THREADS=1 $(PY) tests/chaos.py
 
 mutants: $(STAMP)                  ## change one thing at a time in the methods: does a test notice?
 	$(PY) tests/mutants.py
