@@ -143,12 +143,13 @@ def keep(rows: list[Row], device: torch.device) -> None:
     name = provenance.device_name(device)
     path = paths.benchmarks() / f"{''.join(c if c.isalnum() else '-' for c in name.lower()).strip('-')}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    old = json.loads(path.read_text())["groups"] if path.exists() else {}
+    old = json.loads(path.read_text(encoding="utf-8"))["groups"] if path.exists() else {}
     here = {**provenance.environment(device), "measured": datetime.now(UTC).isoformat(timespec="seconds")}
     for group in dict.fromkeys(row.group for row in rows):
         old[group] = {"rows": [{**asdict(r), "met": r.met} for r in rows if r.group == group], "provenance": here}
     whole = path.with_suffix(f".{os.getpid()}.tmp")      # a kill leaves what was measured before
-    whole.write_text(json.dumps({"device": name, "type": device.type, "groups": old}, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps({"device": name, "type": device.type, "groups": old}, indent=1, ensure_ascii=False)
+    whole.write_text(text + "\n", encoding="utf-8")
     os.replace(whole, path)
 
 

@@ -148,7 +148,7 @@ def method_parts(name: str) -> None:
     folder = PAGES / "methods"
     folder.mkdir(parents=True, exist_ok=True)
     for part, make in (("settings", methods.settings), ("cost", methods.cost), ("results", methods.results)):
-        (folder / f"{name}.{part}.md").write_text(make(name) + "\n")
+        (folder / f"{name}.{part}.md").write_text(make(name) + "\n", encoding="utf-8")
 
 
 def project_parts() -> dict[str, str]:
@@ -168,7 +168,7 @@ def readme() -> str:
     between = "Our own ResNet-20 on CIFAR-100 after thirty epochs (short tier), test top-1 in percent; no verdict follows:"
     parts = tally, markup.markdown(pages.decided(ledger)), between, markup.markdown(tables.preview(ledger))
     table = "\n\n".join(parts)
-    head, mark, rest = (ROOT / "README.md").read_text().partition("<!-- headline -->\n")
+    head, mark, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- headline -->\n")
     if not mark or "<!-- end -->" not in rest:
         raise FMError("README.md lacks its marks <!-- headline --> and <!-- end -->.")
     return f"{head}<!-- headline -->\n{table}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
@@ -176,9 +176,10 @@ def readme() -> str:
 
 def launch() -> None:
     """Write the repository's address of _config.yml into the first cell of each notebook, which fetches the package from it."""
-    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
     for path in (ROOT / "notebooks").glob("*.ipynb"):
-        path.write_text(re.sub(r'(_address, _missing = \\")[^"\\]*', lambda found: found[1] + address, path.read_text()))
+        text = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r'(_address, _missing = \\")[^"\\]*', lambda found: found[1] + address, text), encoding="utf-8")
 
 
 def listed(chapters: list[dict]) -> list[str]:
@@ -188,7 +189,7 @@ def listed(chapters: list[dict]) -> list[str]:
 
 def toc() -> list[str]:
     """Every page of the table of contents."""
-    found = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    found = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
     return [found["root"], *(name for part in found["parts"] for name in listed(part["chapters"]))]
 
 
@@ -213,23 +214,23 @@ def finish(html: Path) -> None:
     buttons lead to the notebooks of the repository, not to their executed copies, which it does not hold."""
     known = cards.cards(studies.load_cells(), Ledger.read())
     for page in (p for p in html.rglob("*.html") if "_static" not in p.parts):
-        text = CARDS.sub("", THEBE.sub("", page.read_text())).replace('role="doc-biblioentry"', 'role="listitem"')
+        text = CARDS.sub("", THEBE.sub("", page.read_text(encoding="utf-8"))).replace('role="doc-biblioentry"', 'role="listitem"')
         text = LAUNCH.sub(r"\1notebooks/\2", text)
         found = {id_: known[id_] for id_ in re.findall(r'data-cell="([^"]+)"', text) if id_ in known}
         content = json.dumps(found, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
         block = f'<script type="application/json" id="fm-cards">{content}</script>\n'
-        page.write_text(text.replace("</body>", block + "</body>") if found else text)
+        page.write_text(text.replace("</body>", block + "</body>") if found else text, encoding="utf-8")
 
 
 def build(out: Path) -> list[Path]:
     PAGES.mkdir(parents=True, exist_ok=True)
     execute_all(SHOWN)
-    (PAGES / "headline.md").write_text(headline())
-    (PAGES / "benchmarks.md").write_text(methods.benchmarks())
+    (PAGES / "headline.md").write_text(headline(), encoding="utf-8")
+    (PAGES / "benchmarks.md").write_text(methods.benchmarks(), encoding="utf-8")
     for name in METHODS:
         method_parts(name)
     for name, text in project_parts().items():
-        (PAGES / f"{name}.md").write_text(text)
+        (PAGES / f"{name}.md").write_text(text, encoding="utf-8")
     command = ["jupyter-book", "build", ".", "--toc", "book/_toc.yml", "--config", "_config.yml", "--path-output", str(out),
                "-W", "-n", "--keep-going"]
     program = Path(sys.executable).with_name(command[0])

@@ -34,7 +34,8 @@ STYLE = """.fmrooms{display:block;width:100%;max-width:1010px;margin:1.2rem auto
 def contract() -> list[list[str]]:
     """The layers of the import contract from the top down, each with what stands side by side in it; what may be missing, and
     is, is left out."""
-    layers = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
     found = [[name for name in re.split(r"[ |:]+", layer) if there(name.strip("()")) or name == name.strip("()")]
              for layer in layers]
     return [[name.strip("()") for name in layer] for layer in found if layer]
@@ -54,7 +55,7 @@ def floors() -> list[list[str]]:
 def words(room: str) -> str:
     """The first paragraph of a room's docstring."""
     path = LIB / room / "__init__.py"
-    text = ast.get_docstring(ast.parse((path if path.exists() else LIB / f"{room}.py").read_text()))
+    text = ast.get_docstring(ast.parse((path if path.exists() else LIB / f"{room}.py").read_text(encoding="utf-8")))
     return " ".join(text.split("\n\n")[0].split())
 
 
@@ -153,5 +154,5 @@ def svg() -> str:
 
 
 if __name__ == "__main__":
-    PICTURE.write_text(svg())
-    PAGE.write_text(page(PAGE.read_text()))
+    PICTURE.write_text(svg(), encoding="utf-8")
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

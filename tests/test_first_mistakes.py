@@ -88,3 +88,13 @@ def test_a_box_of_no_numbers_is_refused(wrong, side, tmp_path):
     assert annotated().boxes.shape == (1, 4)
     with pytest.raises(FMError, match="holds a box"):
         annotated(**{side: wrong})
+
+
+@pytest.mark.parametrize(("words", "locale"), [
+    (("verdict",), {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    (("status", "T1"), {"PYTHONIOENCODING": "ascii"}), (("verdict",), {"PYTHONIOENCODING": "ascii"})], ids=str)
+def test_another_locale_changes_no_answer(words, locale, tmp_path):
+    """Studies and records are UTF-8 whatever the locale is; signs that the terminal does not have are replaced."""
+    (tmp_path / "runs").mkdir()
+    done = fm(*words, folder=tmp_path, **locale)
+    assert done.returncode == 0 and done.stdout.isascii() and len(done.stdout.splitlines()) > 20, done.stderr

@@ -310,6 +310,9 @@ def doctor() -> None:
 def main() -> None:
     """Errors are one sentence: exit 2 for words that don't fit, 1 for everything that went wrong outside of them. Files that were
     left out are named at the end, and then the exit is 1."""
+    for stream in (sys.stdout, sys.stderr):         # what a terminal can't show is replaced
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     with left_out() as found:
         code = _carry_out()
     files = list(dict.fromkeys(found))

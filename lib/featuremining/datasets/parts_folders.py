@@ -89,4 +89,4 @@ def _save(path: Path, image: np.ndarray, scale: int, grey: bool = False) -> None
 
 
 def _table(path: Path, rows: list[tuple], between: str = " ") -> None:
-    path.write_text("".join(between.join(map(str, row)) + "\n" for row in rows))
+    path.write_text("".join(between.join(map(str, row)) + "\n" for row in rows), encoding="utf-8")

@@ -38,7 +38,7 @@ def data() -> dict:
     """``audit.toml`` of the paper: ``images``, ``slips``, ``baselines``; an `FMError` says what is wrong with it."""
     path = papers()[PAPER].folder / "audit.toml"
     try:
-        register = tomllib.loads(path.read_text())
+        register = tomllib.loads(path.read_text(encoding="utf-8"))
         for name, allowed, optional in (("slips", SLIP, set()), ("baselines", BASELINE, {"variant", "runs", "epoch"})):
             for entry in register[name]:
                 if entry.keys() - allowed or allowed - optional - entry.keys():

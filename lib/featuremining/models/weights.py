@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """The state of a trained network, on the CPU. A `ValueError` where it is none, has values that are not finite, or is not the
     file whose sum lies beside it; a file without a sum, such as one from elsewhere, is taken as it is."""
     data = path.read_bytes()
-    if beside(path).exists() and beside(path).read_text().split()[:1] != [sha256(data).hexdigest()]:
+    if beside(path).exists() and beside(path).read_text(encoding="utf-8").split()[:1] != [sha256(data).hexdigest()]:
         raise ValueError(f"it is not the file whose sum lies in {beside(path).name}")
     try:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

@@ -62,7 +62,7 @@ def where(records: Iterable[Record]) -> str:
 def _steps(path: Path) -> tuple[str, dict[str, float]]:
     """Device, and seconds of steps and tests, of one file of benchmarks."""
     try:
-        group = json.loads(path.read_text())["groups"].get("tiers")
+        group = json.loads(path.read_text(encoding="utf-8"))["groups"].get("tiers")
     except (ValueError, KeyError):
         raise FMError(f"{path} is damaged: move it away and give `make bench` again.") from None
     return (device_of(group["provenance"]), {row["what"]: row["value"] for row in group["rows"]}) if group else ("", {})

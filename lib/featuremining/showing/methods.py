@@ -31,14 +31,14 @@ def benchmarks() -> str:
               "gpu": "Ways to carry out a step on a GPU", "tiers": "What a training takes"}
     parts = []
     for path in sorted(paths.benchmarks().glob("*.json")):
-        measured = json.loads(path.read_text())
+        measured = json.loads(path.read_text(encoding="utf-8"))
         for group, title in titles.items():
             if group not in measured["groups"]:
                 continue
             measurements = measured["groups"][group]
             frame = tables.tier_hours(measurements["rows"]) if group == "tiers" else tables.benchmark(measurements["rows"])
             parts += [f"## {title}", markup.html(frame, measured_on(measured["device"], measurements["provenance"]))]
-    if "cuda" not in {json.loads(p.read_text()).get("type") for p in paths.benchmarks().glob("*.json")}:
+    if "cuda" not in {json.loads(p.read_text(encoding="utf-8")).get("type") for p in paths.benchmarks().glob("*.json")}:
         parts.append("On a GPU: not run.")
     return "\n\n".join(parts) + "\n"
 
@@ -61,7 +61,7 @@ def cost(name: str) -> str:
     """What the method adds to a step, from the benchmarks of each device."""
     parts = []
     for path in sorted(paths.benchmarks().glob("*.json")):
-        measured = json.loads(path.read_text())
+        measured = json.loads(path.read_text(encoding="utf-8"))
         measurements = measured["groups"].get("methods", {"rows": []})
         rows = [row for row in measurements["rows"] if row["what"].startswith((f"{name}:", f"{name},"))]
         if rows:

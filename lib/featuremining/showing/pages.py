@@ -286,7 +286,7 @@ def archives(module: str) -> list[tuple[str, int | None, str]]:
 
 def licences() -> str:
     """The project's own and those that its dependencies state in their metadata, in one sentence each."""
-    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     stated = ", ".join(f"{name} ({licence(name)})" for name in (re.match(r"[\w.-]+", d)[0] for d in project["dependencies"]))
     return f"The project is under {project['license']}. What it needs to run states of itself: {stated}.\n"
 

@@ -127,7 +127,7 @@ def read_studies() -> dict[str, dict]:
     for paper in papers().values():
         for path in paper.cells:
             try:
-                study = tomllib.loads(path.read_text())
+                study = tomllib.loads(path.read_text(encoding="utf-8"))
                 if path.stem in studies:
                     raise ValueError("two papers have a study of this name")
                 if missing := {"title", "section", "tables", "cells"} - study.keys():

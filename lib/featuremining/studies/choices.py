@@ -42,7 +42,7 @@ def choices() -> tuple[Choice, ...]:
     register = []
     for paper in papers().values():
         try:
-            register += [Choice(id_, **entry) for id_, entry in tomllib.loads(paper.choices.read_text()).items()]
+            register += [Choice(id_, **entry) for id_, entry in tomllib.loads(paper.choices.read_text(encoding="utf-8")).items()]
         except (OSError, TypeError, ValueError) as error:
             raise FMError(f"{paper.name}/{paper.choices.name} is not a valid register: {error}.") from None
     ids = [choice.id for choice in register]

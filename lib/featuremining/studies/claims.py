@@ -110,7 +110,7 @@ def _entries():
     """File, id and fields of every sentence, paper by paper."""
     for paper in papers().values():
         try:
-            entries = tomllib.loads(paper.sentences.read_text())
+            entries = tomllib.loads(paper.sentences.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise FMError(f"{paper.name}/{paper.sentences.name} is not valid: {error}.") from None
         yield from ((paper.sentences, id_, entry) for id_, entry in entries.items())

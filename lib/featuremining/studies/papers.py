@@ -55,7 +55,7 @@ def papers() -> dict[str, Paper]:
     all_papers = []
     for path in sorted(paths.studies().glob("*/paper.toml")):
         try:
-            values = tomllib.loads(path.read_text())
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
             if not PREFIX.fullmatch(values.get("prefix", "")):
                 raise ValueError(f"its prefix is two capital letters or more, or none, got {values['prefix']!r}")
             looks = Looks(**{**values["looks"], "seeds": tuple(values["looks"]["seeds"])})

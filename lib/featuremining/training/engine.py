@@ -73,7 +73,7 @@ def bf16_instructions() -> bool:
     """Whether this processor multiplies in bfloat16 itself, by the flags that Linux lists. Others do it by way of fp32: slower,
     and rounded otherwise."""
     try:
-        with open("/proc/cpuinfo") as file:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
             return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(file.read().split()))
     except OSError:
         return False
