@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from helpers import ALL, batch, settings_for
 
-from featuremining import UsageError, build, compose, load, make, plain_step
+from featuremining import UsageError, build, compose, load, make, paths, plain_step
 from featuremining.layers.convmix import ConvMix, mix_vectors, pooled, spread
 from featuremining.layers.unit_classifier import UnitClassifier, unit_logits
 from featuremining.methods.ical import mean_cosine
@@ -20,6 +21,7 @@ from featuremining.studies import Run
 
 T = importlib.import_module("featuremining.training.loop")
 F64 = torch.float64
+NEIGHBOURS = (paths.ROOT / "book/neighbours.md").read_text(encoding="utf-8")
 MODES = [{"mode": "map"}, {"mode": "map", "pool": "max"}, {"mode": "map", "pool": "both"}, {"mode": "vector"}]
 
 
@@ -187,3 +189,22 @@ def test_what_does_not_fit_is_one_sentence(network, head, says):
         build(network, 10, head=head)
     with pytest.raises(UsageError, match="two stages or more"):
         ConvMix((4,))
+
+
+def test_the_page_of_neighbours_states_their_parameters():
+    def count(**options):
+        return sum(p.numel() for p in build("resnet20", 100, **options).parameters())
+
+    plain = count()
+    more = [count(head=head) - plain for head in ("convmix", {"name": "convmix", "mode": "vector"}, "covariance")]
+    assert [f"{n:,}" in NEIGHBOURS for n in more] == [True] * 3 and count(head="unit") == plain - 100
+    assert count(insert=[{"layer": "low_rank", "after": "stage2"}]) == plain
+    mined = sum(p.numel() for p in make("fm", layers=2).prepare(build("resnet20", 100)).parameters())
+    assert f"{mined:,} in training" in NEIGHBOURS
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.+?)```", NEIGHBOURS, re.S))
+def test_the_code_of_the_page_of_neighbours_runs(code):
+    scope = {}
+    exec(code, scope)
+    assert scope["logits"].shape == (8, 100)
