@@ -322,6 +322,10 @@ def test_taylor_is_off_by_the_terms_that_it_leaves_out(ratio):
         return eigen_roots.odd(eigen_roots.geometric(j / i, 101) / i)
     k = eigen_roots.k_matrix(values, kernel)
     assert k[1, 0].item() == pytest.approx((1 - ratio**101) / (1 - ratio), rel=1e-12) and k[0, 1] == -k[1, 0]
+    p, g = torch.diag(values), torch.ones(2, 2, dtype=torch.float64)
+    for degree in (0, 1, 100):              # of the true entry the share 1 - r^(degree + 1)
+        grad = gradient(partial(matrix_sqrt, method="svd_taylor", degree=degree), p, g)
+        assert (grad / gradient(matrix_sqrt, p, g))[0, 1].item() == pytest.approx(1 - ratio ** (degree + 1), rel=1e-8)
 
 
 def test_pade_s_cap_and_what_clamped_eigenvalues_get():
