@@ -9,10 +9,13 @@ What a tier costs follows from measured steps, see `hours`; it is shown on the b
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil
-from typing import Any
+from typing import Annotated, Any
 
-from .errors import choose
+from annotated_types import Ge, Gt, Le, Lt
+
+from .errors import UsageError, choose
 
 TIERS = ("smoke", "short", "full")
 PRECISIONS = ("fp32", "bf16")                   # bf16: convolutions and products under autocast; another arithmetic
@@ -20,24 +23,31 @@ SEEDS = {"smoke": 1, "short": 1, "full": 4}     # trainings a cell wants; the pa
 ITERATIONS = {"smoke": 3, "short": 30, "full": 300}     # of a training whose cost is measured; full: the paper's
 
 
+Share = Annotated[float, Ge(0), Le(1)]
+AtLeast0 = Annotated[int, Ge(0)]
+AtLeast1 = Annotated[int, Ge(1)]
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All of an optimisation. ``milestones`` are fractions of the epochs; the rate falls at the first epoch past each."""
 
-    epochs: int = 300
-    batch: int = 128
-    lr: float = 0.1
-    milestones: tuple[float, ...] = (0.5, 0.75)
-    gamma: float = 0.1
-    momentum: float = 0.9
+    __pydantic_config__ = {"strict": True, "allow_inf_nan": False, "revalidate_instances": "always"}
+
+    epochs: AtLeast1 = 300
+    batch: AtLeast1 = 128
+    lr: Annotated[float, Gt(0)] = 0.1
+    milestones: tuple[Share, ...] | list[Share] = (0.5, 0.75)
+    gamma: Annotated[Share, Gt(0)] = 0.1
+    momentum: Annotated[Share, Lt(1)] = 0.9
     nesterov: bool = False
-    weight_decay: float = 5e-4          # on every parameter, train-only heads included
-    pad: int = 4                        # zero padding before the random crop; 0: no crop
+    weight_decay: Annotated[float, Ge(0)] = 5e-4        # on every parameter, train-only heads included
+    pad: AtLeast0 = 4                   # zero padding before the random crop; 0: no crop
     flip: bool = True                   # horizontal, half of the images
     precision: str = "fp32"
-    steps: int | None = None            # at most so many steps an epoch, where an epoch would take a CPU an hour
-    warmup: int | None = None           # epochs at a tenth of the rate before all others, as He et al. (2016) give a ResNet-110
-    test_every: int | None = None       # epochs between two tests; None: test each, as the paper's rule of the best epoch wants
+    steps: AtLeast1 | None = None       # at most so many steps an epoch, where an epoch would take a CPU an hour
+    warmup: AtLeast0 | None = None      # epochs at a tenth of the rate before all others, as He et al. (2016) give a ResNet-110
+    test_every: AtLeast1 | None = None  # epochs between two tests; None: test each, as the paper's rule of the best epoch wants
 
     def tests(self, epoch: int) -> bool:
         """Whether to test after this epoch (from 0). The last ten are always tested, for the median of the last ten."""
@@ -89,12 +99,33 @@ def recipe(network: str, tier: str, **changes) -> Recipe:
     """The named recipe of a network in a tier; ``changes`` are made to its full-tier form."""
     choose("tier", tier, TIERS)
     family = max((name for name in FAMILIES if network.startswith(name)), key=len, default="resnet")
-    base = replace(FAMILIES[family], **changes)
+    if unknown := changes.keys() - vars(FAMILIES[family]).keys():
+        raise UsageError(f"A recipe has no {sorted(unknown)[0]!r}; it has {', '.join(vars(FAMILIES[family]))}.")
+    base = checked(replace(FAMILIES[family], **changes))
     if tier == "short":
         return replace(base, epochs=max(base.epochs // 10, 1))
     if tier == "smoke":
         return replace(base, batch=64, milestones=(2 / 3, 5 / 6), **SMOKE.get(network, FAST))
     return base
+
+
+def checked(r: Recipe) -> Recipe:
+    """The recipe, if each of its fields has the type and the range that it is declared with; a `UsageError` otherwise."""
+    from pydantic import ValidationError
+
+    try:
+        _form().validate_python(r)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UsageError(f"A recipe's {first['loc'][0]} can't be {first['input']!r}: {first['msg']}.") from None
+    return r
+
+
+@cache
+def _form() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Recipe)
 
 
 def as_dict(r: Recipe) -> dict:

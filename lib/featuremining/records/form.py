@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from ..recipes import TIERS, Recipe
+from ..recipes import TIERS, Recipe, checked
 from ..studies.runs import key_of
 from .record import IMAGES, READABLE, Record, all_metrics, packed
 
@@ -106,7 +106,7 @@ FORM = TypeAdapter(Form)
 def check(record: Record) -> None:
     """A `ValueError` that says what in the record is wrong, or contradicts the rest of it."""
     fits(FORM, vars(record))
-    recipe = Recipe(**record.spec["recipe"])
+    recipe = checked(Recipe(**record.spec["recipe"]))
     if record.key != key_of(record.spec):
         raise ValueError(f"its key is {record.key}, but that of its spec is {key_of(record.spec)}")
     if record.id != f"{record.key}.seed{record.seed}":

@@ -173,10 +173,12 @@ def _cell(id_: str, name: str, study: dict, printed: dict) -> Cell:
     numbers: dict[str, Any] = {what: value if what == "n" else Printed(value) for what, value in printed.items()}
     dataset = choose("data set", of_table["datasets"] or study["dataset"], DATASETS)
     small = choose("data set", smoke.get("dataset", "parts"), DATASETS)
+    changes = of_table["recipes"] | condition.get("recipe", {})
+    recipe(at.network, "full", **changes)       # whether it is one
     return Cell(id_, name, dataset, tuple(study["methods"][at.method]),
                 study["networks"][at.network] | study.get("options", {}).get(at.method, {}) | condition.get("options", {}),
                 (label, study["labels"][at.method]),
-                of_table["recipes"] | condition.get("recipe", {}), of_table["data"] | changed,
+                changes, of_table["data"] | changed,
                 (small, smoke.get("data", {}) | condition.get("smoke", changed)),
                 study.get("task", "classification"), study.get("reported", {}).get(at.method, ""),
                 **numbers)
