@@ -12,7 +12,7 @@ from ..judging import comparisons, cost
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..records import findings
-from . import figures, images, markup, pages, tables
+from . import figures, images, markup, pages, pooling, tables
 from .cost import cost_table
 from .figures import detections, maps
 from .figures.cost import cost_figure
@@ -73,6 +73,16 @@ class Page:
                 print(f"{cell.id} seed {run.seed}: not run (train is off)")
             else:
                 training.train_all([run], self.device)
+
+    @property
+    def pooling(self) -> pooling.Shown:
+        """What the page of covariance pooling shows beside its runs."""
+        return pooling.Shown(self.cells, self.tier, self.seeds)
+
+    def follow(self) -> None:
+        """Follow a network of each of the page's cells along a short training, if ``train`` was asked for."""
+        if self.train_missing:
+            self.pooling.measure()
 
     def cost_table(self) -> Html:
         """Seconds and memory beside the printed ones, device by device, and the ratios to the baseline."""

@@ -1,0 +1,227 @@
+"""What the page of covariance pooling shows beside its runs: the idea, errors of roots and gradients, a network's landscape,
+speed, printed numbers, and the answer in sentences. Torch is imported where something is computed."""
+
+import json
+from dataclasses import dataclass
+from html import escape
+from statistics import fmean, median
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .. import paths, stats, studies
+from ..judging import comparisons
+from ..judging.ledger import Ledger
+from ..records import findings
+from ..studies.numbers import numbers
+from . import markup
+from .figures.heat import heat, lines, short
+from .figures.style import COLOURS, STYLE, inline, nothing
+from .markup import Html
+
+RULE = "X4"
+NAMES = {"exact": "exact root, exact gradient", "svd": "SVD", "svd_trunc": "SVD-Trunc", "svd_taylor": "SVD-Taylor",
+         "svd_pade": "SVD-Padé", "svd_topn": "SVD-TopN", "svd_newton": "SVD-Newton", "svd_power": "SVD-PI",
+         "newton_schulz": "Newton-Schulz, 5 steps", "mpa": "MPA", "newton_schulz_5": "Newton-Schulz, 5 steps",
+         "newton_schulz_15": "Newton-Schulz, 15 steps"}
+
+
+def clouds(n: int = 64) -> dict[str, np.ndarray]:
+    """Two maps of two channels and n places, (n, 2) each, with the same mean of each channel, and even the same variances."""
+    t = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    along, across = np.cos(t), 0.35 * np.sin(2 * t)
+    one = np.stack([along + across, along - across], 1)
+    return {"together": one + 2, "apart": one * [1, -1] + 2}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The parts of one page, with the cells, tier and seeds of its parameters."""
+
+    cells: list[str]
+    tier: str
+    seeds: list[int]
+
+    def idea(self) -> Html:
+        """What the mean forgets and a covariance keeps."""
+        maps = clouds()
+        with matplotlib.rc_context(STYLE):
+            figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+            panels = figure.subplots(1, 2, sharex=True, sharey=True)
+            for panel, (name, places), colour in zip(panels, maps.items(), COLOURS, strict=False):
+                panel.plot(*places.T, ".", color=colour)
+                panel.plot(*places.mean(0), "k+", ms=14, mew=2.5)
+                panel.set(title=f"channels rise {name}", xlabel="channel 1")
+            panels[0].set_ylabel("channel 2")
+            facts = "; ".join(f"{name}: mean {_pair(p.mean(0))}, covariance {np.cov(p.T, bias=True)[0, 1]:+.2f}"
+                              for name, p in maps.items())
+            rows = pd.concat([pd.DataFrame(p, columns=["channel 1", "channel 2"]).assign(map=name) for name, p in maps.items()])
+            drawn = inline(figure, "Two maps with one mean", f"A dot for each place, a cross for the mean. {facts}.", rows)
+        return Html(drawn + markup.says(f"{facts.replace('-', '−')}. What reads the mean alone can't tell them apart."))
+
+    def precision(self) -> Html:
+        """Errors of roots by arithmetic and condition number."""
+        frame = pd.DataFrame(_forward())
+        frame["row"] = frame["root"].map(NAMES) + ", " + frame["precision"]
+        table = frame.pivot(index="row", columns="condition", values="error").loc[frame["row"].unique()]
+        return heat(table, "Relative error of the root, 64 x 64", "condition number", 1e-8)
+
+    def gradients(self, size: float) -> Html:
+        """Errors of gradients over the gap of two eigenvalues of about ``size``."""
+        from ..measuring import roots
+
+        frame = pd.DataFrame(roots.gradient_errors(size))
+        table = frame.pivot(index="root", columns="gap", values="error").loc[list(roots.REMEDIES), list(roots.GAPS)]
+        where = "the largest eigenvalue" if size >= 1 else f"{size:g} of the largest eigenvalue"
+        title = f"Relative error of the gradient between two eigenvectors, float32, a pair at {where}"
+        return heat(table.rename(index=NAMES), title, "relative gap of the two eigenvalues", 1e-8)
+
+    def bounds(self) -> Html:
+        """The largest K of each remedy, as its authors give it."""
+        return self.printed("bounds")
+
+    def iterations(self) -> Html:
+        """Steps of Newton-Schulz against its error: made spectra, and covariances of the page's networks at the end."""
+        from ..measuring import roots
+
+        frame = pd.DataFrame(roots.synthetic_iterations())
+        series = {name: (list(part["steps"]), list(part["error"])) for name, part in frame.groupby("matrix", sort=False)}
+        for head in self.heads.values():
+            series[f"network, {head['label']}"] = ([int(n) for n in head["iterations"]], list(head["iterations"].values()))
+        return lines(series, "Steps of Newton-Schulz against the error of the root", "steps", "relative error")
+
+    def measure(self) -> None:
+        """Follow a network of each of the page's cells; what is measured stays."""
+        from ..measuring import landscape
+
+        for seed in self.seeds:
+            landscape.measure([studies.cell(id_) for id_ in self.cells], self.tier, seed)
+
+    @property
+    def heads(self) -> dict[str, dict]:
+        """What was measured along a training in the page's tier, by method; of the first seed that has it."""
+        for seed in self.seeds:
+            for cell in (c for c in studies.load_cells().values() if c.table == RULE):
+                for finding in findings.read("landscape", cell.run(self.tier, 0)):
+                    if finding.name == f"seed{seed}":
+                        return finding.values["heads"]
+        return {}
+
+    def conditions(self) -> Html:
+        """Condition numbers of covariances along the training."""
+        if not self.heads:
+            return nothing(self.tier, "measurement")
+        series = {head["label"]: (list(range(len(head["epochs"]["condition"]))), head["epochs"]["condition"])
+                  for head in self.heads.values()}
+        return lines(series, "Condition of the covariances of test images, median", "epochs of this short training",
+                     "largest eigenvalue / smallest that is not rounding")
+
+    def landscape(self) -> Html:
+        """Medians over the probes of a training."""
+        rows = [{"network": head["label"], "range of the loss": f"{median(head['probes']['loss_range']):.3f}",
+                 "change of the gradient": f"{median(head['probes']['gradient_change']):.3f}",
+                 "change per length of the step": f"{median(head['probes']['slope']):.2f}",
+                 "probes": len(head["probes"]["loss"])} for head in self.heads.values()]
+        return markup.html(pd.DataFrame(rows), "Loss and gradient within a step along the gradient, medians over a training",
+                           self.tier)
+
+    def robustness(self) -> Html:
+        """Top-1 under distortions, mean over severities, and how much of the clean accuracy is left."""
+        rows = [{"network": head["label"], "clean": f"{head['clean']:.1f}",
+                 **{kind.replace("_", " "): f"{fmean(by):.1f}" for kind, by in head["distorted"].items()},
+                 "mean": f"{_left(head):.1f}"} for head in self.heads.values()]
+        return markup.html(pd.DataFrame(rows), "Test top-1 (%) of these trainings on distorted images, mean over severities",
+                           self.tier)
+
+    def speed(self) -> Html:
+        """The stored results of ``benchmarks/roots.py``."""
+        rows = [{"measured": row["what"], "value": f"{row['value']:.3g} {row['unit']}".strip(),
+                 "goal": row["goal"] or markup.DASH, "device": result["device"], "note": row["note"]}
+                for result in _benchmarks() for group, of in result["groups"].items() if group.startswith("roots")
+                for row in of["rows"]]
+        if not rows:
+            return Html('<p class="empty">Not run: no result of <code>benchmarks/roots.py</code> is stored.</p>')
+        return markup.html(pd.DataFrame(rows), "Speed of roots, forward and backward")
+
+    def printed(self, name: str) -> Html:
+        """A table of the family's printed numbers, with its source."""
+        table = numbers("covariance_pooling")[name]
+        frame = pd.DataFrame([[label, *(n or markup.DASH for n in row)] for label, row in table.rows.items()],
+                             columns=["method", *table.columns])
+        return Html(markup.html(frame, table.title) + f'\n<p class="fm-caption">Read in {escape(table.source)}.</p>')
+
+    def answer(self, ledger: Ledger) -> Html:
+        """The title's question in five sentences, every number of which is computed."""
+        sentences = [_exactness(), _gradient(), *_along(self.heads), _decided(ledger)]
+        return Html("<ol>\n" + "\n".join(f"<li>{s}</li>" for s in sentences) + "\n</ol>")
+
+
+def _pair(values) -> str:
+    return "(" + ", ".join(f"{v:.2f}" for v in values) + ")"
+
+
+def _forward() -> list[dict]:
+    from ..measuring import roots
+
+    return roots.forward_errors()
+
+
+def _benchmarks() -> list[dict]:
+    files = sorted((paths.ROOT / "data/benchmarks").glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in files]
+
+
+def _left(head: dict) -> float:
+    return fmean(fmean(by) for by in head["distorted"].values())
+
+
+def _exactness() -> str:
+    found = {(r["root"], r["precision"], r["condition"]): r["error"] for r in _forward()}
+    five, exact = found["newton_schulz_5", "float32", 1e6], found["exact", "float32", 1e6]
+    half = found["exact", "bfloat16", 1e6]
+    return (f"The approximate root is far less exact: at a condition number of 10⁶ and in float32, five steps of Newton-Schulz "
+            f"are off by {five:.0%} and the eigendecomposition by {short(exact)} (after rounding to bfloat16 by {half:.0%}), so "
+            "exactness of the value is not what it has ahead.")
+
+
+def _gradient() -> str:
+    from ..measuring import roots
+
+    found = {(r["root"], r["gap"]): r["error"] for r in roots.gradient_errors(1.0)}
+    worst = max(found["exact", gap] for gap in roots.GAPS)
+    return ("The usual gradient of the exact root is inexact in float32 where eigenvalues meet: between eigenvectors whose "
+            f"values agree to 10⁻⁷ of their size the SVD's is off by {found['svd', 1e-7]:.1%}, and on a tie by "
+            f"{found['svd', 0.0]:.1%}, while the exact gradient, the Lyapunov form, is off by {short(worst)} at most.")
+
+
+def _along(heads: dict[str, dict]) -> list[str]:
+    """Two sentences on networks that were followed, or that there is none."""
+    if not heads:
+        return ["Whether covariances of a trained network come so close to a tie was not measured in this tier.",
+                "Nor was how smooth its loss is."]
+    some = heads.get("newton_schulz") or next(iter(heads.values()))
+    condition, error = some["epochs"]["condition"], some["epochs"]["error"]
+    first = (f"Covariances of a network are ill-conditioned: in a short training ({escape(some['label'])}) their median "
+             f"condition number went from {short(condition[0])} to {short(condition[-1])}, and five steps were off by "
+             f"{error[-1]:.0%} at its end.")
+    if "mean" not in heads or len(heads) < 2:
+        return [first, "How smooth the loss is beside mean pooling was not measured in this tier."]
+    base, *rest = (median(heads[m]["probes"]["slope"]) for m in ("mean", *(m for m in heads if m != "mean")))
+    names = [escape(h["label"]) for m, h in heads.items() if m != "mean"]
+    return [first, "Within a step the gradient moves, per length of the step, " + ", ".join(
+        f"{slope / base:.1f} times as much with {name}" for name, slope in zip(names, rest, strict=True))
+        + " as with mean pooling; one seed decides nothing."]
+
+
+def _decided(ledger: Ledger) -> str:
+    rule = studies.rules()[RULE]
+    outcomes = comparisons.compare(rule, ledger)
+    done, wanted = comparisons.progress(rule, ledger)
+    settled = [o for o in outcomes if o.p is not None]
+    if not settled:
+        return (f"Which of them trains better is for X4 to say: {done} of its {wanted} runs are on record, and none of its "
+                f"{len(outcomes)} comparisons is finished.")
+    said = "; ".join(f"{escape(o.label)} {stats.signed(o.outcome.value)} points ({o.status})" for o in settled)
+    return f"In X4, {len(settled)} of {len(outcomes)} comparisons are finished: {said}."

@@ -1,0 +1,96 @@
+"""The page of covariance pooling: its numbers come from what is measured and on record, and what is not there is said."""
+
+import json
+import re
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from featuremining import paths, studies
+from featuremining.judging.ledger import Ledger
+from featuremining.measuring import roots
+from featuremining.records import findings
+from featuremining.showing import pooling
+from featuremining.showing.figures.heat import heat, lines
+
+CELLS = ["X4.resnet20.mean", "X4.resnet20.newton_schulz"]
+
+
+def head(label, slope):
+    return {"label": label, "clean": 50.0, "distorted": {"jpeg": [40.0, 20.0], "contrast": [10.0, 10.0]},
+            "iterations": {"1": 0.5, "5": 0.25}, "epochs": {"condition": [1e3, 1e6], "rank": [60, 63], "error": [0.1, 0.25]},
+            "probes": {"loss": [2.0, 1.0], "loss_range": [0.5, 0.25], "gradient_change": [4.0, 2.0], "slope": [slope, slope]}}
+
+
+@pytest.fixture
+def page(scratch):
+    return pooling.Shown(CELLS, "smoke", [0])
+
+
+@pytest.fixture
+def followed(page):
+    run = studies.cell(CELLS[0]).run("smoke", 0)
+    values = {"heads": {"mean": head("Mean pooling", 10.0), "newton_schulz": head("Newton-Schulz, 5 steps", 15.0)}}
+    findings.write("landscape", run, "seed0", values, {})
+    return page
+
+
+def plain(html):
+    return unescape(re.sub(r"<[^>]+>", " ", re.sub(r"<svg.*?</svg>", "", html, flags=re.S)))
+
+
+def test_the_two_maps_differ_in_their_covariance_alone():
+    """Not even the sorted values of a channel differ."""
+    one, other = pooling.clouds().values()
+    assert np.allclose(np.sort(one, 0), np.sort(other, 0)) and np.allclose(one.mean(0), other.mean(0))
+    assert np.cov(one.T)[0, 1] > 0.3 > -0.3 > np.cov(other.T)[0, 1]
+
+
+def test_a_map_of_colours_has_its_numbers_as_words_and_csv():
+    values = pd.DataFrame([[0.00123, 1.0], [np.inf, 5e7]], index=["a", "b"], columns=[10.0, 0.0])
+    shown = heat(values, "T", "gap", 1e-6)
+    assert "T, over gap 1e1, 0. a: 1e−3, 1; b: inf, 5e7." in unescape(shown) and "0.00123" in shown and "data:text/csv" in shown
+    assert shown.count("<image") == 0               # colours are shapes, sharp at any size
+    assert "y over x. s: 1, 0.5." in lines({"s": ([1, 2], [1.0, 0.5])}, "T", "x", "y")
+
+
+def test_without_a_measurement_the_page_says_so(page):
+    assert not page.heads and "No smoke-tier measurement" in page.conditions()
+    assert "Nothing on record yet" in page.landscape() and "Nothing on record yet" in page.robustness()
+    answer = plain(page.answer(Ledger()))
+    assert "was not measured in this tier" in answer and "0 of its" in answer
+    assert f"none of its {len(studies.rules()['X4'].pairs)} comparisons is finished" in answer
+
+
+def test_what_was_followed_is_shown(followed):
+    assert "1e+06" in followed.conditions() and "Newton-Schulz, 5 steps" in followed.iterations()
+    landscape, robust = plain(followed.landscape()), plain(followed.robustness())
+    assert "0.375" in landscape and "3.000" in landscape and "15.00" in landscape
+    assert "30.0" in robust and "20.0" in robust and "50.0" in robust        # mean of jpeg, of all kinds, clean
+    answer = plain(followed.answer(Ledger()))
+    assert "from 1e3 to 1e6" in answer and "25% at its end" in answer and "1.5 times as much" in answer
+
+
+def test_the_answers_numbers_are_those_of_the_maps(page):
+    answer, said = page.answer(Ledger()), {(r["root"], r["gap"]): r["error"] for r in roots.gradient_errors(1.0)}
+    assert answer.count("<li>") == 5
+    assert f"off by {said['svd', 1e-7]:.1%}" in answer and f"on a tie by {said['svd', 0.0]:.1%}" in answer
+    found = {(r["root"], r["precision"], r["condition"]): r["error"] for r in roots.forward_errors()}
+    assert f"{found['newton_schulz_5', 'float32', 1e6]:.0%}" in answer
+
+
+def test_speed_is_what_the_benchmark_left(page, tmp_path, monkeypatch):
+    assert "value" in plain(page.speed()) or "Not run" in page.speed()
+    row = {"what": "exact over svd", "value": 2.5, "unit": "×", "goal": "", "note": "here"}
+    folder = tmp_path / "data/benchmarks"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text(json.dumps({"device": "A CPU", "groups": {"roots": {"rows": [row]}, "loop": {"rows": []}}}))
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    assert re.search(r"exact over svd\s+2.5 ×\s+–\s+A CPU\s+here", plain(page.speed()))
+
+
+def test_printed_numbers_have_their_source(page):
+    shown = plain(page.printed("isqrt"))
+    assert "22.14" in shown and "Read in github.com/jiangtaoxie/fast-MPN-COV" in shown and "22.73" in shown
