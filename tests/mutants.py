@@ -158,7 +158,6 @@ MUTANTS = [
             ("ICAL.watch", "1 - A.memory", "A.memory"),
             ("ICAL.watch", "torch.where(A > 0, B, C)", "B"),
             ("ICAL.penalty", "(A - B.margin).relu()", "A - B.margin"),
-            ("ICAL.penalty", "A.confusion + A.confusion.T", "A.confusion"),
             ("ICAL.step", "A.weight * A.penalty(B, C)", "A.penalty(B, C)")),
     *within("test_dropout.py", "methods.dropout",
             ("coins", "torch.rand_like(A, dtype=torch.float32)", "torch.rand_like(A)"),

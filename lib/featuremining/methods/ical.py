@@ -94,7 +94,7 @@ class ICAL(Method):
             return mean_cosine(weight)
         if self.form == "hinge":
             return (off_diagonal(cos) - self.margin).relu().mean()
-        pairs = off_diagonal(self.confusion + self.confusion.T)
+        pairs = off_diagonal(self.confusion)             # cosines are symmetric: either half would do
         return (pairs / pairs.sum().clamp(min=1e-12) * off_diagonal(cos)).sum()
 
     def step(self, inner, model, batch: Batch) -> Outcome:
