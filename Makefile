@@ -1,6 +1,10 @@
 # Two commands do everything, set-up included:  make book  and  make test
 PY   := .venv/bin/python
 STAMP := .venv/.installed
+PYTHON ?= python3
+# TORCH=cpu: PyTorch's own build without CUDA, and none of the libraries that it would need; a fifth of the download
+TORCH ?=
+CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 
 .PHONY: book test notebooks nbval grid grid-plan bench chaos mutants check readme rooms launch setup lock clean
 
@@ -73,10 +77,11 @@ setup: $(STAMP)                    ## only the environment
 
 # bytecode is made once, here: where Python is told to write none, each start would compile what it imports
 $(STAMP): requirements.lock pyproject.toml
-	@python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
-	test -x $(PY) || python3 -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
+	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
-	$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) requirements.lock
+	$(if $(filter cpu,$(TORCH)),grep -vE '$(CUDA_ONLY)',cat) requirements.lock | \
+	  $(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) $(if $(filter cpu,$(TORCH)),--torch-backend=cpu) -
 	$(PY) -m uv pip install --quiet --python $(PY) --no-deps -e .
 	@touch $(STAMP)
 

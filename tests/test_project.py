@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -57,6 +58,30 @@ def test_the_lock_holds_no_address_and_every_dependency():
     wanted = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
     names = {re.match(r"[A-Za-z0-9_.-]+", d)[0].lower() for d in wanted}
     assert names - locked - {"featuremining"} == set()
+
+
+def test_workflows_and_forms_are_what_github_reads():
+    """By GitHub's published schema, and for what goes wrong in workflows; nothing is looked up."""
+    folder, tools = ROOT / ".github", Path(sys.executable).parent
+    forms = [str(f) for f in sorted((folder / "workflows").glob("*.yml"))]
+    assert len(forms) == 2
+    for words in (["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *forms], ["zizmor", "--offline", str(folder)]):
+        result = subprocess.run([tools / words[0], *words[1:]], capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    run = re.findall(r"make ([a-z]+)", "".join(Path(f).read_text(encoding="utf-8") for f in forms))
+    assert run and set(run) <= targets
+
+
+def test_torch_for_a_cpu_leaves_cuda_out():
+    words = ["make", "--dry-run", "--always-make", "setup"]
+    plain, cpu = (subprocess.run([*words, *more], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+                  for more in ([], ["TORCH=cpu"]))
+    assert "--torch-backend" not in plain and "--torch-backend=cpu" in cpu
+    pattern = re.search(r"grep -vE '(.*?)'", cpu)[1]
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    left_out = [line.split("==")[0] for line in lock if re.search(pattern, line)]
+    assert {"nvidia-cudnn-cu13", "triton", "cuda-toolkit"} <= {*left_out} and not {"torch", "torchvision", "timm"} & {*left_out}
 
 
 def test_conda_environment_is_the_lock_and_the_project():

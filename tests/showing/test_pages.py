@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import shlex
 import tomllib
 from dataclasses import asdict, replace
 
@@ -143,7 +144,7 @@ def test_commands_in_prose_exist(page):
     targets = set(re.findall(r"^([a-z-]+):", (paths.ROOT / "Makefile").read_text(), re.M))
     text = page.read_text()
     for line in re.findall(r"(?:^|`|\| )((?:fm (?!=)|make )[^`\n#|]+)", text, re.M):
-        program, *words = line.split()
+        program, *words = shlex.split(line)
         if program == "make":
             assert {w for w in words if not w.startswith("-") and "=" not in w} <= targets, line
             continue
