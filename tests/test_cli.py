@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from helpers import fm
 from made_records import example
 
 from featuremining import paths, records
+from featuremining.records import tidy
 from featuremining.studies import load_cells
 
 
@@ -102,3 +104,41 @@ def test_doctor_looks_at_everything(tmp_path):
     assert result.returncode == 0, result.stderr
     for word in ("torch", "device", "threads", "GiB free", "commit", "give equal bits"):
         assert word in result.stdout
+
+
+def test_version_and_short_help(tmp_path):
+    for word, says in (("--version", "0."), ("-h", "Commands")):
+        result = fm(word, folder=tmp_path)
+        assert result.returncode == 0 and says in result.stdout
+
+
+def test_status_goes_through_the_paper_in_its_order(scratch):
+    rows = json.loads(fm("status", "--json", folder=scratch).stdout)
+    tables = list(dict.fromkeys(row["cell"].split(".")[0] for row in rows))
+    assert tables[:10] == [f"T{i}" for i in range(1, 11)] and tables.index("F6") < tables.index("X1")
+
+
+def test_export_is_tidy(tmp_path):
+    everything = records.read_records()
+    for words, rows in ((("curves.csv",), sum(len(r.curves["lr"]) for r in everything)),
+                        (("--metrics", "metrics.csv"), sum(1 + len(r.metrics.get("others", {})) for r in everything))):
+        tidy.write(getattr(tidy, words[-1].split(".")[0])(everything), tmp_path / words[-1])
+        frame = pd.read_csv(tmp_path / words[-1])
+        assert len(frame) == rows and frame["run"].nunique() == len(everything)
+        assert not frame.duplicated(["run", "epoch" if "epoch" in frame and len(words) == 1 else "evaluation"]).any()
+    one = everything[0]
+    mine = pd.read_csv(tmp_path / "curves.csv").query("run == @one.id")
+    assert mine["loss"].tolist() == one.curves["loss"]
+
+
+@pytest.mark.parametrize("words", [("export", "out.txt"), ("plot", "X1.resnet20.fm2", "--tier", "short", "-o", "out.xyz"),
+                                   ("plot", "T1.resnet56.fm2"), ("plot", "T1.resnet56.fm9")])
+def test_what_cannot_be_written_is_one_sentence(tmp_path, words):
+    result = fm(*words, FM_RUNS_DIR=str(paths.runs()), folder=tmp_path)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "Traceback" not in result.stderr
+
+
+def test_plot_draws_curves(tmp_path):
+    result = fm("plot", "X1.resnet20.fm2", "X1.resnet20.baseline", "--tier", "short", "-o", str(tmp_path / "c.svg"),
+                FM_RUNS_DIR=str(paths.runs()), folder=tmp_path)
+    assert result.returncode == 0 and "FM (2 layers)" in (tmp_path / "c.svg").read_text(encoding="utf-8")

@@ -15,11 +15,27 @@ from .errors import FMError, UsageError
 from .recipes import TIERS
 from .records import findings, left_out
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__,
+                  context_settings={"help_option_names": ["-h", "--help"]})
 
 SHOWN = 8           # files that were left out, each on a line
 CELL = Annotated[str, typer.Argument(help="id of a cell, as `fm status` lists them, for example T1.resnet56.fm2")]
 TIER = Annotated[str, typer.Option(help="smoke (a minute, embedded data), short (a tenth of the epochs) or full (all of them)")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from .records import provenance
+
+        at = provenance.commit()
+        print(provenance.versions()["featuremining"]
+              + (f" ({at['commit'][:7]}{', with uncommitted changes' if at['dirty'] else ''})" if at["commit"] else ""))
+        raise typer.Exit
+
+
+@app.callback()
+def fm(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and stop")] = False):
+    pass
 
 
 @app.command()
@@ -87,7 +103,7 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
     from .judging.ledger import Ledger
     from .records import durations
 
-    cells = [c for c in studies.load_cells().values() if c.id.startswith(prefix)]
+    cells = sorted((c for c in studies.load_cells().values() if c.id.startswith(prefix)), key=lambda c: c.at.table.place)
     on_record = records.seeds()
     ledger = Ledger(records.read_records("full", {c.run("full", 0).key for c in cells}))
     rows = []
@@ -251,14 +267,43 @@ def fsck(add: Annotated[bool, typer.Option("--add", help="list good files that a
         raise typer.Exit(1)
 
 
+@app.command()
+def export(file: Annotated[Path, typer.Argument(help="what to write: curves.csv, or .parquet")],
+           prefix: Annotated[str, typer.Argument(help="only cells whose id begins so; none: every record")] = "",
+           metrics: Annotated[bool, typer.Option("--metrics", help="a row per run and evaluation instead")] = False) -> None:
+    """The records as one tidy table for other programs: a row per run and epoch."""
+    from .records import read_records, tidy
+
+    keys = {c.run(t, 0).key for c in studies.load_cells().values() if c.id.startswith(prefix) for t in TIERS} if prefix else None
+    frame = (tidy.metrics if metrics else tidy.curves)(read_records(keys=keys))
+    tidy.write(frame, file)
+    print(f"{len(frame)} rows of {frame['run'].nunique() if len(frame) else 0} runs in {file}")
+
+
+@app.command()
+def plot(cells: Annotated[list[str], typer.Argument(help="ids of cells")],
+         out: Annotated[Path, typer.Option("--out", "-o", help="curves.svg, .png or .pdf")] = Path("curves.svg"),
+         tier: TIER = "full") -> None:
+    """Curves of test accuracy and loss over the epochs, a line per seed and a colour per cell."""
+    from .judging.ledger import Ledger
+    from .showing.figures.curves import save
+
+    ledger = Ledger.read(tier)
+    groups = [(cell, ledger.of(cell, tier)) for cell in map(studies.cell, cells)]
+    if bare := [cell.id for cell, records in groups if not records]:
+        raise UsageError(f"Nothing of the {tier} tier is on record of {', '.join(bare)}: `fm status` says what there is.")
+    save(groups, out)
+    print(out)
+
+
 def _table(columns, rows) -> None:
-    """Columns of text, as wide as the terminal; a pipe gets whole lines."""
+    """Columns of text, as wide as the terminal, the first as wide as it is; a pipe gets whole lines."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, no_wrap=not sys.stdout.isatty())
+    for i, name in enumerate(columns):      # ids stand first and are typed again: they are never broken
+        table.add_column(name, no_wrap=not i or not sys.stdout.isatty(), overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000).print(table)

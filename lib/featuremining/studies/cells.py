@@ -110,7 +110,7 @@ class Cell:
             raise UsageError(f"A seed is 0 or more and below 2^32, got {seed}.")
         dataset, data = self.smoke if tier == "smoke" else (self.dataset, self.data)
         return Run(dataset, self.network, self.methods, recipe(self.network, tier, **self.changes), tier, seed, self.options,
-                   data, self.task)
+                   data, self.task, self.id)
 
     def runnable(self, tier: str, seed: int) -> Run:
         """`run`, or a `UsageError` that says what is missing."""

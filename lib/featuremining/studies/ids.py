@@ -52,6 +52,11 @@ class Table:
     def order(self) -> tuple:
         return self.paper, self.kind, self.number, self.small
 
+    @property
+    def place(self) -> tuple:
+        """In a list that goes from the paper's tables over its figures to what is ours: Table 2 before Table 10."""
+        return self.paper, self.own, self.kind != "T", self.kind, self.number, self.small
+
 
 @dataclass(frozen=True)
 class CellId:

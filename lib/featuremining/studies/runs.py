@@ -20,6 +20,7 @@ class Run:
     options: dict = field(default_factory=dict)     # of the network
     data: dict = field(default_factory=dict)        # what `datasets.load` changes: label noise, a subset, a size
     task: str = "classification"
+    asked: str = field(default="", compare=False)   # the cell that it was asked for by, which others may share
 
     def spec(self) -> dict:
         """What is trained, apart from the seed; plain JSON values. What came later and is not used stays out, so that no
@@ -38,6 +39,11 @@ class Run:
     @property
     def id(self) -> str:
         return f"{self.key}.seed{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """How it is called while it trains."""
+        return f"{self.asked} {self.tier} seed {self.seed}" if self.asked else self.id
 
 
 def key_of(spec: dict) -> str:

@@ -179,7 +179,7 @@ def carry_out(training: Training, alone: bool) -> Iterator[None]:
     training.resume()
     checkpoint.set_random_state(training.random, training.device)
     first = training.replicas.first
-    report = Report(run.id, run.recipe.epochs, len(training.loader), training.loader.epoch, alone, silent=not first)
+    report = Report(run.title, run.recipe.epochs, len(training.loader), training.loader.epoch, alone, silent=not first)
     try:
         while training.loader.epoch < run.recipe.epochs:
             epoch, began = training.loader.epoch, time.monotonic()

@@ -4,7 +4,7 @@ import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 
 def clock(seconds: float) -> str:
@@ -28,9 +28,11 @@ class Report:
         if silent:
             return
         if alone and sys.stdout.isatty():
-            self.bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                                TextColumn("{task.fields[note]}"), console=Console(file=sys.stdout))
-            self.task = self.bar.add_task(title, total=epochs * steps, completed=done * steps, note="")
+            self.bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[epoch]}"),
+                                TextColumn("{task.fields[tested]}"), TextColumn("{task.fields[left]}"),
+                                console=Console(file=sys.stdout), expand=True)
+            self.task = self.bar.add_task(title, total=epochs * steps, completed=done * steps,
+                                          epoch=f"{done}/{epochs}", tested="", left="")
             self.bar.start()
         else:
             begins = f"goes on after epoch {done} of {epochs}" if done else f"{epochs} epochs of {steps} steps"
@@ -43,19 +45,19 @@ class Report:
 
     def step(self, epoch: int, step: int) -> None:
         if self.bar:
-            self.bar.update(self.task, completed=epoch * self.steps + step, note=f"{clock(self.left(epoch, step))} left")
+            self.bar.update(self.task, completed=epoch * self.steps + step, left=f"{clock(self.left(epoch, step))} left")
 
     def epoch(self, epoch: int, row: dict) -> None:
         """``row`` holds this epoch's means; epoch counts from 0."""
         value = row.get("test_acc", row.get("test_map"))        # neither where an epoch is not tested
-        tested = "" if value is None else f"  test {value:.2f} %"
-        text = f"epoch {epoch + 1}/{self.epochs}  loss {row['loss']:.3f}{tested}"
         if self.silent:
             return
         if self.bar:
-            self.bar.update(self.task, description=f"{self.title}  {text}")
+            tested = {} if value is None else {"tested": f"{value:.2f} %"}
+            self.bar.update(self.task, epoch=f"{epoch + 1}/{self.epochs}", **tested)
         else:
             who = "" if self.alone else f"{self.title}: "
+            text = f"epoch {epoch + 1}/{self.epochs}  loss {row['loss']:.3f}" + ("" if value is None else f"  test {value:.2f} %")
             print(f"{who}{text}  {clock(self.left(epoch + 1, 0))} left", flush=True)
 
     def close(self) -> None:

@@ -1,11 +1,13 @@
 """What was recorded over epochs. No files, no state, no torch."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...errors import UsageError
 from ...records import Record, once
 from ...studies import Cell
 from ..markup import Html
@@ -25,21 +27,36 @@ def curves(groups: list[tuple[Cell, list[Record]]], tier: str, panels: Sequence[
     if not groups:
         return nothing(tier)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
-        axes = figure.subplots(1, len(panels))
-        colours, dashes = COLOURS * len(groups), ["-", "--", "-.", ":"] * len(groups)
-        for (cell, records), colour, dash in zip(groups, colours, dashes, strict=False):
-            for i, record in enumerate(records):
-                label = f"{' · '.join(cell.labels)} (n = {len(records)})" if i == 0 else None
-                for panel, (name, _) in zip(axes, panels, strict=True):
-                    panel.plot(*_series(record, name), dash, color=colour, lw=1.8, label=label)
-        for panel, (_, title) in zip(axes, panels, strict=True):
-            panel.set(xlabel="epoch", ylabel=title)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+        figure = _drawn(groups, panels)
         ends = "; ".join(f"{cell.id} " + ", ".join(f"{_series(r, panels[0][0])[1][-1]:.2f}" for r in records)
                          for cell, records in groups)
         description = f"{', '.join(title for _, title in panels)} over epochs. {panels[0][1]} at the end, by seed: {ends}"
         return inline(figure, f"Training curves, {tier} tier", description, _by_epoch(groups, panels))
+
+
+def save(groups: list[tuple[Cell, list[Record]]], path: Path, panels: Sequence[tuple[str, str]] = LEARNING) -> None:
+    """The same as a file; a `UsageError` where its name ends in no format that can be drawn."""
+    with matplotlib.rc_context(STYLE):
+        figure = _drawn(groups, panels)
+        formats = figure.canvas.get_supported_filetypes()
+        if path.suffix[1:] not in formats:
+            raise UsageError(f"{path} should end in .svg, .png or .pdf.")
+        figure.savefig(path, dpi=200, facecolor="white")
+
+
+def _drawn(groups: list[tuple[Cell, list[Record]]], panels: Sequence[tuple[str, str]]) -> Figure:
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(panels))
+    colours, dashes = COLOURS * len(groups), ["-", "--", "-.", ":"] * len(groups)
+    for (cell, records), colour, dash in zip(groups, colours, dashes, strict=False):
+        for i, record in enumerate(records):
+            label = f"{' · '.join(cell.labels)} (n = {len(records)})" if i == 0 else None
+            for panel, (name, _) in zip(axes, panels, strict=True):
+                panel.plot(*_series(record, name), dash, color=colour, lw=1.8, label=label)
+    for panel, (_, title) in zip(axes, panels, strict=True):
+        panel.set(xlabel="epoch", ylabel=title)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    return figure
 
 
 def _by_epoch(groups: list[tuple[Cell, list[Record]]], panels: Sequence[tuple[str, str]]) -> pd.DataFrame:
