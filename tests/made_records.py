@@ -3,6 +3,8 @@
 from dataclasses import replace
 from hashlib import sha256
 
+import numpy as np
+
 from featuremining import records
 from featuremining.recipes import Recipe
 from featuremining.studies import cell
@@ -52,7 +54,7 @@ def curves_of(spec: dict, tested) -> dict:
 
 def images_of(metrics: dict, n: int) -> dict:
     """As many of the first test images as the accuracies say."""
-    found = {rule: records.pack([i < round(metrics[rule] * n / 100) for i in range(n)]) for rule in records.IMAGES}
+    found = {rule: records.pack(np.arange(n) < round(metrics[rule] * n / 100)) for rule in records.IMAGES}
     others = {name: images_of(those, n) for name, those in metrics.get("others", {}).items()}
     return {**found, **({"others": others} if others else {})}
 
