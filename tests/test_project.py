@@ -65,7 +65,8 @@ def test_workflows_and_forms_are_what_github_reads():
     folder, tools = ROOT / ".github", Path(sys.executable).parent
     forms = [str(f) for f in sorted((folder / "workflows").glob("*.yml"))]
     assert len(forms) == 2
-    for words in (["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *forms], ["zizmor", "--offline", str(folder)]):
+    for words in (["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *forms],
+                  ["zizmor", "--offline", str(folder)]):
         result = subprocess.run([tools / words[0], *words[1:]], capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
