@@ -21,12 +21,15 @@ def cells():
     return list({(c.run("full", 0).key, c.reported): c for c in asked.values()}.values())
 
 
-def world(folder: Path, seed: int) -> Path:
+def world(folder: Path, seed: int, precise: bool = False) -> Path:
     """A folder of records: in each world, gains are a share of the printed ones, seeds are few or many, and some runs are equal,
-    of uncommitted code, or of a training that went on with it."""
+    of uncommitted code, or of a training that went on with it. ``precise``: sixteen seeds of hardly any spread, a fifth of the
+    gains."""
     rng = np.random.default_rng(seed)
     share, noise = rng.choice([-1.0, 0.0, 0.5, 1.0, 1.5]), rng.choice([0.5, 1.0, 3.0])
     level, most, even = rng.choice([0.0, 0.0, -2.0]), rng.choice([2, 4, 8, 16]), rng.random() < 0.4
+    if precise:
+        share, noise, level, most, even = 0.2, 0.1, 0.0, 16, True
     bases = {}
     for c in cells():
         n = int(most if even else rng.integers(0, most + 1))
