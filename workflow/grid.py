@@ -104,7 +104,8 @@ class Grid:
     def command(self, **run: str) -> str:
         cell, _ = self.runs[RECORD.format(**run)]
         device = self.device or ("cuda" if self.gpus else "cpu")
-        gpu = f"{shlex.quote(sys.executable)} {Path(__file__).with_name('gpu.py')} {self.gpus} {self.pack} " if self.gpus else ""
+        place = [sys.executable, str(Path(__file__).with_name("gpu.py")), str(self.gpus), str(self.pack)]
+        gpu = f"{shlex.join(place)} " if self.gpus else ""
         return f"{gpu}{self.program} run {cell.id} --tier {run['tier']} --seed {run['seed']} --device {device} --wait"
 
     @cached_property

@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_first_epoch(scratch
     monkeypatch.setenv(variable, str(scratch / "file" / "below"))
     (scratch / "file").write_text("a file where a folder should be")
     monkeypatch.setattr(T, "Training", None)
-    with pytest.raises(FMError, match=f"is not begun: set {variable}"):
+    with pytest.raises(FMError, match=f"is a file, not a folder.*{variable} "):
         T.train(run(), "cpu")
 
 

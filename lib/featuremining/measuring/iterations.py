@@ -137,7 +137,7 @@ def endless(training: Training) -> Iterator[Inputs]:
 def timed(training: Training, steps: Iterator[Inputs]) -> float:
     """Seconds of one step, from the batch's indices to the new weights; random state and stream are set outside the clock."""
     with training.active():
-        return cost.seconds(lambda: training.advance(next(steps)), training.device)
+        return cost.seconds(lambda: training.advance(next(steps)), training.device, time.perf_counter)
 
 
 def interleaved(works: Mapping[str, Callable[[], float]], rounds: int, report: Callable[[int], None]) -> dict[str, list[float]]:

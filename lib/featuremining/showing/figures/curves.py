@@ -7,11 +7,10 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...errors import UsageError
 from ...records import Record, once
 from ...studies import Cell
 from ..markup import Html
-from .style import COLOURS, STYLE, inline, nothing
+from .style import COLOURS, STYLE, inline, nothing, to_file
 
 LEARNING = (("test_acc", "test top-1 (%)"), ("ce", "training loss, term of the main head"))      # curve, axis
 MEMORISATION = (("memorised", "wrong labels memorised (%)"), ("recovered", "recognised in spite of them (%)"),
@@ -35,13 +34,9 @@ def curves(groups: list[tuple[Cell, list[Record]]], tier: str, panels: Sequence[
 
 
 def save(groups: list[tuple[Cell, list[Record]]], path: Path, panels: Sequence[tuple[str, str]] = LEARNING) -> None:
-    """The same as a file; a `UsageError` where its name ends in no format that can be drawn."""
+    """The same as a file (`to_file`)."""
     with matplotlib.rc_context(STYLE):
-        figure = _drawn(groups, panels)
-        formats = figure.canvas.get_supported_filetypes()
-        if path.suffix[1:] not in formats:
-            raise UsageError(f"{path} should end in .svg, .png or .pdf.")
-        figure.savefig(path, dpi=200, facecolor="white")
+        to_file(_drawn(groups, panels), path)
 
 
 def _drawn(groups: list[tuple[Cell, list[Record]]], panels: Sequence[tuple[str, str]]) -> Figure:

@@ -3,10 +3,12 @@
 import io
 import re
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...errors import UsageError
 from ..markup import Html, save_link
 
 INK, GRID = "#0b0c0d", "#0a0b0c"      # stand-ins that the page's own text and border colours replace
@@ -16,6 +18,13 @@ STYLE = {"svg.fonttype": "none", "svg.hashsalt": "featuremining", "font.size": 1
          "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": INK, "axes.grid": True, "grid.color": GRID,
          "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "none",
          "axes.facecolor": "none", "legend.frameon": False, "font.family": "sans-serif"}
+
+
+def to_file(figure: Figure, path: Path) -> None:
+    """On white; a `UsageError` where the file's name ends in no format that can be drawn."""
+    if path.suffix[1:] not in figure.canvas.get_supported_filetypes():
+        raise UsageError(f"{path} should end in .svg, .png or .pdf.")
+    figure.savefig(path, dpi=200, facecolor="white")
 
 
 def inline(figure: Figure, title: str, description: str, data: pd.DataFrame) -> Html:
