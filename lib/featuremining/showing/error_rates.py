@@ -25,11 +25,16 @@ def _answer(found: dict) -> str:
     loose = max(errors, key=lambda row: row["after_every_seed"])
     shares = [row["outcomes"] for row in found["rates"] if row["kind"] == "number" and row["truth"] == "the paper is right"]
     four, sixteen = (shares[i].get("reproduced", 0) for i in (1, -1))
+    half = next(row["outcomes"].get("reproduced", 0) for row in found["rates"]
+                if (row["kind"], row["truth"], row["n"]) == ("gain", "half of the gain", 4))
     return (f"In {found['worlds']:,} simulated worlds for each row a false verdict is given in at most "
             f"{max(row['ever'] for row in found['errors']):.1%}, over all looks together. If one looked after every seed from 4 "
             f"to 12 with an interval of 95 % instead, it would be {loose['after_every_seed']:.1%} ({loose['kind']}, "
             f"{loose['truth']}). The price is patience: with the paper exactly right, a number is *reproduced* with four seeds "
-            f"in {four:.0%} of worlds and with sixteen in {sixteen:.0%}, since the paper's own mean rests on four runs.")
+            f"in {four:.0%} of worlds and with sixteen in {sixteen:.0%}, since the paper's own mean rests on four runs. "
+            f"And equal means within the margin, here {error_rates.WITHIN:.2f} points for a number and "
+            f"{2**0.5 * error_rates.WITHIN:.2f} for a gain: half of the gain lies within, so with four seeds it is called "
+            f"*reproduced* in {half:.0%} of worlds, which is not counted as false.")
 
 
 def _rates(rates: list[dict]) -> pd.DataFrame:
