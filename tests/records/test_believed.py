@@ -255,11 +255,15 @@ def test_the_projects_own_records_are_what_was_added():
 def test_an_index_of_another_version_or_damaged_is_made_anew(pair, scratch):
     """What was read is kept in the build folder where there is one; nothing rests on it."""
     paths.build().mkdir()
-    for text in (b"", b"another version\nx\ty", b"\xff\xfe", None):
+    best = f'"best": {pair[0].metrics["best"]}'.encode()
+    for text in (None, b"", b"another version\nx\ty", b"\xff\xfe", None, lambda index: index.replace(best, b'"best": 99.0')):
         if text is not None:
-            paths.index().write_bytes(text)
+            before = paths.index().read_bytes()
+            paths.index().write_bytes(text(before) if callable(text) else text)
+            assert paths.index().read_bytes() != before
         result = fm("status", ID, "--json", folder=scratch)
         assert result.returncode == 0 and json.loads(result.stdout)[0]["tiers"]["short"]["seeds"] == [0, 1], result.stderr
+        assert best in paths.index().read_bytes()
     assert paths.index().read_text().count("\n") == 2
 
 

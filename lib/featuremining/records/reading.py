@@ -15,8 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from .. import files, paths, recipes, studies
+from .. import files, paths, recipes
 from ..errors import FMError
+from ..studies import runs as studies_runs
 from . import form, manifest
 from .left_out import LeftOut
 from .manifest import Place
@@ -229,8 +230,13 @@ def _read_entry(path: Path, at: Place, stamp: str) -> Entry:
 
 def _version() -> str:
     """Of what checks a record: an index of another is none."""
-    sources = (*Path(__file__).parent.glob("*.py"), Path(recipes.__file__), Path(studies.__file__).with_name("runs.py"))
+    sources = (*Path(__file__).parent.glob("*.py"), *(Path(module.__file__) for module in (files, recipes, studies_runs)))
     return sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
+
+
+def _seal(text: str) -> str:
+    """First line of an index that holds this: of another version, or changed since it was written, it does not fit."""
+    return f"{_version()} {sha256(text.encode()).hexdigest()}"
 
 
 def _load_index(file: Path) -> None:
@@ -238,9 +244,9 @@ def _load_index(file: Path) -> None:
         return
     _LOADED.add(file)
     try:
-        version, *lines = file.read_text(encoding="utf-8").split("\n")
-        if version == _version():
-            for line in filter(None, lines):
+        seal, _, text = file.read_text(encoding="utf-8").partition("\n")
+        if seal == _seal(text):
+            for line in filter(None, text.split("\n")):
                 path, *fields = line.split("\t")
                 _KNOWN.setdefault(path, Entry(*fields))
     except (OSError, ValueError, TypeError):
@@ -250,7 +256,7 @@ def _load_index(file: Path) -> None:
 def _save_index(file: Path) -> None:
     """Where there is a build folder; elsewhere the next process reads the records again."""
     here = tuple(f"{runs.absolute()}{os.sep}" for runs in paths.all_runs())
-    lines = [f"{path}\t" + "\t".join(entry) for path, entry in _KNOWN.items() if path.startswith(here) and entry.stamp]
+    text = "\n".join([f"{path}\t" + "\t".join(entry) for path, entry in _KNOWN.items() if path.startswith(here) and entry.stamp])
     if file.parent.is_dir():
         with suppress(FMError):
-            files.put(file, "\n".join([_version(), *lines]).encode())
+            files.put(file, f"{_seal(text)}\n{text}".encode())
