@@ -11,7 +11,7 @@ from torch import nn
 
 from featuremining import UsageError, build, compose, load, make, plain_step
 from featuremining.methods import geometry
-from featuremining.methods.geometric import Geometric, GeometricLLE, GeometricPattern, places
+from featuremining.methods.geometric import Geometric, GeometricLLE, GeometricPattern, kept_statistics, places
 from featuremining.models.staged import StagedNet
 
 NAMES = ("geometric", "geometric_pattern", "geometric_lle")
@@ -251,15 +251,24 @@ def test_a_teacher_of_another_shape(name, tmp_path):
     assert all(v.isfinite() for v in out.losses.values()) and net.head.weight.grad.isfinite().all()
 
 
+INSERTS = [[], [{"layer": "low_rank", "after": "stage3"}], [{"layer": "low_rank", "after": "stage3", "update_every": 2}]]
+
+
+@pytest.mark.parametrize("insert", INSERTS, ids=lambda insert: f"low_rank{len(insert[0])}" if insert else "plain")
 @pytest.mark.parametrize("name", NAMES)
-def test_external_images(name, teacher):
-    """Other images beside the batch, without labels, seen by both; the running statistics stay those of the batch."""
+def test_external_images(name, teacher, insert):
+    """Other images beside the batch, without labels, seen by both; what layers keep of batches stays that of the batch."""
     torch.manual_seed(0)
-    net = build("resnet20", 10)
+    options = {"insert": insert} if insert else {}
+    net = build("resnet20", 10, **options)
     method = make(name, **teacher, external="parts", external_batch=4).prepare(net)
-    lone = build("resnet20", 10)
+    lone = build("resnet20", 10, **options)
     lone.load_state_dict(net.state_dict())
     lone(batch().x)
+    momentum = net.stem[0][1].momentum
+    with pytest.raises(RuntimeError, match="inside"), kept_statistics(net):
+        raise RuntimeError("inside")
+    assert net.stem[0][1].momentum == momentum == 0.1
     out = method.step(plain_step, net, batch())
     stages = [key.split(".")[-1] for key in out.losses if key.startswith(f"{name}.stage")]
     assert [key for key in out.losses if ".external." in key] == [f"{name}.external.{stage}" for stage in stages]

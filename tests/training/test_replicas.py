@@ -13,6 +13,8 @@ import torch
 from helpers import ALL, batch, settings_for
 
 from featuremining import UsageError, build, compose, make, paths, plain_step
+from featuremining.layers.low_rank import LowRankRecovery
+from featuremining.methods.ical import ICAL
 from featuremining.models.staged import map_sizes
 from featuremining.recipes import recipe
 from featuremining.studies import Run
@@ -103,6 +105,15 @@ def test_alone_nothing_is_exchanged():
     alone.share_statistics(net := torch.nn.Sequential(torch.nn.BatchNorm2d(2)))
     assert type(net[0]) is torch.nn.BatchNorm2d and alone.weighed(p, 5) is p
     assert p.grad.tolist() == [3.0, 3.0] and alone.total(p.grad) is p.grad and alone.first
+
+
+@pytest.mark.parametrize("learner", [LowRankRecovery(), ICAL(form="confusion"), torch.nn.BatchNorm1d(2)],
+                         ids=lambda m: type(m).__name__)
+def test_what_learns_of_batches_is_refused(learner):
+    """Each process would keep what it learnt of its own part, and test another network."""
+    with pytest.raises(UsageError, match=f"{type(learner).__name__} can't be spread"):
+        Replicas(0, 2).share_statistics(torch.nn.Sequential(torch.nn.BatchNorm2d(2), learner))
+    Replicas(0, 2).share_statistics(ICAL())
 
 
 def test_a_method_that_chooses_batches_is_refused(scratch, monkeypatch):

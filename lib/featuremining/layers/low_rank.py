@@ -96,6 +96,8 @@ class LowRankRecovery(nn.Module):
     changes nothing. So training and test differ, as with batch normalisation.
     """
 
+    learns_of_batches = True
+
     def __init__(self, mode: Literal["batch", "image"] = "batch", select: Score = "variance", share: float = 0.5,
                  rho: float = 0.1, gate: float = 1.0, centre: bool = True, average: Literal["mean", "ema"] = "mean",
                  momentum: float = 0.99, update_every: int = 1, solver: Literal["closed", "robust"] = "closed", lam: float = 0.5,

@@ -32,14 +32,23 @@ from .distillation import Distillation
 
 @contextmanager
 def kept_statistics(model):
-    """Batch normalisation uses a batch's own statistics and leaves the running ones alone."""
-    norms = [m for m in (model if isinstance(model, nn.Module) else model.net).modules() if isinstance(m, nn.BatchNorm2d)]
-    before = [norm.momentum for norm in norms]
+    """Layers use a batch's own statistics, and what they keep of batches (batch normalisation's running means, a low-rank layer's
+    subspace) is afterwards as before."""
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    kept = [(m, name, buffer, buffer.clone()) for m in model.modules() if getattr(m, "learns_of_batches", False)
+            for name, buffer in m.named_buffers(recurse=False)]
     for norm in norms:
         norm.momentum = 0.0
-    yield
-    for norm, momentum in zip(norms, before, strict=True):
-        norm.momentum = momentum
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, name, buffer, value in kept:
+            if not torch.equal(buffer, value):      # autograd may need those that were not touched
+                buffer.copy_(value)
+            setattr(module, name, buffer)
 
 
 def places(u: Tensor, n: int) -> Tensor:

@@ -80,6 +80,10 @@ class ICAL(Method):
             self.register_buffer("confusion", torch.ones(k, k, device=weight.device, dtype=weight.dtype) / k)
         return self
 
+    @property
+    def learns_of_batches(self) -> bool:
+        return self.form == "confusion"
+
     @torch.no_grad()
     def watch(self, logits: Tensor, y: Tensor) -> None:
         """Mix this batch into the running matrix: row i is the mean prediction for images of class i. Classes that the batch

@@ -69,11 +69,12 @@ class Replicas(NamedTuple):
         return slice(self.rank, None, self.world)
 
     def share_statistics(self, *modules: nn.Module) -> None:
-        """Make batch normalisation take its statistics over all processes' images. `UsageError` where that isn't known how."""
+        """Make batch normalisation take its statistics over all processes' images. `UsageError` where that isn't known how, as of
+        a module that says it ``learns_of_batches``: each process would keep another memory of its own part."""
         for module in chain.from_iterable(owner.modules() for owner in modules if self.world > 1):
             if type(module) is nn.BatchNorm2d:
                 module.__class__ = WholeBatchNorm
-            elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            elif isinstance(module, nn.modules.batchnorm._BatchNorm) or getattr(module, "learns_of_batches", False):
                 raise UsageError(f"A network with {type(module).__name__} can't be spread over processes: its batch statistics "
                                  "would be those of a part. Start it without torchrun.")
 
