@@ -11,26 +11,29 @@ CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
 
-test: $(STAMP) check               ## every test, the papermill smoke run and nbval included
+test: $(STAMP) check               ## every test; one notebook is executed by papermill and again by nbval
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 TIER ?= smoke
+EXECUTED ?= build/notebooks
 NOTEBOOKS := $(basename $(notdir $(wildcard notebooks/*.ipynb)))
 
 notebooks: $(NOTEBOOKS:%=notebook-%)    ## execute every notebook in a tier, into build/notebooks/; `make -j2 notebooks TIER=smoke`
 
 notebook-%: $(STAMP)
-	@mkdir -p build/notebooks/$(TIER) build/notebooks/half-$(TIER)
-	OMP_NUM_THREADS=1 $(PY) -m papermill --no-progress-bar --log-level WARNING -k python3 notebooks/$*.ipynb build/notebooks/half-$(TIER)/$*.ipynb -p tier $(TIER)
-	$(PY) -m featuremining.showing.executed build/notebooks/half-$(TIER)/$*.ipynb build/notebooks/$(TIER)/$*.ipynb
+	@mkdir -p $(EXECUTED)/$(TIER) $(EXECUTED)/half-$(TIER)
+	OMP_NUM_THREADS=1 $(PY) -m papermill --no-progress-bar --log-level WARNING -k python3 notebooks/$*.ipynb $(EXECUTED)/half-$(TIER)/$*.ipynb -p tier $(TIER)
+	$(PY) -m featuremining.showing.executed $(EXECUTED)/half-$(TIER)/$*.ipynb $(EXECUTED)/$(TIER)/$*.ipynb
 
 notebook-detection: notebook-class_activation       # these share trainings: one makes them, the other finds them
 notebook-activations: notebook-cifar
 
-nbval: $(STAMP)                    ## the smoke tier's notebooks once more, from nothing: the same tables and figures? (10 minutes)
-	test -d build/notebooks/smoke || $(MAKE) notebooks TIER=smoke
-	rm -rf build/again
-	FM_RUNS_DIR=$(CURDIR)/build/again/runs FM_BUILD_DIR=$(CURDIR)/build/again OMP_NUM_THREADS=1 $(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 build/notebooks/smoke
+# both times on no records: what is committed would be shown the first time and missed the second
+NBVAL = FM_RUNS_DIR="$(CURDIR)/build/nbval/$(1)/runs" FM_BUILD_DIR="$(CURDIR)/build/nbval/$(1)" OMP_NUM_THREADS=1
+nbval: $(STAMP)                    ## every notebook in the smoke tier, twice from nothing: the same tables and figures? (15 minutes)
+	rm -rf build/nbval
+	$(call NBVAL,first) $(MAKE) notebooks TIER=smoke EXECUTED=build/nbval/notebooks
+	$(call NBVAL,again) $(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 build/nbval/notebooks/smoke
 
 # make grid CELLS="T1.resnet56 X1" SEEDS=0-3 TIER=full: a word is a cell, or parts its id begins with; PROFILE=workflow/profiles/slurm on a cluster
 CELLS  ?=
@@ -38,16 +41,17 @@ SEEDS  ?= 0
 CORES  ?= $(shell getconf _NPROCESSORS_ONLN)
 GPUS   ?= $(shell nvidia-smi -L 2>/dev/null | grep -c GPU)
 PACK   ?= 1
-GRID_DIR := $(abspath $(or $(FM_BUILD_DIR),build)/grid)
-GRID = $(foreach v,FM_DATA_DIR FM_RUNS_DIR FM_BUILD_DIR,$(if $($v),$v=$(abspath $($v)))) $(dir $(PY))snakemake --snakefile workflow/Snakefile --directory $(GRID_DIR) --cores $(CORES) $(if $(PROFILE),--profile $(PROFILE),--resources gpu=$$(($(GPUS) * $(PACK)))) $(ARGS) \
+ABSOLUTE = $$($(PY) -c 'import os, sys; print(os.path.abspath(sys.argv[1]))' "$(1)")
+GRID_DIR = $(if $(FM_BUILD_DIR),$(call ABSOLUTE,$(FM_BUILD_DIR))/grid,build/grid)
+GRID = $(foreach v,FM_DATA_DIR FM_RUNS_DIR FM_BUILD_DIR,$(if $($v),$v="$(call ABSOLUTE,$($v))")) $(PY) -m snakemake --snakefile workflow/Snakefile --directory "$(GRID_DIR)" --cores $(CORES) $(if $(PROFILE),--profile $(PROFILE),--resources gpu=$$(($(GPUS) * $(PACK)))) $(ARGS) \
 	--config tier=$(TIER) cells="$(CELLS)" seeds="$(SEEDS)" cores=$(CORES) gpus=$(GPUS) pack=$(PACK)
 
 grid: $(STAMP)                     ## train what is not on record yet of CELLS, SEEDS and TIER; after any death the same command goes on
-	@mkdir -p $(GRID_DIR)
+	@mkdir -p "$(GRID_DIR)"
 	$(GRID)
 
 grid-plan: $(STAMP)                ## how many runs that would be, and how many hours
-	@mkdir -p $(GRID_DIR)
+	@mkdir -p "$(GRID_DIR)"
 	$(GRID) --dry-run --quiet rules progress reason host
 
 bench: $(STAMP)                    ## every benchmark; leave the machine alone meanwhile (20 minutes or more)
@@ -76,14 +80,20 @@ launch: $(STAMP)                   ## after a change of the repository's address
 setup: $(STAMP)                    ## only the environment
 
 # bytecode is made once, here: where Python is told to write none, each start would compile what it imports
+# a checkout that was moved has programs that begin with their old place: its environment is made anew
+HERE := $(shell cat $(STAMP) 2>/dev/null)
+ifneq ($(HERE),$(CURDIR))
+.PHONY: $(STAMP)
+endif
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
+	$(if $(filter-out $(subst $() ,_,$(CURDIR)),$(subst $() ,_,$(HERE))),@echo "This checkout was moved: its environment is made anew."; rm -rf .venv)
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
 	$(if $(filter cpu,$(TORCH)),grep -vE '$(CUDA_ONLY)',cat) requirements.lock | \
 	  $(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) $(if $(filter cpu,$(TORCH)),--torch-backend=cpu) -
 	$(PY) -m uv pip install --quiet --python $(PY) --no-deps -e .
-	@touch $(STAMP)
+	@printf '%s' "$(CURDIR)" > $(STAMP)
 
 lock:                              ## after a change of pyproject.toml
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --no-header --all-extras pyproject.toml -o requirements.lock

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -63,15 +65,52 @@ def test_the_lock_holds_no_address_and_every_dependency():
 def test_workflows_and_forms_are_what_github_reads():
     """By GitHub's published schema, and for what goes wrong in workflows; nothing is looked up."""
     folder, tools = ROOT / ".github", Path(sys.executable).parent
-    forms = [str(f) for f in sorted((folder / "workflows").glob("*.yml"))]
-    assert len(forms) == 2
-    for words in (["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *forms],
-                  ["zizmor", "--offline", str(folder)]):
-        result = subprocess.run([tools / words[0], *words[1:]], capture_output=True, text=True)
+    flows, config = [*(folder / "workflows").glob("*.yml")], folder / "ISSUE_TEMPLATE/config.yml"
+    forms = [f for f in (folder / "ISSUE_TEMPLATE").glob("*.yml") if f != config]
+    assert len(flows) == 2 and len(forms) == 2
+    schema = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    for words in ([*schema, "vendor.github-workflows", *flows], [*schema, "vendor.github-issue-forms", *forms],
+                  [*schema, "vendor.github-issue-config", config], [tools / "zizmor", "--offline", folder]):
+        result = subprocess.run(words, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
-    run = re.findall(r"make ([a-z]+)", "".join(Path(f).read_text(encoding="utf-8") for f in forms))
+    run = re.findall(r"make ([a-z-]+)", "".join(f.read_text(encoding="utf-8") for f in flows))
     assert run and set(run) <= targets
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A checkout, as make sees it, in a folder with a space."""
+    folder = tmp_path / "a b"
+    (folder / ".venv").mkdir(parents=True)
+    (folder / "notebooks").mkdir()
+    (folder / "notebooks/one.ipynb").touch()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    (folder / ".venv/.installed").write_text(str(folder))
+
+    def make(*words):
+        return subprocess.run(["make", "--dry-run", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
+    return folder, make
+
+
+def test_a_space_in_a_folders_name_breaks_no_command(elsewhere):
+    folder, make = elsewhere
+    for words in (("book",), ("test",), ("notebooks",), ("nbval",), ("grid", "GPUS=0"), ("bench",), ("readme",),
+                  ("grid-plan", "FM_RUNS_DIR=x y", "GPUS=0"), ("setup", "--always-make")):
+        for line in make(*words).replace("\\\n", " ").splitlines():
+            cut = [w for w in shlex.split(line.partition("Entering directory")[0].partition("Leaving directory")[0])
+                   if w.endswith(str(folder).split()[0]) or w == "y"]
+            assert not cut, line
+
+
+def test_a_moved_checkout_makes_its_environment_anew(elsewhere):
+    folder, make = elsewhere
+    assert "venv" not in make("setup")
+    (folder / ".venv/.installed").write_text("/another place")
+    assert "rm -rf .venv" in make("setup") and "pip sync" in make("setup")
+    (folder / ".venv/.installed").unlink()
+    assert "rm -rf .venv" not in make("setup") and "pip sync" in make("setup")
 
 
 def test_torch_for_a_cpu_leaves_cuda_out():
