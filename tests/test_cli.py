@@ -12,7 +12,6 @@ from helpers import fm
 from made_records import example
 
 from featuremining import paths, records
-from featuremining.records import tidy
 from featuremining.studies import load_cells
 
 
@@ -120,19 +119,25 @@ def test_status_goes_through_the_paper_in_its_order(scratch):
 
 def test_export_is_tidy(tmp_path):
     everything = records.read_records()
-    for words, rows in ((("curves.csv",), sum(len(r.curves["lr"]) for r in everything)),
-                        (("--metrics", "metrics.csv"), sum(1 + len(r.metrics.get("others", {})) for r in everything))):
-        tidy.write(getattr(tidy, words[-1].split(".")[0])(everything), tmp_path / words[-1])
-        frame = pd.read_csv(tmp_path / words[-1])
-        assert len(frame) == rows and frame["run"].nunique() == len(everything)
-        assert not frame.duplicated(["run", "epoch" if "epoch" in frame and len(words) == 1 else "evaluation"]).any()
-    one = everything[0]
-    mine = pd.read_csv(tmp_path / "curves.csv").query("run == @one.id")
-    assert mine["loss"].tolist() == one.curves["loss"]
+    own = [r for r in everything if r.tier == "short" and r.spec["dataset"] == "cifar100" and "data" not in r.spec]
+    own = [r for r in own if r.spec["recipe"]["precision"] == "fp32"]
+    for words, of, rows, by in (
+            (("curves.csv",), everything, sum(len(r.curves["lr"]) for r in everything), ["run", "epoch"]),
+            (("metrics.csv", "--metrics"), everything, sum(1 + len(r.metrics.get("others", {})) for r in everything),
+             ["run", "evaluation"]),
+            (("some.csv", "X1.resnet20"), own, sum(len(r.curves["lr"]) for r in own), ["run", "epoch"])):
+        result = fm("export", str(tmp_path / words[0]), *words[1:], FM_RUNS_DIR=str(paths.runs()), folder=tmp_path)
+        frame = pd.read_csv(tmp_path / words[0])
+        assert result.returncode == 0 and f"{rows} rows of {len(of)} runs" in result.stdout
+        assert len(frame) == rows and set(frame["run"]) == {r.id for r in of} and not frame.duplicated(by).any()
+    one = own[0]
+    mine = pd.read_csv(tmp_path / "some.csv").query("run == @one.id")
+    assert mine["loss"].tolist() == one.curves["loss"] and mine["epoch"].tolist() == [*range(1, len(mine) + 1)]
 
 
-@pytest.mark.parametrize("words", [("export", "out.txt"), ("plot", "X1.resnet20.fm2", "--tier", "short", "-o", "out.xyz"),
-                                   ("plot", "T1.resnet56.fm2"), ("plot", "T1.resnet56.fm9")])
+@pytest.mark.parametrize("words", [
+    ("export", "out.txt"), ("export", "out.csv", "T99"), ("plot", "X1.resnet20.fm2", "--tier", "short", "-o", "out.xyz"),
+    ("plot", "T1.resnet56.fm2"), ("plot", "T1.resnet56.fm9")])
 def test_what_cannot_be_written_is_one_sentence(tmp_path, words):
     result = fm(*words, FM_RUNS_DIR=str(paths.runs()), folder=tmp_path)
     assert result.returncode == 2 and result.stderr.count("\n") == 1 and "Traceback" not in result.stderr

@@ -103,7 +103,7 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
     from .judging.ledger import Ledger
     from .records import durations
 
-    cells = sorted((c for c in studies.load_cells().values() if c.id.startswith(prefix)), key=lambda c: c.at.table.place)
+    cells = _cells(prefix)
     on_record = records.seeds()
     ledger = Ledger(records.read_records("full", {c.run("full", 0).key for c in cells}))
     rows = []
@@ -114,9 +114,15 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
                      "lacks": cell.missing or None, "verdict": v.status if v else None,
                      "full_tier_on": durations.where(ledger.of(cell)),
                      "tiers": {t: {"seeds": done[t], "missing": max(studies.wanted(cell, t) - len(done[t]), 0)} for t in TIERS}})
-    if not rows:
-        raise UsageError(f"No cell's id begins with {prefix!r}; `fm status` without a prefix lists all.")
     print(json.dumps(rows, indent=1)) if as_json else _show(rows)
+
+
+def _cells(prefix: str) -> list[studies.Cell]:
+    """Those whose id begins so, in the order of the paper."""
+    cells = sorted((c for c in studies.load_cells().values() if c.id.startswith(prefix)), key=lambda c: c.at.table.place)
+    if not cells:
+        raise UsageError(f"No cell's id begins with {prefix!r}; `fm status` without a prefix lists all.")
+    return cells
 
 
 def _records_place() -> None:
@@ -268,13 +274,13 @@ def fsck(add: Annotated[bool, typer.Option("--add", help="list good files that a
 
 
 @app.command()
-def export(file: Annotated[Path, typer.Argument(help="what to write: curves.csv, or .parquet")],
+def export(file: Annotated[Path, typer.Argument(help="what to write, such as curves.csv")],
            prefix: Annotated[str, typer.Argument(help="only cells whose id begins so; none: every record")] = "",
            metrics: Annotated[bool, typer.Option("--metrics", help="a row per run and evaluation instead")] = False) -> None:
     """The records as one tidy table for other programs: a row per run and epoch."""
     from .records import read_records, tidy
 
-    keys = {c.run(t, 0).key for c in studies.load_cells().values() if c.id.startswith(prefix) for t in TIERS} if prefix else None
+    keys = {c.run(t, 0).key for c in _cells(prefix) for t in TIERS} if prefix else None
     frame = (tidy.metrics if metrics else tidy.curves)(read_records(keys=keys))
     tidy.write(frame, file)
     print(f"{len(frame)} rows of {frame['run'].nunique() if len(frame) else 0} runs in {file}")

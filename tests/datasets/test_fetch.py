@@ -173,7 +173,9 @@ def test_a_damaged_archive_leaves_nothing(tmp_path, suffix):
     source = archive(tmp_path / f"a.{suffix}", {"set/one.bin": CONTENT[:50_000], "set/two.bin": CONTENT[:70_000]})
     whole = source.read_bytes()
     flipped = whole[:2000] + bytes(3000) + whole[5000:]         # a .zip has a checksum of each member
-    for damaged in (whole[:40_000], b"", *([flipped] if suffix == "zip" else [])):
+    entry = whole.rfind(b"PK\x01\x02")
+    encrypted, unknown = (whole[:entry + at] + bytes([value]) + whole[entry + at + 1:] for at, value in ((8, 1), (10, 77)))
+    for damaged in (whole[:40_000], b"", *([flipped, encrypted, unknown] if suffix == "zip" else [])):
         source.write_bytes(damaged)
         with pytest.raises(FMError, match=r"can't be unpacked \(.+\): delete it and get it again"):
             fetch.extract(source, tmp_path / "out")

@@ -152,7 +152,8 @@ def extract(archive: Path, folder: Path) -> None:
         inside.mkdir()
         try:
             _unpack(archive, inside)
-        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, UnicodeError) as error:
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, UnicodeError,
+                RuntimeError) as error:         # encrypted, or packed by a method that is not known
             reason = str(error).partition("\n")[0].rstrip(":")
             raise FMError(f"{archive} can't be unpacked ({reason}): delete it and get it again.") from None
         except OSError as error:

@@ -115,7 +115,7 @@ def objects(annotation: Path):
         names = [node.findtext("name").strip() for node in nodes]
         corners = [[float(node.find("bndbox").findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")] for node in nodes]
         difficult = [int(node.findtext("difficult", "0")) for node in nodes]
-    except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
+    except (ElementTree.ParseError, AttributeError, TypeError, ValueError, LookupError) as error:      # an unknown encoding
         raise FMError(f"{annotation} can't be read as an annotation ({error}): unpack PASCAL VOC again.") from None
     for name, (xmin, ymin, xmax, ymax) in zip(names, corners, strict=True):
         if name not in CLASSES:

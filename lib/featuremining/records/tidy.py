@@ -32,12 +32,7 @@ def metrics(records: list[Record]) -> pd.DataFrame:
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
-    """By the end of the file's name: CSV, or Parquet where pyarrow is installed."""
-    if path.suffix == ".csv":
-        return frame.to_csv(path, index=False)
-    if path.suffix != ".parquet":
-        raise UsageError(f"{path} should end in .csv or .parquet.")
-    try:
-        frame.to_parquet(path, index=False)
-    except ImportError:
-        raise UsageError("Parquet needs pyarrow: `pip install pyarrow`, or let the file end in .csv.") from None
+    """As CSV."""
+    if path.suffix != ".csv":
+        raise UsageError(f"{path} should end in .csv.")
+    frame.to_csv(path, index=False)
