@@ -8,7 +8,7 @@ import numpy as np
 from made_records import images_of
 
 from featuremining import records
-from featuremining.studies import load_cells
+from featuremining.studies import load_cells, rules
 from featuremining.studies.claims import load_claims
 
 EPOCHS_SHOWN = 3        # of a curve that differ; the rest repeats the first
@@ -17,7 +17,8 @@ EPOCHS_SHOWN = 3        # of a curve that differ; the rest repeats the first
 def cells():
     """Those that a number, an order, a gain or a rule of ours asks for, one of each training and evaluation."""
     asked = {c.id: c for claim in load_claims().values() if claim.kind in ("order", "gain") for c in claim.needs}
-    asked |= {c.id: c for c in load_cells().values() if c.published is not None or c.table == "X3"}
+    asked |= {c.id: c for c in load_cells().values() if c.published is not None}
+    asked |= {c.id: c for rule in rules().values() for pair in rule.pairs for c in pair}
     return list({(c.run("full", 0).key, c.reported): c for c in asked.values()}.values())
 
 
@@ -36,8 +37,8 @@ def world(folder: Path, seed: int, precise: bool = False) -> Path:
         printed = 45.0 if c.published is None else float(c.published)
         base = bases.setdefault((c.table, c.network, c.condition), printed)
         spread = float(c.spread or 0.2)
-        # a method that the paper does not print gains or loses a point in some worlds
-        mean = base + level + share * (printed - base) + (rng.normal(0, 1) if c.published is None and c.methods else 0)
+        own = rng.normal(0, 1) if c.published is None and (c.methods or c.options) else 0      # gained or lost, nothing printed
+        mean = base + level + share * (printed - base) + own
         values = np.round(rng.normal(mean, noise * spread, n), 2).tolist()
         for number, value in enumerate(values):
             if twin := bool(number and rng.random() < 0.05):

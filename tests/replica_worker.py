@@ -41,6 +41,7 @@ def averaging_error(me: replicas.Replicas) -> float:
     return max(((p.grad - w).abs().max() / w.abs().max()).item() for p, w in zip(net.parameters(), whole, strict=True))
 
 
+LONG = 12              # epochs: long enough to be killed in the middle
 CASES = {name: tuple({"name": method} for method in name.split("+") if method != "baseline")
          for name in ("baseline", "fm", "mixup", "byot", "fm+cutmix", "cutout")}
 
@@ -80,7 +81,7 @@ if __name__ == "__main__":
         found = {"error": error, **{name: training(methods, short) for name, methods in CASES.items()}}
     else:
         try:
-            found = training(CASES["fm+cutmix"], few(4))
+            found = training(CASES["fm+cutmix"], few(LONG))
         except FMError as sentence:
             sys.exit(f"fm: {sentence}")
     Path(f"{out}{me.rank}.json").write_text(json.dumps(found), encoding="utf-8")

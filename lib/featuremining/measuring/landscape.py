@@ -131,12 +131,11 @@ def columns(rows: list[dict[str, float]]) -> dict[str, list[float]]:
 
 
 def measure(cells: list[Cell], tier: str, seed: int) -> None:
-    """Follow a network of each cell, and keep it as a finding of the first one's training; what is there is left."""
-    first, name = cells[0].run(tier, seed), f"seed{seed}"
-    if findings.path(KIND, first, name).exists():
-        print(f"{KIND}, seed {seed}: measured")
-        return
-    data = load(first.dataset, **first.data)
-    keep(KIND, first, name, {
-        "plan": vars(PLANS[tier]), "data": first.dataset,
-        "heads": {c.method: {"label": c.labels[1], **follow(c.run(tier, seed), data, PLANS[tier])} for c in cells}})
+    """Follow a network of each cell, and keep it as a finding of its training; what is there is left."""
+    for cell in cells:
+        run, name = cell.run(tier, seed), f"seed{seed}"
+        if findings.path(KIND, run, name).exists():
+            print(f"{KIND} of {cell.id}, seed {seed}: measured")
+            continue
+        found = follow(run, load(run.dataset, **run.data), PLANS[tier])
+        keep(KIND, run, name, {"plan": vars(PLANS[tier]), "data": run.dataset, "label": cell.labels[1], **found})
