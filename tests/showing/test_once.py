@@ -10,7 +10,7 @@ from featuremining import studies
 from featuremining.judging.ledger import Ledger
 from featuremining.records import findings, once
 from featuremining.records.findings import Finding
-from featuremining.showing import figures, notebook, pages, tables
+from featuremining.showing import figures, notebook, tables, trainings
 from featuremining.showing.cost import cost_table
 
 SHARED = ("T1.resnet110.baseline", "T2.resnet110.baseline")
@@ -45,7 +45,7 @@ def test_a_page_counts_a_run_once(cells, monkeypatch):
     monkeypatch.setattr(notebook.Ledger, "read", classmethod(lambda cls, tier=None: cls(records)))
     page = notebook.start("cifar", {"tier": "full", "cells": list(cells), "seeds": [0], "device": "cpu", "train": False})
     assert page._records == records and "± 0.00" not in str(page.runs()) and len(tables.costs(page._records * 2)) == 1
-    assert "1 run," in pages.took(page.found, "full")
+    assert "1 run," in trainings.took(page.found, "full")
     assert run.key == records[0].key and "n = 2" not in str(page.curves())
 
 

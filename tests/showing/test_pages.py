@@ -22,7 +22,7 @@ from featuremining.records import dumps, durations, metrics
 from featuremining.records.findings import write as write_finding
 from featuremining.records.fsck import fsck
 from featuremining.records.record import as_dict
-from featuremining.showing import api, pages, tables
+from featuremining.showing import api, data_sets, pages, tables, trainings
 from featuremining.showing import negative as shown_negative
 from featuremining.studies.claims import about
 
@@ -201,7 +201,7 @@ def test_seeds_trained_at_once_share_their_time(tmp_path):
     together = replace(made, provenance={**made.provenance, "beside": 3})
     assert (tables.costs([made]).minutes[0], tables.costs([together]).minutes[0]) == ("120.0", "30.0")
     assert tables.peak([made]) == "7" and tables.peak([together]) == "7 (4 at once)"
-    assert "4 runs, 2.0 h in all" in pages.took([(studies.cell("T1.resnet56.fm2"), [
+    assert "4 runs, 2.0 h in all" in trainings.took([(studies.cell("T1.resnet56.fm2"), [
         replace(together, id=f"{together.key}.seed{s}", seed=s) for s in range(4)])], "full")
 
 
@@ -220,19 +220,19 @@ def test_status_counts_cells_and_runs(tmp_path):
     cell = studies.cell("T9.resnet56.fm1")
     made = [record_in(tmp_path, cell, "full", seed, 70.0) for seed in (0, 1)]
     made.append(record_in(tmp_path, cell, "short", 0, 60.0, 1800))
-    shown = pages.status(Ledger(made))
+    shown = trainings.status(Ledger(made))
     (ablations,) = [row for row in rows_of(shown) if "ablations.html" in row[0]]
     listed = [c for c in studies.load_cells().values() if c.study == "ablations"]
     assert ablations[1:3] == [str(len(listed)), str(sum(c.published is not None for c in listed))]
     assert ablations[3:] == [f"1 of {len(listed)}", "30 minutes", f"2 of {4 * len(listed)}", "2.0 h"]
     (training,) = [row for row in rows_of(shown) if cell.run("full", 0).key in row[0]]
     assert training[1:4] == ["0, 1", "60.0", "8"]
-    assert len([row for row in rows_of(pages.status(Ledger())) if ".html" in row[0]]) == len(studies.read_studies())
+    assert len([row for row in rows_of(trainings.status(Ledger())) if ".html" in row[0]]) == len(studies.read_studies())
 
 
 def test_every_data_set_is_described():
     """Names, terms and checksums of all but the generated ones; what `fm data` fetches is what is listed."""
-    shown = pages.data_sets()
+    shown = data_sets.data_sets()
     for name, (module, options) in DATASETS.items():
         assert (f"`{name}`" in shown) == (not options.get("generated"))
         code = importlib.import_module(f"featuremining.datasets.{module}")
@@ -240,7 +240,7 @@ def test_every_data_set_is_described():
         assert (f"`fm data {name}`" in shown) <= hasattr(code, "get")
     tiny = importlib.import_module("featuremining.datasets.tiny_imagenet")
     assert f"`{tiny.URL}`, {tiny.BYTES:,} bytes, md5 `{tiny.MD5}`" in shown
-    assert len(pages.archives("voc")) == 3 and len(pages.archives("cifar100")) == 1 and not pages.archives("imagenet")
+    assert len(data_sets.archives("voc")) == 3 and len(data_sets.archives("cifar100")) == 1 and not data_sets.archives("imagenet")
 
 
 def test_cifar_can_be_fetched_by_name(tmp_path, monkeypatch):
@@ -257,7 +257,7 @@ def test_cifar_can_be_fetched_by_name(tmp_path, monkeypatch):
 
 def test_licences_name_every_dependency():
     project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text())["project"]
-    said = pages.licences()
+    said = data_sets.licences()
     assert project["license"] in said and "BSD" in said and "MIT" in said
     for dependency in project["dependencies"]:
         assert f"{re.match(r'[a-z-]+', dependency)[0]} (" in said
@@ -268,17 +268,17 @@ def test_a_page_says_what_its_runs_took(tmp_path):
     """Runs of the page alone, in its tier; what a rerun takes, from measured steps of the network, or that nothing is known."""
     cells = [studies.cell(f"X1.resnet20.{m}") for m in ("baseline", "fm2")]
     made = [record_in(tmp_path, cell, "short", seed, 60.0, 1800) for cell in cells for seed in (0, 1)]
-    said = pages.took([(cells[0], made[:2]), (cells[1], made[2:])], "short")
+    said = trainings.took([(cells[0], made[:2]), (cells[1], made[2:])], "short")
     assert "On record in the short tier: 4 runs, 2.0 h in all, 8 MiB of memory at most." in said
     device = next(iter(durations.benchmarks()))
     hours = [durations.hours(c, "full", read_records(), device).hours for c in cells]
     assert f"One seed of each in the full tier: about {durations.words(sum(hours))} ({device})." in said
-    twice = pages.took([(cells[0], made[:2]), (studies.cell("F4s.resnet20.baseline"), made[:2])], "short")
+    twice = trainings.took([(cells[0], made[:2]), (studies.cell("F4s.resnet20.baseline"), made[:2])], "short")
     assert "2 runs, 60 minutes in all" in twice and durations.words(hours[0]) in twice      # one training in two tables
-    assert "no run of these cells" in pages.took([(cells[0], [])], "full")
-    unknown = pages.took([(studies.cell("T5.resnet50.fm2"), [])], "full")
+    assert "no run of these cells" in trainings.took([(cells[0], [])], "full")
+    unknown = trainings.took([(studies.cell("T5.resnet50.fm2"), [])], "full")
     assert "What their full tier takes was not measured." in unknown
-    assert "; not measured: 1." in pages.took([(cells[0], []), (studies.cell("T5.resnet50.fm2"), [])], "full")
+    assert "; not measured: 1." in trainings.took([(cells[0], []), (studies.cell("T5.resnet50.fm2"), [])], "full")
 
 
 def test_a_page_says_what_its_measurements_took(tmp_path, monkeypatch):
@@ -286,7 +286,7 @@ def test_a_page_says_what_its_measurements_took(tmp_path, monkeypatch):
     monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))
     cell, values = studies.cell("T10.resnet56.fm2"), {"iterations": 300, "seconds": 1.2, "each": "1.1 1.3"}
     write_finding("cost", cell.run("full", 0), "one", values, {"device": "one", "threads": 2})
-    assert "On record in the full tier: 1 measurement, 6 minutes of iterations." in pages.took([(cell, [])], "full")
+    assert "On record in the full tier: 1 measurement, 6 minutes of iterations." in trainings.took([(cell, [])], "full")
 
 
 def test_every_experiment_says_what_it_took():

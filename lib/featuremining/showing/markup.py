@@ -1,6 +1,7 @@
 """Values as HTML and Markdown: numbers, badges, tables, links that save. No files, no state, no torch."""
 
 import re
+from collections.abc import Iterable
 from html import escape, unescape
 from urllib.parse import quote
 
@@ -110,3 +111,28 @@ def markdown(frame: pd.DataFrame) -> str:
     """A plain Markdown table, for the README."""
     lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def listed(words_: Iterable[str]) -> str:
+    """
+    >>> listed(["cost", "accuracy", "cost"]), listed(["a", "b", "c"])
+    ('cost and accuracy', 'a, b and c')
+    """
+    *first, last = dict.fromkeys(words_) or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def some(n: int) -> str:
+    return str(n or "none")
+
+
+def anchor(id_: str) -> str:
+    """
+    >>> anchor("T1.one_layer")
+    't1-one-layer'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", id_.lower())

@@ -12,7 +12,7 @@ from ..judging import comparisons, cost
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..records import findings
-from . import figures, images, markup, pages, pooling, tables
+from . import figures, images, markup, pages, pooling, tables, trainings
 from .cost import cost_table
 from .figures import detections, maps
 from .figures.cost import cost_figure
@@ -58,7 +58,7 @@ class Page:
 
     def took(self) -> Html:
         """What this page's runs took so far, and what its cells take in the full tier."""
-        return pages.took(self.found, self.tier)
+        return trainings.took(self.found, self.tier)
 
     def train(self) -> None:
         """Carry out what has no record yet, if ``train`` was asked for; resumable at any point."""
