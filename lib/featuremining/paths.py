@@ -5,9 +5,10 @@ reads them; what is trained then goes below the folder that one works in.
 """
 
 import os
+import sys
 from pathlib import Path
 
-from .errors import FMError
+from .errors import FMError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]          # of a checkout
 PACKED = Path(__file__).resolve().parent / "data"   # in a wheel (pyproject.toml: sources)
@@ -38,6 +39,23 @@ def writable(folder: Path) -> None:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise FMError(f"{there} {'is not writable' if there.is_dir() else 'is a file, not a folder'}, so nothing can be put into "
                       f"{folder}: FM_RUNS_DIR names the place of records, FM_BUILD_DIR that of checkpoints.")
+
+
+def tell_missing_records() -> None:
+    """Where FM_RUNS_DIR names no folder, nothing is on record, and that is worth a word."""
+    if runs().is_file():
+        raise UsageError(f"{runs()} is a file: FM_RUNS_DIR names the folder of records.")
+    if not runs().exists():
+        print(f"fm: {runs()} is not there, so nothing is on record in it (FM_RUNS_DIR names the place).", file=sys.stderr)
+
+
+def advice(error: OSError) -> str:
+    """Which variable moves the folder that something is wrong with, if it is one of ours."""
+    at = Path(error.filename).absolute() if isinstance(error.filename, str) else None
+    for variable, folder in (("FM_DATA_DIR", raw()), ("FM_RUNS_DIR", runs()), ("FM_BUILD_DIR", build())):
+        if at and folder.absolute() in (at, *at.parents):
+            return f" {variable} names another folder than {folder}."
+    return ""
 
 
 def all_runs() -> list[Path]:

@@ -146,3 +146,12 @@ def where(name: str) -> tuple[bool, str]:
     """Whether a data set is at hand, and where it is or how to get it. Does not read the data."""
     module, options = DATASETS[choose("data set", name, DATASETS)]
     return import_module(f".{module}", __name__).where(**options)
+
+
+def at_hand() -> "Iterator[tuple[str, bool, str]]":
+    """`where` of every data set with its name; one that can't be looked at says why, and the others are listed all the same."""
+    for name in DATASETS:
+        try:
+            yield name, *where(name)
+        except (FMError, OSError) as error:
+            yield name, False, f"can't be looked at: {error}"

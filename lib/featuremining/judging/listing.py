@@ -1,9 +1,12 @@
-"""Every claim with its verdict: the paper's sentences and its printed numbers, as plain JSON. No torch here."""
+"""What stands of every cell and of every claim, the paper's sentences and its printed numbers, as plain JSON. No torch here."""
 
 import json
 from collections import Counter
 
-from .. import stats, studies
+from .. import records, stats, studies
+from ..errors import UsageError
+from ..recipes import TIERS
+from ..records import durations, findings
 from ..stats import Interval
 from ..studies import Cell
 from ..studies.claims import Claim, load_claims
@@ -11,6 +14,36 @@ from ..studies.outcomes import Standing
 from . import cost
 from .ledger import Ledger
 from .sentences import Judgement, judge
+
+
+def cells(prefix: str) -> list[Cell]:
+    """Those whose id begins so, in the order of the paper."""
+    found = sorted((c for c in studies.load_cells().values() if c.id.startswith(prefix)), key=lambda c: c.at.table.place)
+    if not found:
+        raise UsageError(f"No cell's id begins with {prefix!r}; `fm status` without a prefix lists all.")
+    return found
+
+
+def status(prefix: str) -> list[dict]:
+    """One dict per cell of `cells`: what is printed, the seeds on record and how many are missing of each tier, the verdict
+    of the full tier, and where its runs were made. Plain JSON."""
+    chosen, on_record = cells(prefix), records.seeds()
+    ledger = Ledger(records.read_records("full", {c.run("full", 0).key for c in chosen}))
+    return [_status(cell, ledger, {t: _done(cell, t, on_record) for t in TIERS}) for cell in chosen]
+
+
+def _status(cell: Cell, ledger: Ledger, done: dict[str, list]) -> dict:
+    v = ledger.verdict(cell)
+    return {"cell": cell.id, "paper": cell.paper, "published": cell.published, "spread": cell.spread, "n": cell.n,
+            "lacks": cell.missing or None, "verdict": v.status if v else None,
+            "full_tier_on": durations.where(ledger.of(cell)),
+            "tiers": {t: {"seeds": done[t], "missing": max(studies.wanted(cell, t) - len(done[t]), 0)} for t in TIERS}}
+
+
+def _done(cell: Cell, tier: str, on_record: dict) -> list:
+    """The seeds on record; of a cost, the devices it was measured on."""
+    run = cell.run(tier, 0)
+    return [f.name for f in findings.read("cost", run)] if cell.task == "cost" else on_record.get((tier, run.key), [])
 
 
 def rows(ledger: Ledger) -> list[dict]:

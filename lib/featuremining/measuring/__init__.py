@@ -12,3 +12,8 @@ def measure(runs, device: str = "auto", engine: str = "auto"):
 def verify(run):
     """The finding of whether the network of test time is the plain one, by how the run is made."""
     return import_module(".construction", __name__).verify(run)
+
+
+def facts():
+    """What a training finds on this machine, a line each."""
+    return import_module(".machine", __name__).facts()

@@ -2,6 +2,9 @@
 engines, processes and checkpoints are this room's alone. What a method does to a step does not belong here, nor does what is
 measured of a trained network."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 TASKS = {"classification": "loop", "detection": "detection"}       # what a cell asks for -> the module that trains it
@@ -13,3 +16,19 @@ def train_all(runs, device: str = "auto", engine: str = "auto", **settings):
     ``wait``: where another process is at one of them, wait for it, and go on if it has left no record.
     """
     return import_module(f".{TASKS[runs[0].task]}", __name__).train_all(runs, device, engine, **settings)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """What a cluster or a closed terminal sends stops a run as Ctrl-C does, unless it is ignored, as under nohup."""
+    def stop(number, _):
+        raise KeyboardInterrupt(number)
+
+    sent = [s for s in map(signal.Signals.__members__.get, ("SIGTERM", "SIGHUP")) if s and signal.getsignal(s) == signal.SIG_DFL]
+    for number in sent:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in sent:
+            signal.signal(number, signal.SIG_DFL)

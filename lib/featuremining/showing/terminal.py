@@ -1,0 +1,116 @@
+"""What ``fm`` prints: tables as wide as the terminal and sentences, of what other rooms found. No torch here."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ..judging.listing import tally
+from ..recipes import TIERS
+from ..records.durations import words
+from ..records.findings import Finding
+from ..studies import Cell
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns of text, as wide as the terminal, the first as wide as it is; a pipe gets whole lines."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False)
+    for i, name in enumerate(columns):      # ids stand first and are typed again: they are never broken
+        shown.add_column(name, no_wrap=not i or not sys.stdout.isatty(), overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000).print(shown)
+
+
+def recorded(cell: Cell, record, before: bool) -> None:
+    """What a run reached, under three selection rules; ``before``: it was on record already."""
+    best, last, middle = (record.value(rule, cell.reported) for rule in ("best", "last", "median10"))
+    print(f"{cell.id} {record.tier} seed {record.seed} is {'already ' if before else ''}recorded: best {best:.2f} % (epoch "
+          f"{record.value('best_epoch', cell.reported)}), last {last:.2f} %, median of the last ten {middle:.2f} %"
+          f"{f' ({cell.reported})' if cell.reported else ''}")
+
+
+def costs(measured: Iterable[Finding]) -> None:
+    for finding in measured:
+        print(f"{finding.key} on {finding.name}: "
+              + ", ".join(f"{k} {v:.4g}" for k, v in finding.values.items() if isinstance(v, float)))
+
+
+def status(rows: list[dict]) -> None:
+    """Of `listing.cells`."""
+    table(("cell", "paper", *TIERS, "verdict"), [
+        (row["cell"], row["paper"], *(f"{len(t['seeds'])}/{len(t['seeds']) + t['missing']}" for t in row["tiers"].values()),
+         f"lacks {row['lacks']}" if row["lacks"] else row["verdict"] or "") for row in rows])
+    done = {t: sum(len(r["tiers"][t]["seeds"]) for r in rows) for t in TIERS}
+    print(f"\n{len(rows)} cells; runs recorded (a run that answers two cells counts in both): "
+          + ", ".join(f"{t} {n}" for t, n in done.items()) + ".")
+    if mixed := [f"  {row['cell']}: {row['full_tier_on']}" for row in rows if row["full_tier_on"].startswith("seed ")]:
+        print("Full-tier seeds that differ in device or engine:", *mixed, sep="\n")
+
+
+def verdicts(rows: list[dict]) -> None:
+    """Of `listing.rows`."""
+    table(("claim", "verdict", "by its own numbers", "paper", "ours"), [
+        (row["claim"], str(row["verdict"]), row["own_numbers"], row["paper"],
+         row["ours"] + (f" ({row['tier']}, n = {row['n']})" if row["n"] else "")) for row in rows])
+    print(f"\n{tally(rows)}")
+
+
+def verdict(detail: dict) -> None:
+    """Of `listing.detail`."""
+    print(f"{detail['claim']} (section {detail['section']}): {detail['says']}\n\nverdict             {detail['verdict']}")
+    for name, text in (("by its own numbers", detail["own_numbers"]), ("paper", detail["paper"]), ("ours", detail["ours"]),
+                       ("limit", detail["limit"]), ("look", detail["look"]), ("note", detail["note"]),
+                       ("reading", detail.get("reading"))):
+        if text:
+            print(f"{name:19} {text}")
+    if detail["pairs"]:
+        print()
+        table(("higher", "lower", "paper: difference", "p (Holm)", "ours: difference", "p (Holm)", "n"),
+              [tuple(pair.values()) for pair in detail["pairs"]])
+
+
+def construction(cell: Cell, found: Finding) -> None:
+    """Of `measuring.verify`, as soon as it is known."""
+    v = found.values
+    equal = ", ".join(f"{what} {'equal' if v[f'same_{what}'] else 'DIFFERS'}" for what in ("state", "outputs", "cost"))
+    print(f"{cell.id}: {equal}; {v['multiply_adds']:,} multiply-adds, {v['train_only_parameters']:,} parameters of the training "
+          "alone", flush=True)
+
+
+def plan(planned: dict) -> None:
+    """Of `planning.plan`."""
+    rows = []
+    for step in planned["steps"]:
+        first, *more = step["may_decide"]
+        for i, run in enumerate(step["runs"]):
+            rows.append((run["cell"], ", ".join(map(str, run["seeds"])), words(run["hours"]),
+                         *(("", "") if i else (first["claim"] + (f" and {len(more)} more" if more else ""), first["odds"]))))
+    if rows:
+        table(("run (full tier)", "seeds", "takes", "may decide", "if the paper is right, or runs stay as ours are"), rows)
+        print(f"\nFor example: {planned['steps'][0]['runs'][0]['command']}")
+    claims = sum(len(step["may_decide"]) for step in planned["steps"])
+    print(f"{words(planned['hours']) if rows else 'Nothing'} of {words(planned['budget_hours'])} on {planned['device']}: of the "
+          f"{claims + len(planned['open'])} open claims {claims} may be decided, and {planned['expected']:.1f} of them are "
+          "expected to be.")
+    for why, n in Counter(question["why"] for question in planned["open"]).most_common():
+        hours = [question["hours"] for question in planned["open"] if question["why"] == why and question["hours"]]
+        print(f"  {n:4} open: {why}" + (f"; the cheapest takes {words(min(hours))}" if hours else ""))
+
+
+def data_sets(found: Iterable[tuple[str, bool, str]]) -> None:
+    """Name, whether it is at hand, and where or how to get it."""
+    for name, at_hand, text in found:
+        print(f"  {name:20} {'found:  ' if at_hand else 'missing:'} {text}")
+
+
+def left_out(files: Iterable[str], most: int = 8) -> int:
+    """Files that did not count, named once each, of many the first; how many there are."""
+    once = list(dict.fromkeys(files))
+    for said in once[:most]:
+        print(f"fm: left out: {said}", file=sys.stderr)
+    if len(once) > most:
+        print(f"fm: and {len(once) - most} more; `fm fsck` names all.", file=sys.stderr)
+    return len(once)
