@@ -58,7 +58,7 @@ bench: $(STAMP)                    ## every benchmark; leave the machine alone m
 	$(PY) benchmarks
 
 chaos: $(STAMP)                    ## kill trainings of every method at random moments for 20 minutes: is each record bit for bit what it would be?
-	OMP_NUM_THREADS=1 $(PY) tests/chaos.py
+	OMP_NUM_THREADS=1 $(PY) tests/chaos.py --keep data/benchmarks/reliability/chaos.json
 
 mutants: $(STAMP)                  ## change one thing at a time in the methods: does a test notice?
 	$(PY) tests/mutants.py

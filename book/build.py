@@ -24,7 +24,20 @@ from featuremining.errors import FMError
 from featuremining.judging import listing
 from featuremining.judging.ledger import Ledger
 from featuremining.methods import METHODS
-from featuremining.showing import api, cards, choices, data_sets, error_rates, markup, methods, negative, pages, tables, trainings
+from featuremining.showing import (
+    api,
+    cards,
+    choices,
+    data_sets,
+    error_rates,
+    markup,
+    methods,
+    negative,
+    pages,
+    reliability,
+    tables,
+    trainings,
+)
 from featuremining.showing.executed import unfinished
 from featuremining.studies.claims import load_claims
 
@@ -157,8 +170,8 @@ def project_parts() -> dict[str, str]:
     return {"claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "register.A": choices.markdown("A"),
             **{f"register.{part}": choices.markdown(part) for part in ("P", "GCP", "LDFR", "CM", "GEO")},
             "negative": negative.markdown(ledger),
-            "error_rates": error_rates.markdown(), "status": trainings.status(ledger), "data": data_sets.data_sets(),
-            "licences": data_sets.licences(), "api": api.markdown()}
+            "error_rates": error_rates.markdown(), "chaos": reliability.markdown(), "status": trainings.status(ledger),
+            "data": data_sets.data_sets(), "licences": data_sets.licences(), "api": api.markdown()}
 
 
 def readme() -> str:

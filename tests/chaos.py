@@ -1,11 +1,13 @@
 """``make chaos``: trainings of every method are killed at random moments, again and again, until each has its record; then all
 are compared, bit for bit, with trainings that nothing disturbed.
 
-``python tests/chaos.py [MINUTES [SEED]]``. The seed is printed and makes the same plan of methods and moments again; which
+``python tests/chaos.py [--minutes 20] [--seed 0] [--keep FILE.json]``. Methods take turns, in an order that the seed gives,
+for so many minutes and until each had its turn. The seed is printed and makes the same plan of methods and moments again; which
 instruction a moment meets is the machine's. Each run is a process of its own, `loop.train` on a few embedded images; its kill is
 SIGKILL. After each kill one of its files may be cut short or get a flipped bit, as a broken disk would.
 """
 
+import argparse
 import json
 import os
 import random
@@ -16,6 +18,7 @@ import time
 import traceback
 from collections import Counter
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -23,20 +26,23 @@ import torch
 
 import featuremining
 from featuremining import METHODS, FMError, build, load
+from featuremining.files import put
 from featuremining.models import weights
 from featuremining.recipes import recipe
+from featuremining.records import provenance
 from featuremining.studies import Run
 from featuremining.training import engine, loop
 from featuremining.training import run as training
 
 TEACHER = "teacher.pt"
+ALL = ("baseline", *METHODS)
 
 
 @cache
 def few(name, **changes):
-    """48 of the embedded images and 45 to test on: a training of four epochs takes a moment."""
+    """32 of the embedded images and 27 to test on: a training of four epochs takes a moment."""
     data = load("parts")._replace(name="few")
-    return data._replace(train_x=data.train_x[:48], train_y=data.train_y[:48], test_x=data.test_x[:45], test_y=data.test_y[:45])
+    return data._replace(train_x=data.train_x[:32], train_y=data.train_y[:32], test_x=data.test_x[:27], test_y=data.test_y[:27])
 
 
 def run_of(method: str, seed: int):
@@ -45,7 +51,7 @@ def run_of(method: str, seed: int):
     taught = {"teacher", "weights"} <= names
     settings = {"teacher": "resnet20", "weights": TEACHER} if taught else {}
     methods = () if method == "baseline" else ({"name": method, **settings},)
-    return Run("parts", "resnet20", methods, replace(recipe("resnet20", "smoke"), epochs=4, batch=24, lr=0.01), "smoke", seed)
+    return Run("parts", "resnet20", methods, replace(recipe("resnet20", "smoke"), epochs=4, batch=16, lr=0.01), "smoke", seed)
 
 
 class Place:
@@ -119,13 +125,30 @@ def until_recorded(draw: random.Random, place: Place, method: str, seed: int, to
         done["kills"] += 1
         if draw.random() < 0.3:
             done[damage(draw, place, run_of(method, seed).key, seed)] += 1
-    place.end(place.start(method, seed))
+    if not place.end(place.start(method, seed)):
+        raise FMError(f"{method}, seed {seed}: after a kill it does not come to its end")
 
 
-def chaos(minutes: float, number: int, say=print) -> Counter:
-    """Until the time is over, run after run, the methods in turn; an `FMError` at the first that is not what it was."""
-    draw, done, ends = random.Random(number), Counter(), time.monotonic() + 60 * minutes
-    say(f"chaos: seed {number}, {minutes:g} minutes", flush=True)
+def compare(calm: Place, wild: Place, method: str, seed: int, done: Counter) -> None:
+    """An `FMError` unless both left one record, the same one, and nothing else."""
+    key = run_of(method, seed).key
+    one, other = calm.record(key, seed), wild.record(key, seed)
+    if lost := [str(path) for path in (one, other) if not path.exists()]:
+        raise FMError(f"{method}, seed {seed}: there is no {' and no '.join(lost)}")
+    if content(one) != content(other):
+        raise FMError(f"{method}, seed {seed}: killed and resumed, the record is another one")
+    if left := [p for place in (calm, wild) for p in place.folder.rglob("*")
+                if p.suffix == ".tmp" or ("checkpoints" in p.parts and p.suffix == ".pt")]:
+        raise FMError(f"{method}, seed {seed}: left behind: {left}")
+    done["equal"] += 1
+    done["resumed"] += json.loads(other.read_text())["provenance"]["resumed"]
+
+
+def chaos(minutes: float, seed: int, methods=ALL) -> dict:
+    """Until the time is over and each of the methods had its turn; an `FMError` at the first run that is not what it was."""
+    draw, done, ends = random.Random(seed), Counter(), time.monotonic() + 60 * minutes
+    order, counts = draw.sample(list(methods), len(methods)), Counter()
+    print(f"chaos: seed {seed}, {minutes:g} minutes, {len(order)} methods: {', '.join(order)}", flush=True)
     training.load = few
     few("parts")
     engine.deterministic()
@@ -135,28 +158,36 @@ def chaos(minutes: float, number: int, say=print) -> Counter:
         teacher = build("resnet20", 9).state_dict()
         for place in (calm, wild):
             weights.write(place.folder / "build" / TEACHER, teacher)
-        order = ["baseline", *METHODS]
-        draw.shuffle(order)
-        for i in range(10**6):
-            method, seed = order[i % len(order)], i // len(order)
+        while time.monotonic() < ends or counts.total() < len(order):
+            turn, i = divmod(counts.total(), len(order))
             began = time.monotonic()
-            calm.end(calm.start(method, seed))
-            until_recorded(draw, wild, method, seed, time.monotonic() - began, done)
-            key = run_of(method, seed).key
-            if content(calm.record(key, seed)) != content(wild.record(key, seed)):
-                raise FMError(f"{method}, seed {seed}: killed and resumed, the record is another one")
-            left = [p for p in Path(name).rglob("*") if p.suffix == ".tmp" or ("checkpoints" in p.parts and p.suffix == ".pt")]
-            if left:
-                raise FMError(f"{method}, seed {seed}: left behind: {left}")
-            done["runs"] += 1
-            if time.monotonic() > ends:
-                break
-    say(f"chaos: {done['runs']} runs of {min(done['runs'], len(order))} of {len(order)} methods, {done['kills']} kills, "
-        f"{done['cut']} checkpoints cut and {done['flipped bit']} with a flipped bit; every record bit for bit what it was")
-    return done
+            calm.end(calm.start(order[i], turn))
+            until_recorded(draw, wild, order[i], turn, time.monotonic() - began, done)
+            compare(calm, wild, order[i], turn, done)
+            counts[order[i]] += 1
+        records = len(list(wild.folder.glob("runs/*/*/seed*.json")))
+    if records != counts.total():
+        raise FMError(f"{counts.total()} runs left {records} records")
+    return {"seed": seed, "minutes": minutes, "runs": counts.total(), "methods": dict(sorted(counts.items())),
+            "kills": done["kills"], "resumed": done["resumed"], "cut": done["cut"], "flipped": done["flipped bit"],
+            "equal": done["equal"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--keep", type=Path, help="write what came out to this file, if every record was what it was")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)        # a process with more threads can't be forked
+    found = chaos(asked.minutes, asked.seed)
+    print(f"chaos: {found['runs']} runs of {len(found['methods'])} methods, {found['kills']} kills, {found['resumed']} times "
+          f"gone on from a checkpoint, {found['cut']} checkpoints cut and {found['flipped']} with a flipped bit; every record "
+          "bit for bit what it was")
+    if asked.keep:
+        here = {**provenance.environment(torch.device("cpu")), "measured": datetime.now(UTC).isoformat(timespec="seconds")}
+        put(asked.keep, f"{json.dumps({**found, 'provenance': here}, indent=1)}\n".encode())
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)        # a process with more threads can't be forked
-    words = sys.argv[1:]
-    chaos(float(words[0]) if words else 20, int(words[1]) if len(words) > 1 else random.SystemRandom().randrange(10**6))
+    main()

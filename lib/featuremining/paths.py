@@ -33,14 +33,6 @@ def runs() -> Path:
     return _dir("FM_RUNS_DIR", "data", "runs")
 
 
-def writable(folder: Path) -> None:
-    """An `FMError` unless a folder can be written, or made: before hours are spent on what is to go there."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise FMError(f"{there} {'is not writable' if there.is_dir() else 'is a file, not a folder'}, so nothing can be put into "
-                      f"{folder}: FM_RUNS_DIR names the place of records, FM_BUILD_DIR that of checkpoints.")
-
-
 def tell_missing_records() -> None:
     """Where FM_RUNS_DIR names no folder, nothing is on record, and that is worth a word."""
     if runs().is_file():

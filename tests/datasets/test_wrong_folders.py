@@ -1,5 +1,7 @@
 """Data folders as people have them: what is no class is passed over, and a wrong layout is called what it is."""
 
+import os
+
 import pytest
 
 from featuremining import FMError
@@ -62,6 +64,36 @@ def test_half_a_download_is_not_found(folder, break_):
     break_(folder)
     at_hand, text = where("imagenet")
     assert not at_hand and "not whole" in text
+
+
+def test_whether_it_is_there_is_seen_without_listing_it(folder, monkeypatch):
+    """Of each class one picture is looked at, not all 1,300."""
+    for i in range(200):
+        put(folder / "train" / A / f"{i}.JPEG")
+    scan, seen = os.scandir, []
+
+    class Counted:
+        def __init__(self, path):
+            self.entries = scan(path)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.entries.close()
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            entry = next(self.entries)
+            seen.append(entry.path)
+            return entry
+
+    with monkeypatch.context() as patch:
+        patch.setattr("featuremining.datasets.photos.os.scandir", Counted)
+        assert where("imagenet")[0]
+    assert len([path for path in seen if path.endswith("JPEG")]) == 4
 
 
 @pytest.mark.parametrize(("module", "name", "mark"), [(cub, "cub", "images.txt"), (tiny_imagenet, "tiny_imagenet", "wnids.txt")])

@@ -159,12 +159,23 @@ def test_each_place_on_a_gpu_is_taken_once(tmp_path):
             process.stdout.close()
 
 
-def test_a_gpu_that_a_scheduler_gave_is_the_one(tmp_path):
-    for given, seen in (("3", "3"), ("5,6", "5")):
-        env = {**os.environ, "TMPDIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": given}
-        say = [sys.executable, "-c", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"]
-        done = subprocess.run([sys.executable, str(FLOW / "gpu.py"), "2", "1", *say], env=env, capture_output=True, text=True)
-        assert done.stdout == f"{seen}\n"
+def gpu_of(tmp_path, **variables):
+    """The GPU that a command is given, and whether one place on it is locked meanwhile."""
+    env = {name: value for name, value in os.environ.items() if name != "SLURM_JOB_ID"}
+    say = [sys.executable, "-c", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"]
+    done = subprocess.run([sys.executable, str(FLOW / "gpu.py"), "2", "1", *say],
+                          env={**env, "TMPDIR": str(tmp_path), **variables}, capture_output=True, text=True)
+    return done.stdout.strip(), [path.name.rpartition("-gpu")[2] for path in tmp_path.glob("*.lock")]
+
+
+def test_a_gpu_that_is_named_is_the_one_and_is_locked(tmp_path):
+    assert gpu_of(tmp_path, CUDA_VISIBLE_DEVICES="3") == ("3", ["3-0.lock"])
+    assert gpu_of(tmp_path, CUDA_VISIBLE_DEVICES="5,6")[0] == "5"
+
+
+def test_a_gpu_that_slurm_gave_is_not_locked(tmp_path):
+    """Two jobs may both call theirs 0."""
+    assert gpu_of(tmp_path, CUDA_VISIBLE_DEVICES="0", SLURM_JOB_ID="7") == ("0", [])
 
 
 # --- Snakemake ------------------------------------------------------------------------------------------------------

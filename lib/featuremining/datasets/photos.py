@@ -6,6 +6,7 @@ processes, an interruption or the device.
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -102,11 +103,18 @@ class PhotoLoader(Epochs):
 
 def pictures(folder: Path) -> list[str]:
     """Names of the image files that lie in a folder, sorted; empty if there is no such folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if e.name.lower().endswith(EXTENSIONS) and not e.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return sorted(entry.name for entry in _pictures(folder))
+
+
+def first_picture(folder: Path) -> os.DirEntry | None:
+    """An image file of the folder, whichever comes first; the others are not listed."""
+    with closing(_pictures(folder)) as entries:
+        return next(entries, None)
+
+
+def _pictures(folder: Path) -> Iterator[os.DirEntry]:
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        yield from (e for e in entries if e.name.lower().endswith(EXTENSIONS) and not e.name.startswith("."))
 
 
 def class_folders(root: Path, folders: Sequence[str]) -> tuple[np.ndarray, Tensor]:

@@ -1,7 +1,9 @@
 """Which records and findings are those that were added: their sha256 sums in one file, ``MANIFEST``, of each folder of records.
 
-It is written when a file is added and never otherwise, in the form of ``sha256sum``: ``cd data/runs && sha256sum -c MANIFEST``
-checks it too. What runs of the smoke tier leave is not kept, and not listed.
+It is written when a file is added, by a training, a measurement or ``fm fsck --add``, and when ``fm fsck --drop`` takes lines of
+lost files out; never by reading. A line is replaced by a measurement that is made again, and by a training whose record is gone:
+one that is there is not overwritten. In the form of ``sha256sum``: ``cd data/runs && sha256sum -c MANIFEST`` checks it too. What
+runs of the smoke tier leave is not kept, and not listed.
 """
 
 import re
@@ -111,7 +113,7 @@ def gone(path: Path, runs: Path) -> str:
 
 
 def change(runs: Path, changes: Mapping[str, str | None]) -> None:
-    """Add these sums by path (``tier/key/name``); None takes a line out. One process at a time."""
+    """Add these sums by path (``tier/key/name``), in place of older ones; None takes a line out. One process at a time."""
     with FileLock(runs / f"{NAME}.lock"):
         found = listed(runs)
         if found.faults:

@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from .. import paths, records
-from ..errors import FMError
+from ..errors import FMError, UsageError
 from ..methods import make
 from ..models import options_of, weights
 from ..models.weights import digest
@@ -96,9 +96,6 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
     at one of them, and then go on if it has left no record."""
     target = engine.pick_device(device)
     missing = [run for run in runs if not recorded(run)]
-    for run in missing:
-        paths.writable(paths.record(run.tier, run.key, run.seed).parent)
-        paths.writable(paths.checkpoint(run.tier, run.key, run.seed).parent)
     replicas = join()
     at_once = target.type == "cuda" if at_once is None else at_once
     groups = [[run] for run in missing]
@@ -122,7 +119,7 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
 @contextmanager
 def alone(run: Run, wait: bool = False):
     """Keeps other processes from the same record and from the same checkpoints, ``wait``: for one that is at it, else that is an
-    `FMError`. Both can be written then, and nothing of a killed process lies there."""
+    `FMError`, as is a folder that can't be written. Nothing of a killed process lies there then."""
     record, state = paths.record(run.tier, run.key, run.seed), paths.checkpoint(run.tier, run.key, run.seed)
     with ExitStack() as held:
         for path, variable in ((record, "FM_RUNS_DIR"), (state, "FM_BUILD_DIR")):
@@ -158,7 +155,7 @@ def _locked(path: Path, run: Run, wait: bool):
 def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
     engine.deterministic()
     engine.keep_freed_memory()
-    beside = len(runs) - 1 + int(os.environ.get("FM_BESIDE", "0"))      # of other processes on this GPU: workflow/gpu.py
+    beside = len(runs) - 1 + _places()
     trainings = [Training(run, device, engine_name, beside) for run in runs]
     going = {training: carry_out(training, alone=len(runs) == 1) for training in trainings}
     while len(going) > 1:
@@ -171,6 +168,14 @@ def _train(runs: Sequence[Run], device: torch.device, engine_name: str) -> None:
         with training.active():
             for _ in steps:
                 pass
+
+
+def _places() -> int:
+    """For other processes on this GPU, which may be taken or free (``workflow/gpu.py``): ``FM_BESIDE``, else none."""
+    told = os.environ.get("FM_BESIDE") or "0"
+    if not told.isdecimal():
+        raise UsageError(f"FM_BESIDE is a number of trainings, 0 or more, got {told!r}.")
+    return int(told)
 
 
 def carry_out(training: Training, alone: bool) -> Iterator[None]:

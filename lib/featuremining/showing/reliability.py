@@ -1,0 +1,23 @@
+"""What ``make chaos`` came to when it was last run, for the page on what can be relied on. No torch here."""
+
+import json
+
+from .. import paths
+from .methods import measured_on
+
+
+def path():
+    """Of what the page shows; `tests/chaos.py` writes it."""
+    return paths.benchmarks() / "reliability" / "chaos.json"
+
+
+def markdown() -> str:
+    """One paragraph with the numbers of the file, or that there is none."""
+    if not path().exists():
+        return "`make chaos` on this version: not run.\n"
+    found = json.loads(path().read_text(encoding="utf-8"))
+    return (f"When `make chaos` was last kept ({measured_on(found['provenance']['device'], found['provenance'])}), in "
+            f"{found['minutes']:g} minutes {found['runs']} trainings of {len(found['methods'])} methods were killed "
+            f"{found['kills']} times and went on from a checkpoint {found['resumed']} times; {found['cut']} checkpoints were cut "
+            f"short and {found['flipped']} had a bit flipped. {found['equal']} of {found['runs']} records were bit for bit those "
+            f"of trainings that nothing disturbed (seed {found['seed']}).\n")
