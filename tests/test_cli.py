@@ -22,6 +22,7 @@ from featuremining.studies import load_cells
     (("run", "X1.resnet20.fm2", "--tier", "smoke", "--seed", "20240101120000"), 2, "below 2^32"),
     (("run", "X1.resnet20.fm2", "--tier", "smoke", "--device", "meta"), 2, "no device 'meta'"),
     (("run", "X1.resnet20.fm2", "--tier", "smoke", "--device", "cuda:7"), 2, "no device 'cuda:7'"),
+    (("check", "T1.resnet56.fm2"), 1, "There are no weights"), (("check", "T7.resnet50.baseline"), 2, "is no classification"),
     (("run", "X1.resnet20.fm2"), 2, "tier"), (("status", "T99"), 2, "begins with 'T99'"), (("walk",), 2, "walk")], ids=str)
 def test_wrong_words_exit_with_two_and_one_sentence(tmp_path, words, code, says):
     result = fm(*words, folder=tmp_path)

@@ -13,7 +13,7 @@ import pytest
 
 from featuremining import paths
 
-KEPT = ("studies/**/*", "benchmarks/**/*", "runs/MANIFEST", "runs/full/**/*", "runs/short/**/*")
+KEPT = ("studies/**/*", "benchmarks/**/*", "weights/**/*", "runs/MANIFEST", "runs/full/**/*", "runs/short/**/*")
 # of data/; smoke runs are made anew in a minute
 ENV = {name: value for name, value in os.environ.items() if not name.startswith(("FM_", "GIT_", "PYTHON"))}
 

@@ -109,6 +109,30 @@ def verify() -> None:
 
 
 @app.command()
+def check(cell: Annotated[str, typer.Argument(help="id of a cell; none: all weights that come with the project")] = "",
+          seed: Annotated[int, typer.Option(help="of the training")] = 0, tier: TIER = "full",
+          device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
+          publish: Annotated[bool, typer.Option("--publish", help="put what proves right into data/weights")] = False,
+          ) -> None:
+    """Are the trained networks what their records say? Each is tested again, image by image; on CIFAR-100 a minute."""
+    from .showing import weights
+    from .training import trained
+
+    runs = [studies.cell(cell).runnable(tier, seed)] if cell else [weights.run_of(*at) for at in paths.all_published()]
+    if not runs:
+        raise UsageError("No weights come with this version: name a cell that was trained here.")
+    wrong = 0
+    for run in runs:
+        found = trained.check(run, device)
+        print(weights.said(found), flush=True)
+        wrong += not found.same and not found.elsewhere
+        if publish and found.same:
+            print(trained.publish(run, weights.card(run, found.record)))
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
 def plan(budget: Annotated[str, typer.Option(help="minutes, hours or days: 90m, 40h, 2d")],
          device: Annotated[str, typer.Option(help="how its name begins, where costs were measured on several")] = "",
          any_data: Annotated[bool, typer.Option("--any-data", help="also runs on data that are not at hand here")] = False,

@@ -101,4 +101,16 @@ def checkpoint(tier: str, key: str, seed: int) -> Path:
 
 
 def weights(tier: str, key: str, seed: int) -> Path:
+    """Of a network that was trained here."""
     return build() / "weights" / tier / key / f"seed{seed}.pt"
+
+
+def published(tier: str, key: str, seed: int) -> Path:
+    """Weights that come with the project, a card beside them."""
+    return _shipped("weights") / tier / key / f"seed{seed}.safetensors"
+
+
+def all_published() -> list[tuple[str, str, int]]:
+    """(tier, key, seed) of each."""
+    found = sorted(_shipped("weights").glob("*/*/seed*.safetensors"))
+    return [(path.parents[1].name, path.parent.name, int(path.stem.removeprefix("seed"))) for path in found]

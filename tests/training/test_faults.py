@@ -15,7 +15,7 @@ from featuremining import FMError, UsageError, paths, records
 from featuremining.methods.distillation import load_teacher
 from featuremining.models import weights
 from featuremining.training import checkpoint
-from featuremining.training.loop import weights_of
+from featuremining.training.trained import weights_of
 
 T = importlib.import_module("featuremining.training.loop")
 pytestmark = pytest.mark.usefixtures("few_images")

@@ -8,7 +8,7 @@ from ..datasets.mean_precision import Found
 from ..datasets.scenes import Scenes
 from ..studies import Cell, Run
 from ..training.detection import build_detector, detect, scenes
-from ..training.loop import weights_of
+from ..training.trained import weights_of
 from . import diagnostics
 
 SHOWN = 5                                           # test images whose detections are kept for a figure

@@ -14,6 +14,7 @@ from ..datasets.parts import draw
 from ..errors import UsageError
 from ..records import findings, provenance
 from ..studies import Cell, Run
+from ..training.trained import file_of, network
 from . import insight
 
 SHOWN = 6               # images whose maps are kept for the figure
@@ -35,7 +36,7 @@ def localise(cell: Cell, run: Run) -> None:
     if not wanted("localise", cell, run):
         return
     data = load(run.dataset, **run.data)
-    boxes, model = boxes_of(run.dataset, data), insight.trained(run, len(data.classes))
+    boxes, model = boxes_of(run.dataset, data), network(run)
     values = {how: insight.observe_run(model, data, boxes, how) for how in insight.KINDS}
     x, y = next(iter(data.tests("cpu")))
     maps = {"cam": insight.cam(model, x[:SHOWN], y[:SHOWN]), "grad_cam": insight.grad_cam(model, x[:SHOWN], y[:SHOWN])}
@@ -50,7 +51,7 @@ def activations(pairs: Sequence[tuple[Cell, Run]], seed: int) -> None:
     if len(pairs) < 2 or not all(_trained(c, run) for c, run in pairs) or not wanted("activations", cell, last):
         return
     data = load(last.dataset, **last.data)
-    models = {c.labels[1]: insight.trained(run, len(data.classes)) for c, run in pairs}
+    models = {c.labels[1]: network(run) for c, run in pairs}
     keep("activations", last, f"seed{seed}", insight.activations(models, insight.sample(data, seed=seed)),
           *(run for _, run in pairs))
 
@@ -63,7 +64,7 @@ def wanted(kind: str, cell: Cell, run: Run) -> bool:
 
 
 def _trained(cell: Cell, run: Run) -> bool:
-    at_hand = paths.weights(run.tier, run.key, run.seed).exists()
+    at_hand = file_of(run) is not None
     if not at_hand:
         print(f"{cell.id} seed {run.seed}: not measured, no weights of it are kept here")
     return at_hand

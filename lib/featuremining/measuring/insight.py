@@ -15,15 +15,14 @@ from math import ceil
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..datasets.augment import normalise
 from ..errors import UsageError, choose
-from ..models import build
 from ..models.probing import evaluating
 from ..protocol import Trace
 from ..studies import Run
-from ..training.loop import weights_of
+from ..training.trained import network
 
 KINDS = ("cam", "grad_cam")
 BATCH = 250             # images at once
@@ -138,17 +137,8 @@ def localise(model, images: Tensor, labels: Tensor, boxes, how: str = "cam", sta
 
 def observe_run(run, data, boxes, how: str = "cam", stage: int = -1, tolerance: int = 0, device="cpu") -> dict:
     """`localise` on all test images of a data set. ``run`` is a trained `Run`, whose weights are read, or a network."""
-    model = trained(run, len(data.classes)).to(device) if isinstance(run, Run) else run
+    model = network(run).to(device) if isinstance(run, Run) else run
     return _localise(model, data.tests(device), boxes, how, stage, tolerance)
-
-
-def trained(run: Run, classes: int) -> nn.Module:
-    """The network of a finished training, on the CPU; an `FMError` where its weights are not at hand, or not its record's."""
-    state = weights_of(run)
-    with torch.random.fork_rng(devices=[]):
-        model = build(run.network, classes, **run.options)
-    model.load_state_dict(state)
-    return model.eval()
 
 
 def _localise(model, batches: Iterable[tuple[Tensor, Tensor]], boxes, how: str, stage: int, tolerance: int) -> dict:

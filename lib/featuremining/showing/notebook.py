@@ -12,7 +12,7 @@ from ..judging import comparisons, cost
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..records import findings
-from . import figures, images, markup, pages, pooling, tables, trainings
+from . import figures, images, markup, pages, pooling, tables, trainings, weights
 from .cost import cost_table
 from .figures import detections, maps
 from .figures.cost import cost_figure
@@ -73,6 +73,10 @@ class Page:
                 print(f"{cell.id} seed {run.seed}: not run (train is off)")
             else:
                 training.train_all([run], self.device)
+
+    def weights(self) -> Html:
+        """The trained networks that come with the project."""
+        return weights.listing()
 
     @property
     def pooling(self) -> pooling.Shown:

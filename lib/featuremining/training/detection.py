@@ -21,6 +21,7 @@ from ..datasets.scenes import Images, Scene, SceneLoader, Scenes, parts_scenes, 
 from ..errors import FMError, UsageError, choose
 from ..models import build, options_of
 from ..models.retinanet import retinanet
+from ..models.weights import classes_of
 from ..studies import Run
 from . import engine, loop
 from .evaluation import Tested
@@ -41,7 +42,7 @@ def scenes(run: Run) -> Scenes:
 
 def build_detector(run: Run, data: Scenes, weights: dict[str, Tensor] | None = None) -> nn.Module:
     """The run's detector, freshly initialised from the global random state; its backbone from a classifier's ``weights``."""
-    classes = len(data.classes) if weights is None else [len(w) for w in weights.values() if w.dim() == 2][-1]
+    classes = len(data.classes) if weights is None else classes_of(weights)
     net = build(run.network, classes, **split_options(run)[1])
     if weights is not None:
         net.load_state_dict(weights, strict=True)

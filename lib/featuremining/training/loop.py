@@ -65,21 +65,6 @@ def recorded(run: Run) -> records.Record | None:
     return record
 
 
-def weights_of(run: Run) -> dict[str, torch.Tensor]:
-    """The weights of a finished run, on the CPU; an `FMError` where they are not at hand, damaged, or not those of its record."""
-    path, record = paths.weights(run.tier, run.key, run.seed), paths.record(run.tier, run.key, run.seed)
-    then = f"move {record} away and train it here, then they are kept"
-    if not (path.is_file() and record.exists()):
-        raise FMError(f"There are no weights of {run.id}: {then}.")
-    try:
-        state = weights.read(path)
-    except (ValueError, OSError) as error:
-        raise FMError(f"{path} can't be used ({error}): {then}.") from None
-    if digest(state) != records.read(record).weights:
-        raise FMError(f"{path} are not the weights that {run.id} recorded: {then}.")
-    return state
-
-
 def train(run: Run, device: str = "auto", engine_name: str = "auto") -> records.Record:
     """Train ``run`` unless its record exists; resume where a killed process left off. Returns the record.
 

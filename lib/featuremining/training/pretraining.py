@@ -9,7 +9,7 @@ from ..errors import FMError, UsageError, choose
 from ..models.retinanet import Detector, detector
 from ..studies import Cell, Run, load_cells
 from . import loop
-from .loop import weights_of
+from .trained import weights_of
 
 SOURCES = {"resnet50": "T5", "resnet20": "F2s"}     # network -> the table whose trainings pre-train it
 
