@@ -13,6 +13,7 @@ from made_records import example
 from featuremining import FMError, load_cells, make, paths, records
 from featuremining.datasets import DATASETS, corrupt
 from featuremining.layers.convmix import ConvMix
+from featuremining.layers.gsop import GSoP
 from featuremining.layers.low_rank import LowRankRecovery
 from featuremining.layers.roots import settings_of
 from featuremining.methods import METHODS
@@ -23,7 +24,8 @@ from featuremining.showing.choices import markdown
 from featuremining.studies import choices, read_studies
 
 SETTINGS = [(name, values) for choice in choices.choices() for name, values in choice.settings.items()]
-LAYERS = {"low_rank": LowRankRecovery, "convmix": ConvMix}
+LAYERS = {"low_rank": LowRankRecovery, "convmix": ConvMix, "gsop": GSoP}
+CHANNELS = {"convmix": [(2, 3)], "gsop": [4]}
 NEEDS = {   # what a setting of Feature Mining only means something with
     "keep": {"segmentation": "dropout"}, "dropout_shape": {"segmentation": "dropout"},
     "second": {"segmentation": "noncomplementary"},
@@ -82,8 +84,7 @@ def test_the_alternatives_of_a_layer_can_be_chosen(name, values):
     _, owner, setting = choices.place(name)
     for value in values:
         given = {setting: literal_eval(value)}
-        assert getattr(LAYERS[owner](**given) if owner == "low_rank" else LAYERS[owner]((2, 3), **given), setting, None) in (
-            literal_eval(value), None)
+        assert getattr(LAYERS[owner](*CHANNELS.get(owner, []), **given), setting, None) in (literal_eval(value), None)
     named = {choices.place(other)[2] for other, _ in SETTINGS if other.startswith(f"layer.{owner}.")}
     assert named == set(signature(LAYERS[owner]).parameters) - {"channels"}
 

@@ -2,4 +2,7 @@
 or new maps; a layer stays in the network at test time. Each is a pure function, usable alone, and a module that applies it. What
 changes training only is a method and does not belong here."""
 
-LAYERS = {"low_rank": ("low_rank", "LowRankRecovery")}      # what may stand between stages: a name for (module, class)
+LAYERS = {          # what may stand between stages, or at the end of residual branches: a name for (module, class)
+    "low_rank": ("low_rank", "LowRankRecovery"),
+    "gsop": ("gsop", "GSoP"),
+}

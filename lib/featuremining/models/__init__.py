@@ -29,7 +29,7 @@ MODELS = {
     "resnet50": ("imagenet", "resnet50", {}),
 }
 TIMM = "timm/"
-HEADS = ("mean", "covariance", "convmix", "unit")       # by `heads`; mean is what every network has
+HEADS = ("mean", "covariance", "convmix", "unit", "idccp")       # by `heads`; mean is what every network has
 
 
 def known(name: str) -> bool:
@@ -84,8 +84,8 @@ def build(name: str, classes: int, insert=(), head="mean", last_stride: int = 2,
     """The network ``name`` with ``classes`` logits, freshly initialised from the global random state.
 
     ``options`` override the named defaults (``build("resnet56", 100, block="bottleneck")``). ``insert`` puts layers between the
-    stages: ``[{"layer": "low_rank", "after": "stage2"}]``. A head other than the mean is drawn last, so that equal seeds give
-    equal weights of all that stands before it.
+    stages, ``[{"layer": "low_rank", "after": "stage2"}]``, or at the end of residual branches, ``within`` a stage. A head other
+    than the mean is drawn last, so that equal seeds give equal weights of all that stands before it.
     """
     module, builder, defaults = _entry(name)
     settings = _head(head)

@@ -9,6 +9,7 @@ from torch import nn
 
 from ..errors import UsageError, choose
 from ..layers.convmix import ConvMix
+from ..layers.idccp import IDCCP, d4
 from ..layers.pooling import CovariancePooling, Root, reduction
 from ..layers.unit_classifier import UnitClassifier
 from .pyramidnet import Unit
@@ -40,8 +41,17 @@ def unit(net: nn.Module, **settings) -> None:
     net.head = UnitClassifier(net.channels[-1], net.classes, **settings)
 
 
-HEADS = {"covariance": covariance, "convmix": convmix, "unit": unit}
-OWN = {"covariance": (covariance, CovariancePooling), "convmix": (ConvMix,), "unit": (UnitClassifier,)}     # where settings stand
+def idccp(net: nn.Module, **settings) -> None:
+    """A covariance that no turning and no mirroring of the image changes (`IDCCP`): the network sees eight copies of it."""
+    if not isinstance(net, StagedNet):
+        raise UsageError("The head 'idccp' is for networks of this package, not for those of other libraries.")
+    pool = IDCCP(net.channels[-1], **settings)
+    net.read_copies(d4, pool, pool.width)
+
+
+HEADS = {"covariance": covariance, "convmix": convmix, "unit": unit, "idccp": idccp}
+OWN = {"covariance": (covariance, CovariancePooling), "convmix": (ConvMix,), "unit": (UnitClassifier,),
+       "idccp": (IDCCP,)}                                       # where settings stand
 GIVEN = ("net", "settings", "channels", "width", "classes")     # what is no setting
 
 
@@ -60,7 +70,7 @@ def settings(name: str, **given) -> dict:
 
 def known_settings(name: str, given: dict) -> dict:
     known = {key: p.default for part in OWN[name] for key, p in signature(part).parameters.items()
-             if key not in GIVEN and (key != "d" or part is covariance)}
+             if key not in GIVEN and (key != "d" or part is not CovariancePooling)}
     for key in given:
         choose(f"setting of head {name!r}", key, known)
     return {**known, **given}
