@@ -49,7 +49,7 @@ class Judge:
         files = [f for f in sorted(runs.glob("full/*/seed*.json")) if re.fullmatch(r"seed\d+", f.stem)]
         self.records = [json.loads(f.read_text(encoding="utf-8")) for f in files]
         self.measured = [json.loads(f.read_text(encoding="utf-8")) for f in sorted(runs.glob("*/*/*.json"))
-                         if f.stem.partition(".")[0] in ("cost", "construction", "activations")]
+                         if f.stem.partition(".")[0] in ("cost", "construction", "activations", "detail", "view", "confusion")]
         self.kept: dict[str, tuple[np.ndarray, int]] = {}
         each = zip(files, self.records, strict=True)
         self.complaints = [*self.of_tables(), *self.of_sentences(),
@@ -101,10 +101,12 @@ class Judge:
         return min(len(self.accuracies(cell)[0]) for cell in cells)
 
     def accuracies(self, cell: dict) -> tuple[np.ndarray, int]:
-        """Of the best epoch, in the order of the seeds; and how many images they are shares of."""
+        """Of the best epoch, or of the last where the table's own rule says so, in the order of the seeds; and how many images
+        they are shares of."""
         if cell["id"] not in self.kept:
-            runs = self.runs(cell)
-            values = [max(v for v in r["curves"][cell["curve"]] if v is not None) for r in runs]
+            runs, last = self.runs(cell), self.rules.get(cell["table"], {}).get("outcome") == "last"
+            curves = [[v for v in r["curves"][cell["curve"]] if v is not None] for r in runs]
+            values = [curve[-1] if last else max(curve) for curve in curves]
             self.kept[cell["id"]] = np.array(values), runs[0]["metrics"].get("n_test", 1) if runs else 1
         return self.kept[cell["id"]]
 
@@ -167,8 +169,9 @@ class Judge:
         return sample(cell["n"], float(cell["published"]), float(cell.get("spread", self.spread(cell))))
 
     def margin(self, cell: dict) -> float:
-        """The smallest difference that the paper's n against n finds with 80 % power; 0 where nobody printed a spread."""
-        n, spread = cell.get("n", 4), self.spread(cell)
+        """The smallest difference that the paper's n against n finds with 80 % power; 0 where nobody printed a spread, and among
+        cells of our own."""
+        n, spread = cell.get("n", 4), 0.0 if cell["own"] else self.spread(cell)
         return sum(stats.t(2 * n - 2).ppf((0.975, 0.8))) * spread * sqrt(2 / n)
 
     # -- verdicts
@@ -329,8 +332,11 @@ class Judge:
         if any(a.mean() < b.mean() - 1e-9 for a, b in paper if a is not None and b is not None):
             return CONTRADICTED
 
+        measures, within = claim.get("measures", []), claim.get("within", 0.0)
+
         def judged(n: int, alpha: float) -> str:
-            runs = [[self.ours(c, n) for c in pair] for pair in pairs]
+            runs = [self.measured_pair(measures, pair, n) if measures else [self.ours(c, n) for c in pair] for pair in pairs]
+            runs = [[None if a is None else a + within, b] for a, b in runs]
             here = [all(side is not None for side in ours) for ours in runs]
             count = ERROR / len(pairs) / levels(looks, len(pairs))[n]           # the other looks are counted in
             differ = holm([count * welch_p(*ours) if h else 1.0 for h, ours in zip(here, runs, strict=True)])
@@ -343,7 +349,33 @@ class Judge:
             return OPEN if not settled.all() else DIRECTION if small.any() else REPRODUCED
 
         looks = pairs[0][0]["looks"]
-        return self.latest(looks, max(self.count(*pair) for pair in pairs), judged)
+        have = [min(map(len, self.measured_pair(measures, pair))) if measures else self.count(*pair) for pair in pairs]
+        return self.latest(looks, max(have), judged)
+
+    def measured_pair(self, measures: list[str], pair: tuple, n: int | None = None) -> list[np.ndarray | None]:
+        """What was measured of the networks of both, or how far each is above its baseline, of the first n seeds; of one cell,
+        its differences seed by seed beside as many zeros."""
+        a, b = ({r["seed"]: self.measure(m, c, r) for r in self.runs(c)} for m, c in
+                zip((measures * 2)[:2], pair, strict=True))
+        a, b = ({seed: v for seed, v in side.items() if v is not None} for side in (a, b))
+        if pair[0] is pair[1]:
+            a = {seed: a[seed] - b[seed] for seed in sorted({*a} & {*b})}
+            b = dict.fromkeys(a, 0.0)
+        sides = [np.array([v for _, v in sorted(side.items())]) for side in (a, b)]
+        return sides if n is None else [side[:n] if len(side) >= n else None for side in sides]
+
+    def measure(self, name: str, cell: dict, run: dict) -> float | None:
+        if name == "gain":
+            last = self.rules.get(cell["table"], {}).get("outcome") == "last"
+            curves = [r["curves"]["test_acc"] for r in [run, *(o for o in self.runs(self.beside(cell, cell["base"]))
+                                                               if o["seed"] == run["seed"])]]
+            values = [[v for v in curve if v is not None] for curve in curves]
+            values = [v[-1] if last else max(v) for v in values]
+            return values[0] - values[1] if len(values) == 2 else None
+        kind, value = name.split(".")
+        found = [f for f in self.findings(kind, cell) if f["name"] == f"seed{run['seed']}"
+                 and f["provenance"]["weights"].get(run["id"]) == run["weights"]]
+        return found[0]["values"].get(value) if found else None
 
     def nothing_p(self, ours, printed, lower: dict) -> float:
         """That the difference matters, or is half of the printed one at least."""

@@ -260,7 +260,7 @@ def test_a_budget_that_means_nothing(text):
 
 
 def test_the_command(scratch):
-    made = record("X1.resnet20.baseline", threads=3)       # a device that nothing of the paper was measured on
+    made = record("X3.resnet20.baseline", threads=3)       # a device that no open claim was measured on
     records.write(made, paths.record("full", made.key, 0))
     result = fm("plan", "--budget", "2d", "--any-data", folder=scratch)
     assert result.returncode == 0 and "T10.resnet56.baseline" in result.stdout and "open: beyond the budget" in result.stdout

@@ -47,10 +47,11 @@ def _gain(pair: Sequence[Cell], runs: Sequence[tuple[float, ...]]) -> dict[int, 
 @cache
 def sentence(id_: str, runs: tuple[tuple[float, ...], ...]) -> dict[int, float] | None:
     """Of the verdict on an order or a gain, with the runs on record of each cell that it needs; None where a mean that it needs
-    was neither printed nor run."""
+    was neither printed nor run, or where the order is not of accuracies as they are."""
     claim = load_claims()[id_]
     needs = list(zip(claim.needs, runs, strict=True))
-    if claim.kind not in ("order", "gain") or any(c.published is None and len(some) < 2 for c, some in needs):
+    other = claim.measures or claim.within
+    if claim.kind not in ("order", "gain") or other or any(c.published is None and len(some) < 2 for c, some in needs):
         return None
     if claim.kind == "gain":
         return _gain(claim.needs, runs)

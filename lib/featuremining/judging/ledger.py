@@ -16,6 +16,13 @@ from . import chances
 from .verdicts import Verdict, judge, judge_gain, latest, pooled_spread, printed
 
 
+def epoch(cell: Cell) -> str:
+    """Which epoch of a run decides: the best one, as in the paper; in a table of our own with a rule, the one that the rule
+    names."""
+    rule = studies.rules().get(cell.table)
+    return rule.outcome if rule else "best"
+
+
 class Ledger:
     """Records of any tiers, grouped by their training. A cell's key is worked out once."""
 
@@ -51,16 +58,16 @@ class Ledger:
         return self._summary(self.of(cell, tier), cell, rule)
 
     def deciding(self, cell: Cell, look: Look | None = None) -> Summary | None:
-        """Our runs that count, by the paper's rule, the best epoch; at a look as many as it takes, those of the lowest seeds.
-        None without any, or with too few for the look."""
+        """Our runs that count, by the epoch that `epoch` says; at a look as many as it takes, those of the lowest seeds. None
+        without any, or with too few for the look."""
         runs = self.counting(cell)
         if look and len(runs) < look.n:
             return None
-        return self._summary(runs[:look.n] if look else runs, cell, "best")
+        return self._summary(runs[:look.n] if look else runs, cell, epoch(cell))
 
     def values(self, cell: Cell) -> tuple[float, ...]:
-        """Of the runs that count, by the paper's rule."""
-        return tuple(r.value("best", cell.reported) for r in self.counting(cell))
+        """Of the runs that count, by the epoch that decides."""
+        return tuple(r.value(epoch(cell), cell.reported) for r in self.counting(cell))
 
     def seeds(self, cells: Iterable[Cell]) -> int:
         """How many counting runs each of these cells has at least."""

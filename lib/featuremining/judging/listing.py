@@ -10,6 +10,7 @@ from ..records import durations, findings
 from ..stats import Interval
 from ..studies import Cell
 from ..studies.claims import Claim, load_claims
+from ..studies.measures import MEASURES
 from ..studies.outcomes import Standing
 from . import cost
 from .ledger import Ledger
@@ -81,11 +82,14 @@ def as_json(content: list[dict] | dict) -> str:
 
 
 def detail(claim: Claim | Cell, ledger: Ledger) -> dict:
-    """The claim's dict of `rows`, and the pairs that it rests on as texts."""
+    """The claim's dict of `rows`; what is compared where it is not accuracy, its unit, and the pairs that it rests on, as
+    texts."""
     if isinstance(claim, Cell):
-        return _number(claim, ledger) | {"pairs": []}
+        return _number(claim, ledger) | {"compared": "", "unit": "", "pairs": []}
     judgement = judge(claim, ledger)
-    return _sentence(claim, judgement) | {"pairs": [
+    said = dict.fromkeys(MEASURES[measure] for measure in claim.sides)
+    compared = " minus ".join(what for what, _ in said) if claim.measures else ""
+    return _sentence(claim, judgement) | {"compared": compared, "unit": next(iter(said))[1], "pairs": [
         {"higher": p.higher, "lower": p.lower, "printed": _difference(p.printed), "printed_p": _p(p.printed_p),
          "ours": _difference(p.ours), "p": _p(p.p if min(p.n) > 1 else None), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""}
         for p in judgement.pairs]}

@@ -11,10 +11,10 @@ from .verdicts import pick, pooled_spread
 
 
 def bounds(higher: str, lower: str) -> tuple[float, float | None]:
-    """The margin of a pair's difference, and half of the printed one. Without any printed spread there is no margin: it is 0, and
-    a difference of nil stays open."""
+    """The margin of a pair's difference, and half of the printed one. Without any printed spread, and among cells of our own,
+    there is no margin: it is 0, and a difference of nil stays open."""
     a, b = studies.cell(higher), studies.cell(lower)
-    spreads = pooled_spread(b)
+    spreads = [] if b.own else pooled_spread(b)
     margin = stats.margin(spreads, b.n or studies.wanted(b, "full")) if spreads else 0.0
     return margin, None if None in (a.published, b.published) else (a.published - b.published) / 2
 

@@ -6,7 +6,7 @@ run stay in the family. The order is reproduced when every pair is settled in it
 one by a difference that does not matter; not reproduced when a pair is settled against it, or is no difference: its interval
 holds zero, lies inside the margin around it (two one-sided tests, with Holm's correction over the family) and short of what is
 printed. Until then it is inconclusive. Each look at the runs (`studies.Looks`) takes as many seeds of every cell, and its tests
-count the other looks in.
+count the other looks in. What is compared is accuracy, or another measure of the trained networks (`sides`).
 
 A *gain* is judged as the gains of the tables are (`verdicts.judge_gain`), a *cost* by the ratio of iterations taken in turns,
 with a limit that is our reading of a word, since the paper gives none; what other limits would make of it is said beside.
@@ -27,7 +27,7 @@ from ..stats import Interval, Summary, holm
 from ..studies import Look
 from ..studies.claims import Claim, load_claims
 from ..studies.outcomes import Status
-from . import cost, verdicts
+from . import cost, sides, verdicts
 from .ledger import Ledger
 from .orders import bounds, family, order_status
 from .verdicts import latest
@@ -74,10 +74,9 @@ def compared(claim_: Claim, ledger: Ledger, look: Look | None = None) -> tuple[P
     for ids in claim_.named_pairs():
         a, b = map(studies.cell, ids)
         printed = None if None in (a.published, b.published) else (verdicts.printed(a), verdicts.printed(b))
-        mine = ledger.deciding(a, look), ledger.deciding(b, look)
-        rows.append((ids, printed, None if None in mine else mine))
+        rows.append((ids, printed, sides.of_pair(claim_, ids, ledger, look)))
     printed_p = holm([1.0 if printed is None else stats.welch_p(*printed) for _, printed, _ in rows])
-    p, none, zero = family([mine for *_, mine in rows], [bounds(*ids) for ids, printed, _ in rows], look)
+    p, none, zero = family([sides.raised(mine, claim_.within) for *_, mine in rows], [bounds(*ids) for ids, *_ in rows], look)
     return tuple(Pair(*ids, stats.welch(*printed) if printed else None, printed_p[i] if printed else None,
                       stats.welch(*mine) if mine else None, p[i] if mine else None, (mine[0].n, mine[1].n) if mine else (0, 0),
                       none[i], zero[i]) for i, (ids, printed, mine) in enumerate(rows))
@@ -92,7 +91,7 @@ def judge(claim_: Claim, ledger: Ledger) -> Judgement:
 
 
 def _order(claim_: Claim, ledger: Ledger) -> Judgement:
-    seeds = max(ledger.seeds(map(studies.cell, ids)) for ids in claim_.named_pairs())
+    seeds = max(sides.seeds(claim_, ids, ledger) for ids in claim_.named_pairs())
     return latest(claim_.needs[0].looks, seeds, partial(_order_at, claim_, ledger))
 
 
@@ -105,16 +104,17 @@ def _order_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
     elif not run:
         status = Status.NOT_RUN
     else:
-        status = order_status([p.ours.value for p in run], [p.p for p in run], [p.none for p in run], [p.zero for p in run],
-                              len(pairs))
+        status = order_status([p.ours.value + claim_.within for p in run], [p.p for p in run], [p.none for p in run],
+                              [p.zero for p in run], len(pairs))
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
     firm = sum(p.printed_p < 1 - stats.LEVEL for p in pairs if p.printed)
     paper = (f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own_numbers
              else f"{len(pairs)} pair{'s' * (len(pairs) > 1)}, not printed")
-    in_order, settled = sum(p.ours.value > 0 for p in run), sum(p.p < 1 - stats.LEVEL for p in run)
+    in_order, settled = sum(p.ours.value + claim_.within > 0 for p in run), sum(p.p < 1 - stats.LEVEL for p in run)
     ours = f"{len(run)} of {len(pairs)} pairs run: {in_order} in this order, {settled} settled" if run else ""
+    limit = f"read as no more than {claim_.within:g} points below, which is our limit" if claim_.within else ""
     return Judgement(status, own_numbers, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
-                     _borrowed(claim_), look=look if run else None)
+                     _borrowed(claim_), limit=limit, look=look if run else None)
 
 
 def _borrowed(claim_: Claim) -> str:

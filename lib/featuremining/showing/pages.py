@@ -51,7 +51,8 @@ def sentences_on(study: str, ledger: Ledger) -> Html:
 def _judged(detail: dict, cost: str = "") -> str:
     """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
     facts = {"by its own numbers": detail["own_numbers"], "the paper": detail["paper"], "ours": _ours(detail),
-             "limit": detail["limit"], "look": detail["look"], "note": detail["note"], "to decide it": cost}
+             "compared": detail["compared"], "limit": detail["limit"], "look": detail["look"], "note": detail["note"],
+             "to decide it": cost}
     definitions = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
     lines = [f'<blockquote class="fm-quote">{escape(detail["says"])}</blockquote>',
              f'<p>{markup.standing(detail["verdict"])} <code>fm verdict {detail["claim"]}</code></p>',
@@ -73,7 +74,7 @@ def _pairs(detail: dict) -> str:
              "p (Holm)": p["printed_p"] or markup.DASH, "ours": p["ours"] or markup.DASH, "p (Holm), ours": p["p"] or markup.DASH,
              "n": p["n"] or markup.DASH} for p in detail["pairs"]]
     n = len(rows)
-    table = markup.html(pd.DataFrame(rows), f"{detail['claim']}: differences in percentage points, 95 % intervals")
+    table = markup.html(pd.DataFrame(rows), f"{detail['claim']}: differences in {detail['unit']}, 95 % intervals")
     return f"<details{' open' * (n <= 6)}><summary>{counted(n, 'comparison')}</summary>\n{table}\n</details>"
 
 

@@ -12,10 +12,11 @@ from ..errors import FMError, UsageError, choose
 from . import cells, outcomes
 from .cells import Cell
 from .ids import Table
+from .measures import GAIN, MEASURES, TOP1
 from .papers import papers
 from .printed import Printed
 
-LISTS = ("tables", "higher", "lower", "pairs", "cells", "methods", "values")
+LISTS = ("tables", "higher", "lower", "pairs", "measures", "cells", "methods", "values")
 KINDS = ("order", "gain", "cost", "construction", "activations", "text", "same", "words", "to_run")
 UNMEASURED = ("construction", "text", "same", "words", "to_run")        # kinds that no cell decides
 
@@ -32,6 +33,8 @@ class Claim:
     higher: tuple = ()          # methods
     lower: tuple = ()
     pairs: tuple = ()           # of an order: ids instead of the three above
+    measures: tuple = ()        # of an order: what is compared (`MEASURES`), of both sides or of either; none: accuracies
+    within: float = 0.0         # of an order: "the same" is read as no more than so many points below
     cells: tuple = ()           # ids
     methods: tuple = ()
     values: tuple = ()          # of a gain: as the sentence prints them, in the order of ``cells``
@@ -49,8 +52,14 @@ class Claim:
     def needs(self) -> tuple[Cell, ...]:
         """The cells whose records would decide it."""
         ids = [id_ for pair in self.named_pairs() for id_ in pair] + list(self.cells)
-        bases = [cells.baseline(cells.cell(id_)) for id_ in self.cells if self.kind == "cost"]
+        over = self.cells if self.kind == "cost" else ids if GAIN in self.measures else ()
+        bases = [cells.baseline(cells.cell(id_)) for id_ in over]
         return tuple({c.id: c for c in (*map(cells.cell, ids), *filter(None, bases))}.values())
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What an order compares, of the higher and of the lower cell of a pair."""
+        return self.measures * 2 if len(self.measures) == 1 else self.measures or (TOP1, TOP1)
 
     @property
     def built(self) -> tuple[Cell, ...]:
@@ -94,6 +103,12 @@ def load_claims() -> dict[str, Claim]:
                 raise ValueError("it names no cell")
             if (claim.kind == "same") != bool(claim.same_as) or (claim.kind == "text") != bool(claim.against):
                 raise ValueError("same_as belongs to the kind same, and against to the kind text")
+            for measure in claim.measures:
+                choose("measure", measure, MEASURES)
+            if ((claim.measures or claim.within) and claim.kind != "order") or len(claim.measures) > 2 or claim.within < 0:
+                raise ValueError("measures, two at most, and within, points below, belong to the kind order")
+            if claim.kind == "order" and any(a == b for a, b in claim.named_pairs()) and len(set(claim.sides)) < 2:
+                raise ValueError("a cell is compared with itself by two measures")
             if claim.kind == "cost" and (claim.at_most is None) == (claim.above is None):
                 raise ValueError("a cost is at_most so much, or above it")
         except (KeyError, TypeError, ValueError, UsageError) as error:

@@ -1,0 +1,17 @@
+"""What an order compares its cells by: the accuracy of their runs, or what was measured of each trained network and kept beside
+its record (`records.findings`). A measure of a network is named by the kind of its finding and the name of its value."""
+
+TOP1, GAIN = "top1", "gain"
+
+# name -> what it is, and its unit
+MEASURES = {
+    TOP1: ("test top-1", "percentage points"),
+    GAIN: ("test top-1 above the baseline's of the same seed", "percentage points"),
+    "detail.before": ("how a low-rank layer's maps, before it, vary where the image does", "hundredths of a correlation"),
+    "detail.after": ("how a low-rank layer's maps, after it, vary where the image does", "hundredths of a correlation"),
+    "view.area": ("area that holds four fifths of the class activation", "percent of the image"),
+    "confusion.near": ("images taken for the other class of a pair, in the half of pairs at the smaller angles",
+                       "percent of a class's images"),
+    "confusion.far": ("the same in the half of pairs at the larger angles", "percent of a class's images"),
+    "confusion.similar": ("images taken for another class of their superclass", "percent of the test images"),
+}

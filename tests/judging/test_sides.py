@@ -1,0 +1,142 @@
+"""What an order compares beside accuracies: gains over a baseline, what was measured of a network; and "the same" as points."""
+
+from dataclasses import replace
+
+import pytest
+import scipy.stats
+from made_records import example
+
+from featuremining import FMError, stats, studies
+from featuremining.judging import listing, orders, sides
+from featuremining.judging.ledger import Ledger
+from featuremining.judging.sentences import judge
+from featuremining.records import findings
+from featuremining.studies import cell
+from featuremining.studies.claims import claim, load_claims
+from featuremining.studies.outcomes import Status
+from featuremining.studies.printed import Printed
+
+
+def runs(id_, *last):
+    """Whose last epochs have these accuracies, and whose best ones would turn everything round."""
+    key = cell(id_).run("full", 0).key
+    return [example(key=key, id=f"{key}.seed{s}", seed=s, weights=f"{id_}{s}",
+                    metrics={"last": v, "best": 99.0 - v, "others": {}}) for s, v in enumerate(last)]
+
+
+def measured(id_, kind, **values):
+    """A finding for each seed of the cell: name -> its values by seed."""
+    for s, row in enumerate(zip(*values.values(), strict=True)):
+        run = cell(id_).run("full", s)
+        findings.write(kind, run, f"seed{s}", dict(zip(values, row, strict=True)), {"weights": {run.id: f"{id_}{s}"}})
+
+
+LDFR = "LDFR.X1.resnet20.fldfr.60"
+
+
+def test_a_table_with_a_rule_is_judged_by_its_epoch():
+    better = runs(LDFR, 40.0, 40.2, 40.1, 39.9) + runs("LDFR.X1.resnet20.baseline.60", 35.0, 35.2, 35.1, 34.9)
+    found = judge(claim("LDFR.P.better"), Ledger(better))
+    assert (found.status, found.n) == (Status.REPRODUCED, 4) and found.pairs[0].ours.value == pytest.approx(5)
+    assert judge(claim("LDFR.P.better"), Ledger(better[:7])).status == Status.INCONCLUSIVE        # the look is at four seeds
+    assert studies.rules()["LDFR.X1"].outcome == "last"
+
+
+def test_among_cells_of_our_own_there_is_no_margin():
+    """Though another paper prints a spread of a ResNet-56 on CIFAR-100, of all its images."""
+    assert orders.bounds("CM.X1.resnet56.convmix", "CM.X1.resnet56.baseline") == (0.0, None)
+
+
+@pytest.mark.parametrize(("after", "status"), [
+    ((30.5, 31.1, 30.2, 30.9), Status.REPRODUCED), ((27.0, 26.1, 28.0, 27.5), Status.NOT_REPRODUCED),
+    ((30.2, 29.8, 30.1, 29.9), Status.INCONCLUSIVE), ((30.5, 31.1), Status.INCONCLUSIVE), ((), Status.NOT_RUN)])
+def test_before_and_after_are_compared_seed_by_seed(scratch, after, status):
+    """As Student's test of the differences."""
+    before = (29.0, 31.0, 30.0, 29.5)[:len(after)] if status != Status.REPRODUCED else (29.0, 29.9, 28.6, 29.3)
+    measured(LDFR, "detail", before=before, after=after)
+    found = judge(claim("LDFR.P.detail"), Ledger(runs(LDFR, 1.0, 2.0, 3.0, 4.0)))
+    assert found.status == status
+    if len(after) == 4:
+        (pair,) = found.pairs
+        p = scipy.stats.ttest_rel(after, before).pvalue
+        assert pair.p == pytest.approx(p) and pair.ours.value == pytest.approx(sum(after) / 4 - sum(before) / 4)
+
+
+def test_what_was_measured_of_another_network_does_not_count(scratch):
+    """Of uncommitted code, of weights that no record has, of a seed without a record; a value that is none."""
+    measured(LDFR, "detail", before=(1.0, 2.0, 3.0, None), after=(2.0, 4.0, 5.0, 7.0))
+    one, two, three, four = runs(LDFR, 1.0, 2.0, 3.0, 4.0)
+    dirty = replace(one, provenance={**one.provenance, "dirty": True})
+    assert sides.by_seed(cell(LDFR), "detail.after", Ledger([one, two, four])) == {0: 2.0, 1: 4.0, 3: 7.0}
+    assert sides.by_seed(cell(LDFR), "detail.before", Ledger([one, two, four])) == {0: 1.0, 1: 2.0}
+    assert sides.by_seed(cell(LDFR), "detail.after", Ledger([dirty, two, replace(three, weights="others")])) == {1: 4.0}
+    assert sides.by_seed(cell(LDFR), "detail.after", Ledger()) == {}
+    assert sides.seeds(claim("LDFR.P.detail"), (LDFR, LDFR), Ledger([one, two, four])) == 2
+
+
+def test_gains_are_those_over_the_baseline_of_the_same_seed():
+    """A larger gain in the larger network, and with more classes; a run without its baseline's is left out."""
+    accuracies = {"CM.X1.resnet20": ((40.0, 41.0, 40.5), (42.0, 43.1, 42.4)), "CM.X1.resnet56": ((50.0, 50.4, 50.2),
+                  (55.0, 55.5, 55.1)), "CM.X2.resnet20": ((60.0, 60.1, 60.3), (60.0, 60.2, 60.3)),
+                  "CM.X2.resnet56": ((65.0, 65.2, 65.1), (66.0, 66.25, 66.05))}
+    made = [r for at, sides_ in accuracies.items() for name, of in zip(("baseline", "convmix"), sides_, strict=True)
+            for r in runs(f"{at}.{name}", *of)]
+    found = judge(claim("CM.P.scales"), Ledger(made))
+    assert found.status == Status.REPRODUCED and [round(p.ours.value, 2) for p in found.pairs] == [3.0, 0.97, 1.97, 4.0]
+    gains = [[b - a for a, b in zip(*accuracies[at], strict=True)] for at in ("CM.X1.resnet56", "CM.X1.resnet20")]
+    assert stats.welch_p(*map(stats.Summary.of, gains)) == pytest.approx(
+        scipy.stats.ttest_ind(*gains, equal_var=False).pvalue)
+    some = [r for r in made if (r.key, r.seed) != (cell("CM.X1.resnet56.baseline").run("full", 0).key, 1)]
+    assert judge(claim("CM.P.scales"), Ledger(some)).ours.startswith("2 of 4 pairs run")
+    assert judge(claim("CM.P.scales"), Ledger(some)).status == Status.INCONCLUSIVE
+    turned = [replace(r, metrics={**r.metrics, "last": 100 - r.metrics["last"]}) for r in made]
+    assert judge(claim("CM.P.scales"), Ledger(turned)).status == Status.NOT_REPRODUCED
+
+
+@pytest.mark.parametrize(("half", "status"), [
+    ((59.5, 59.6, 59.4), Status.REPRODUCED), ((58.0, 58.2, 58.1), Status.NOT_REPRODUCED),
+    ((59.0, 59.6, 58.4), Status.INCONCLUSIVE), ((62.0, 62.1, 61.9), Status.REPRODUCED)])
+def test_the_same_is_no_more_than_a_point_below(half, status):
+    made = runs("GEO.X1.resnet20.geometric_kd.half", *half) + runs("GEO.X1.resnet20.baseline.all", 60.0, 60.1, 59.9)
+    found = judge(claim("GEO.P.half"), Ledger(made))
+    assert found.status == status and found.limit == "read as no more than 1 points below, which is our limit"
+    assert found.pairs[0].ours.value == pytest.approx(sum(half) / 3 - 60)          # shown as it is
+
+
+def test_confusion_by_angle_and_of_similar_classes(scratch):
+    base, unit, ical = (f"ICAL.X1.resnet20.{name}" for name in ("baseline", "unit", "ical"))
+    measured(base, "confusion", near=(0.9, 1.0, 0.8, 0.9), far=(0.2, 0.3, 0.25, 0.2), similar=(20.0, 20.5, 20.2, 19.9))
+    measured(unit, "confusion", near=(0.9,) * 4, far=(0.2,) * 4, similar=(20.4, 20.1, 19.8, 20.3))
+    measured(ical, "confusion", near=(0.9,) * 4, far=(0.2,) * 4, similar=(15.0, 15.3, 15.1, 14.8))
+    made = Ledger([r for id_ in (base, unit, ical) for r in runs(id_, 1.0, 2.0, 3.0, 4.0)])
+    for id_ in ("ICAL.P.angle", "ICAL.P.correlated", "ICAL.P.similar"):
+        assert judge(claim(id_), made).status == Status.REPRODUCED, id_
+    detail = listing.detail(claim("ICAL.P.similar"), made)
+    assert "superclass" in detail["compared"] and detail["unit"] == "percent of the test images"
+    assert " minus " in listing.detail(claim("ICAL.P.angle"), made)["compared"]
+    assert listing.detail(claim("ICAL.P.better"), made)["compared"] == ""
+
+
+@pytest.mark.parametrize(("entry", "says"), [
+    ('measures = ["detail.later"]', "detail.later"), ('measures = ["gain", "gain", "gain"]', "two at most"),
+    ("within = -1.0", "belong to the kind order"), ('measures = ["top1"]\npairs = [["A", "A"]]', "with itself by two measures")])
+def test_a_bad_measure_is_named(studies_copy, entry, says):
+    pairs = "" if "pairs" in entry else 'pairs = [["A", "B"]]'
+    text = f'["T1.bad"]\nsection = "1"\nquote = "x"\nkind = "order"\n{entry}\n{pairs}\n'
+    text = text.replace('"A"', '"T1.resnet56.fm1"').replace('"B"', '"T1.resnet56.fm2"')
+    (studies_copy / "feature_mining/sentences.toml").write_text(text)
+    with pytest.raises(FMError, match=rf"T1\.bad is not a valid claim.*{says}"):
+        load_claims()
+
+
+def test_measures_belong_to_orders(studies_copy):
+    (studies_copy / "feature_mining/sentences.toml").write_text(
+        '["T1.bad"]\nsection = "1"\nquote = "x"\nkind = "words"\nmeasures = ["gain"]\n')
+    with pytest.raises(FMError, match="belong to the kind order"):
+        load_claims()
+
+
+def test_printed_numbers_are_of_accuracies():
+    """So no order by another measure names a cell that has one."""
+    for one in load_claims().values():
+        assert not (one.measures and any(isinstance(c.published, Printed) for c in one.needs)), one.id
