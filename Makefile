@@ -25,15 +25,22 @@ notebook-%: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m papermill --no-progress-bar --log-level WARNING -k python3 notebooks/$*.ipynb $(EXECUTED)/half-$(TIER)/$*.ipynb -p tier $(TIER)
 	$(PY) -m featuremining.showing.executed $(EXECUTED)/half-$(TIER)/$*.ipynb $(EXECUTED)/$(TIER)/$*.ipynb
 
-notebook-detection: notebook-class_activation       # these share trainings: one makes them, the other finds them
-notebook-activations: notebook-cifar
+# each notebook on records of its own, both times from nothing: what others left, or what is committed, would be shown once and missed once
+APART = FM_RUNS_DIR="$(CURDIR)/build/nbval/$*/$(1)/runs" FM_BUILD_DIR="$(CURDIR)/build/nbval/$*/$(1)" OMP_NUM_THREADS=1
+nbval: $(NOTEBOOKS:%=nbval-%)      ## every notebook in the smoke tier, twice from nothing: the same tables and figures? `make -j2 nbval`
 
-# both times on no records: what is committed would be shown the first time and missed the second
-NBVAL = FM_RUNS_DIR="$(CURDIR)/build/nbval/$(1)/runs" FM_BUILD_DIR="$(CURDIR)/build/nbval/$(1)" OMP_NUM_THREADS=1
-nbval: $(STAMP)                    ## every notebook in the smoke tier, twice from nothing: the same tables and figures? (15 minutes)
-	rm -rf build/nbval
-	$(call NBVAL,first) $(MAKE) notebooks TIER=smoke EXECUTED=build/nbval/notebooks
-	$(call NBVAL,again) $(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=900 build/nbval/notebooks/smoke
+nbval-%: $(STAMP)
+	rm -rf build/nbval/$* && mkdir -p build/nbval/$*
+	$(if $(BEGUN_$*),cd build/nbval/$(BEGUN_$*) && cp -r first again ../$*)
+	$(call APART,first) $(MAKE) --no-print-directory notebook-$* TIER=smoke EXECUTED=build/nbval/$*
+	$(call APART,again) $(PY) -m pytest -q -c /dev/null --rootdir=build/nbval -p no:cacheprovider -p no:xdist --nbval --nbval-current-env --nbval-cell-timeout=1800 build/nbval/$*/smoke/$*.ipynb
+
+# what two notebooks train alike is trained once each time: the second begins with what the first left
+BEGUN_activations := cifar
+BEGUN_class_activation := cifar
+BEGUN_detection := class_activation
+BEGUN_pooling := cpu_study
+$(foreach n,activations class_activation detection pooling,$(eval nbval-$n: nbval-$(BEGUN_$n)))
 
 # make grid CELLS="T1.resnet56 X1" SEEDS=0-3 TIER=full: a word is a cell, or parts its id begins with; PROFILE=workflow/profiles/slurm on a cluster
 CELLS  ?=

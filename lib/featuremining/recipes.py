@@ -87,8 +87,8 @@ FAST: dict[str, Any] = {"epochs": 6}                    # the smoke tier: a minu
 SLOW = {"epochs": 3, "steps": 10}       # steps of an epoch; at most so many
 HEAVY = {"epochs": 2, "steps": 2}
 SMOKE: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("resnet110", "resnet164", "preresnet110", "preresnet164", "densenet_bc_100_12", "wrn_16_4", "wrn_40_2"),
-                    SLOW),
+    **dict.fromkeys(("resnet56", "resnet110", "resnet164", "preresnet110", "preresnet164", "densenet_bc_100_12", "wrn_16_4",
+                     "wrn_40_2"), SLOW),
     **dict.fromkeys(("wrn_28_10", "densenet_100_12", "resnet50"), HEAVY),
     "pyramidnet_110_84": {**SLOW, "warmup": 2},             # its rate of 0.5 is too much for first steps with five losses
     "pyramidnet_110_270": {**HEAVY, "warmup": 2},

@@ -143,6 +143,7 @@ def test_commands_in_prose_exist(page):
     """Each ``fm ...`` names a command, with options that it has; each ``make ...`` a target; cells exist."""
     commands = typer.main.get_command(cli.app).commands
     targets = set(re.findall(r"^([a-z-]+):", (paths.ROOT / "Makefile").read_text(), re.M))
+    targets |= {f"{kind}-{path.stem}" for kind in ("notebook", "nbval") for path in (paths.ROOT / "notebooks").glob("*.ipynb")}
     text = page.read_text()
     for line in re.findall(r"(?:^|`|\| )((?:fm (?!=)|make )[^`\n#|]+)", text, re.M):
         program, *words = shlex.split(line)

@@ -72,7 +72,7 @@ class Page:
             elif not self.train_missing:
                 print(f"{cell.id} seed {run.seed}: not run (train is off)")
             else:
-                training.train_all([run], self.device)
+                training.train_all([run], self.device, wait=True)      # two pages may share it
 
     def weights(self) -> Html:
         """The trained networks that come with the project."""
