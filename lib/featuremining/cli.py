@@ -42,24 +42,27 @@ def run(cell: CELL, tier: TIER,
         seed: Annotated[list[int], typer.Option(help="0, 1, 2, ...; give it twice and a GPU trains both at once")] = [0],  # noqa: B006
         device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
         engine: Annotated[str, typer.Option(help="auto, eager, graph (one CUDA graph per step) or compile")] = "auto",
-        wait: Annotated[bool, typer.Option("--wait", help="for another process that is at the same run")] = False) -> None:
+        threads: Annotated[int, typer.Option(min=0, help="of a CPU; 0: what FM_THREADS says, or as many as are idle")] = 0,
+        wait: Annotated[bool, typer.Option("--wait", help="for another process that is at the same run")] = False,
+        quiet: Annotated[bool, typer.Option("--quiet", "-q", help="say only where the records lie")] = False) -> None:
     """Train one cell, once per seed. The same command resumes after any interruption; a finished run says so at once."""
     wanted = studies.cell(cell)
     runs = [wanted.runnable(tier, number) for number in dict.fromkeys(seed)]
     files = [paths.record(r.tier, r.key, r.seed) for r in runs]
     done = [path.exists() for path in files]
     try:
-        with training.stopped_by_signals():
+        with training.stopped_by_signals(), terminal.silence(quiet):
             if wanted.task == "cost":
-                return terminal.costs(measuring.measure(_beside(wanted, tier), device, engine))
-            records = training.train_all(runs, device, engine, wait=wait)
+                return terminal.costs(measuring.measure(_beside(wanted, tier), device, engine, threads))
+            records = training.train_all(runs, device, engine, threads, wait=wait)
     except KeyboardInterrupt as stop:
         then = "measures anew" if wanted.task == "cost" else "goes on from the last finished epoch"
         with suppress(OSError):         # a terminal that is gone
             print(f"\nfm: stopped; the same command {then}.", file=sys.stderr)
         raise typer.Exit(128 + next(iter(stop.args), signal.SIGINT)) from None
     for record, path, before in zip(records, files, done, strict=True):
-        terminal.recorded(wanted, record, before)
+        if not quiet:
+            terminal.recorded(wanted, record, before)
         print(path)
 
 

@@ -4,8 +4,10 @@ detects. In come trainings and weights, out go numbers, kept as findings. What t
 from importlib import import_module
 
 
-def measure(runs, device: str = "auto", engine: str = "auto"):
-    """The findings of costs of these trainings, side by side. Torch is imported on demand."""
+def measure(runs, device: str = "auto", engine: str = "auto", threads: int = 0):
+    """The findings of costs of these trainings, side by side, with torch's own number of ``threads`` unless one is named. Torch
+    is imported on demand."""
+    import_module("..training.threads", __name__).settle(threads, choose=False)
     return import_module(".iterations", __name__).measure(runs, device, engine)
 
 

@@ -11,13 +11,15 @@ from ..errors import FMError
 from ..records import provenance
 from ..training.engine import pick_device
 from ..training.loop import repeats
+from ..training.threads import idle
 
 
 def facts() -> Iterator[str]:
     """A line each, as soon as it is known; an `FMError` where equal trainings differ."""
     device = pick_device("auto")
     yield " · ".join(f"{name} {version}" for name, version in provenance.versions().items())
-    yield f"device       {device.type}: {provenance.device_name(device)}; {torch.get_num_threads()} threads of {os.cpu_count()}"
+    yield (f"device       {device.type}: {provenance.device_name(device)}; {torch.get_num_threads()} threads of {os.cpu_count()}"
+           f", {idle():.1f} cores idle now")
     for name, folder in (("data", paths.raw()), ("records", paths.runs()), ("build", paths.build())):
         there = next(p for p in (folder, *folder.parents) if p.exists())
         free = shutil.disk_usage(there).free / 2**30

@@ -1,8 +1,10 @@
 """What ``fm`` prints: tables as wide as the terminal and sentences, of what other rooms found. No torch here."""
 
+import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 
 from ..judging.listing import tally
 from ..recipes import TIERS
@@ -22,6 +24,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         shown.add_row(*row)
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000).print(shown)
+
+
+@contextmanager
+def silence(wanted: bool) -> Iterator[None]:
+    """Nothing is printed meanwhile, if that is ``wanted``; errors are."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere if wanted else sys.stdout):
+        yield
 
 
 def recorded(cell: Cell, record, before: bool) -> None:

@@ -7,14 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 
+from .. import paths
+
 TASKS = {"classification": "loop", "detection": "detection"}       # what a cell asks for -> the module that trains it
 
 
-def train_all(runs, device: str = "auto", engine: str = "auto", **settings):
+def train_all(runs, device: str = "auto", engine: str = "auto", threads: int = 0, **settings):
     """The records of these trainings, all of one task; what is missing is trained first. Torch is imported on demand.
 
-    ``wait``: where another process is at one of them, wait for it, and go on if it has left no record.
+    ``wait``: where another process is at one of them, wait for it, and go on if it has left no record. ``threads`` as
+    `threads.settle` says.
     """
+    if not all(paths.record(run.tier, run.key, run.seed).exists() for run in runs):
+        on_gpu = import_module(".engine", __name__).pick_device(device).type == "cuda"
+        import_module(".threads", __name__).settle(threads, choose=not on_gpu)
     return import_module(f".{TASKS[runs[0].task]}", __name__).train_all(runs, device, engine, **settings)
 
 

@@ -19,7 +19,7 @@ from ..models import weights
 from ..models.weights import digest
 from ..records import provenance
 from ..studies import Run
-from . import checkpoint, engine
+from . import checkpoint, engine, threads
 from .classification import ClassificationTask
 from .evaluation import Tested
 from .progress import Report
@@ -126,6 +126,9 @@ class Training:
         self.log, self.right = state["log"], state["right"]
         self.seconds, self.resumed = state["seconds"], state["resumed"] + 1
         self.environments = state["environments"]
+        if self.device.type == "cpu":
+            threads.keep(self.environments[-1]["threads"])
+            self.here["threads"] = torch.get_num_threads()
         if {**self.environments[-1], "epoch": 0} != {**self.here, "epoch": 0}:      # allowed, but then bits may differ: on record
             print(f"{self.run.id}: goes on under another commit, version, device, engine or number of threads; "
                   "the record says so.")

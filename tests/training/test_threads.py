@@ -1,0 +1,98 @@
+"""As many threads as cores are idle, unless somebody says a number; a training that goes on keeps its own."""
+
+import os
+
+import pytest
+import torch
+from helpers import die_after_one_epoch, small_run
+
+from featuremining import UsageError, cli, paths, records
+from featuremining.training import threads
+from featuremining.training.loop import train
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch):
+    """Neither by the environment, nor by what was chosen before; afterwards torch has its number again."""
+    for name in ("FM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(threads, "LOOK", 0.0)
+    threads.chosen.cache_clear()
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+    threads.chosen.cache_clear()
+
+
+@pytest.mark.parametrize(("idle", "most", "number"), [
+    (0.0, 8, 1), (0.7, 8, 1), (0.8, 8, 1), (1.8, 8, 2), (2.5, 8, 2), (7.9, 8, 8), (16.0, 8, 8), (15.9, 1, 1)])
+def test_as_many_as_cores_are_idle(idle, most, number, monkeypatch, capsys):
+    monkeypatch.setattr(threads, "idle", lambda: idle)
+    monkeypatch.setattr(threads, "usable", lambda: most)
+    for _ in range(2):
+        threads.settle()
+        assert torch.get_num_threads() == number
+    said = capsys.readouterr().out
+    assert said.startswith(f"{number} of {most} threads") and said.count("\n") == 1
+    monkeypatch.setattr(threads, "idle", lambda: 0.0)           # by what it does itself, among others
+    threads.settle()
+    assert torch.get_num_threads() == number
+
+
+def test_what_was_said_is_done_in_this_order(monkeypatch, capsys):
+    torch.set_num_threads(2)
+    threads.settle(choose=False)
+    assert torch.get_num_threads() == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    threads.settle()
+    assert torch.get_num_threads() == 2
+    monkeypatch.setenv("FM_THREADS", "3")
+    threads.settle(choose=False)
+    assert torch.get_num_threads() == 3
+    threads.settle(1)
+    assert torch.get_num_threads() == 1 and os.environ["FM_THREADS"] == "1" and not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "two", "1.5", "²", " "])
+def test_no_number_is_one_sentence(said, monkeypatch):
+    monkeypatch.setenv("FM_THREADS", said)
+    with pytest.raises(UsageError, match="FM_THREADS is a number"):
+        threads.settle()
+
+
+def test_idle_is_less_than_all_cores_and_at_most_all():
+    assert 0 <= threads.idle() <= os.cpu_count() and 1 <= threads.usable() <= os.cpu_count()
+
+
+@pytest.mark.parametrize("quota", ["max 100000", "150000 100000", "1000 100000", "", "nonsense"])
+def test_a_container_is_asked(quota, monkeypatch):
+    monkeypatch.setattr(threads.Path, "read_text", lambda self, **_: quota)
+    torch.set_num_threads(2)
+    allowed = min(2, len(os.sched_getaffinity(0)))
+    assert threads.usable() == (1 if quota[:1] == "1" else allowed)
+
+
+def test_a_training_keeps_the_number_that_it_began_with(few_images, monkeypatch):
+    run = small_run(epochs=2)
+    torch.set_num_threads(1)
+    die_after_one_epoch(train, run, monkeypatch)
+    torch.set_num_threads(2)
+    record = train(run, "cpu")
+    assert record.provenance["threads"] == 1 and not record.provenance["resumed_elsewhere"] and torch.get_num_threads() == 1
+
+
+def test_another_number_that_was_named_is_on_record(few_images, monkeypatch):
+    run = small_run(epochs=2)
+    torch.set_num_threads(1)
+    die_after_one_epoch(train, run, monkeypatch)
+    threads.settle(2)
+    record = train(run, "cpu")
+    assert [place["threads"] for place in record.provenance["resumed_elsewhere"]] == [2]
+
+
+def test_fm_run_takes_a_number_and_can_be_quiet(few_images, capsys):
+    torch.set_num_threads(2)
+    cli.run("X1.resnet20.baseline", "smoke", device="cpu", threads=1, quiet=True)
+    (path,) = paths.runs().glob("smoke/*/seed0.json")
+    said = capsys.readouterr()
+    assert said.out == f"{path}\n" and not said.err and records.read(path).provenance["threads"] == 1
