@@ -21,7 +21,7 @@ def files(tmp_path, monkeypatch):
     folder = tmp_path / cifar100.FOLDER
     folder.mkdir()
     for part in ("train", "test"):
-        (folder / part).write_bytes(pickle.dumps({"coarse_labels": COARSE}))
+        (folder / part).write_bytes(pickle.dumps({"coarse_labels": COARSE, "fine_labels": FINE.tolist()}))
     (folder / "meta").write_bytes(pickle.dumps({"coarse_label_names": [f"kind {i}" for i in range(20)]}))
 
     class Reader:
@@ -37,6 +37,7 @@ def test_superclasses_keep_every_image(files):
     data = load("cifar100_coarse")
     assert data.name == "cifar100_coarse" and len(data.classes) == 20 and data.classes[3] == "kind 3" and len(data.train_x) == 200
     assert torch.equal(data.train_y, data.train_x[:, 0, 0, 0].long() // 5) and torch.equal(data.test_y, data.train_y)
+    assert cifar100.superclasses() == [fine // 5 for fine in range(100)]
     assert load("cifar100_coarse", per_class=5).train_y.bincount().tolist() == [5] * 20
 
 

@@ -55,6 +55,13 @@ def load(coarse: bool = False, classes: int = 100):
     return DataSet(name, arrays[0], labels[0], arrays[1], labels[1], names, (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
 
 
+def superclasses() -> list[int]:
+    """The superclass of each of the 100 classes."""
+    labels = _file(paths.raw(), "test")
+    of = dict(zip(labels["fine_labels"], labels["coarse_labels"], strict=True))
+    return [of[fine] for fine in range(100)]
+
+
 def _file(root, part: str) -> dict:
     """One of the files as published; torchvision has checked it and leaves the superclasses out."""
     return pickle.loads((root / FOLDER / part).read_bytes(), encoding="latin1")

@@ -1,21 +1,23 @@
-"""What is measured of trained networks and kept as findings: where they look (figure 2), how large activations are (figure 4).
+"""What is measured of trained networks and kept as findings: where they look (figure 2), how large activations are (figure 4),
+and of the neighbours of Feature Mining what their papers say of them.
 
 Both need the weights of a training made here; what was measured stays beside the record, so pages need neither.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import torch
 
 from .. import paths, records
-from ..datasets import DATASETS, cub, load
+from ..datasets import DATASETS, cifar100, cub, load
 from ..datasets.parts import draw
 from ..errors import UsageError
 from ..records import findings, provenance
 from ..studies import Cell, Run
 from ..training.trained import file_of, network
-from . import insight
+from . import confusion, detail, insight, view
 
 SHOWN = 6               # images whose maps are kept for the figure
 LOCATED = ("parts", "cub", "cub_50", "parts_cub")
@@ -54,6 +56,21 @@ def activations(pairs: Sequence[tuple[Cell, Run]], seed: int) -> None:
     models = {c.labels[1]: network(run) for c, run in pairs}
     keep("activations", last, f"seed{seed}", insight.activations(models, insight.sample(data, seed=seed)),
           *(run for _, run in pairs))
+
+
+def neighbours(cell: Cell, run: Run) -> None:
+    """Around a low-rank layer how much detail its maps hold (kind ``detail``), how wide the network looks (``view``), which
+    classes it confuses at which angle (``confusion``), over all test images."""
+    kinds = {"view": view.measure, "confusion": partial(confusion.measure, groups=groups_of(run.dataset))}
+    kinds |= {"detail": detail.measure} if any(e["layer"] == "low_rank" for e in run.options.get("insert", ())) else {}
+    for kind, measure in kinds.items():
+        if wanted(kind, cell, run):
+            keep(kind, run, f"seed{run.seed}", measure(network(run), load(run.dataset, **run.data).tests("cpu")), run)
+
+
+def groups_of(name: str) -> list[int] | None:
+    """Which classes of a data set are similar beforehand, as those of one superclass are: (K,); None where nothing says so."""
+    return cifar100.superclasses() if name == "cifar100" else None
 
 
 def wanted(kind: str, cell: Cell, run: Run) -> bool:

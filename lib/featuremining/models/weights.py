@@ -26,8 +26,9 @@ def digest(state: Mapping[str, Tensor]) -> str:
 
 
 def classes_of(state: Mapping[str, Tensor]) -> int:
-    """How many a classifier of this state tells apart: rows of its last matrix."""
-    return [len(w) for w in state.values() if w.dim() == 2][-1]
+    """How many a classifier of this state tells apart: rows of the classifier, which in networks of other libraries is the last
+    matrix. Layers between stages may have matrices of their own behind it."""
+    return len(state["head.weight"]) if "head.weight" in state else [len(w) for w in state.values() if w.dim() == 2][-1]
 
 
 def not_finite(state: Mapping[str, Tensor]) -> str:

@@ -23,7 +23,8 @@ from ..studies import Cell, Run
 from .record import Record
 
 CIFAR = 32              # pixels of the images that `make bench` takes its steps with
-SLOWS = {"byot", "cs_kd", "kd", "fitnet", "attention"}      # a second pass, or more convolutions: well more than a network's step
+# a second pass, or more convolutions: well more than a network's step
+SLOWS = {"byot", "cs_kd", "kd", "fitnet", "attention", "geometric", "geometric_pattern", "geometric_lle"}
 
 
 class Cost(NamedTuple):

@@ -12,7 +12,7 @@ from ..judging import comparisons, cost
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..records import findings
-from . import figures, images, markup, pages, pooling, tables, trainings, weights
+from . import figures, images, markup, neighbours, pages, pooling, tables, trainings, weights
 from .cost import cost_table
 from .figures import detections, maps
 from .figures.cost import cost_figure
@@ -83,6 +83,15 @@ class Page:
         """What the page of covariance pooling shows beside its runs."""
         return pooling.Shown(self.cells, self.tier, self.seeds)
 
+    @property
+    def neighbours(self) -> neighbours.Shown:
+        """What was measured of the networks of the page of neighbours."""
+        return neighbours.Shown(self.tier)
+
+    def gains_and_costs(self, table: str) -> Html:
+        """What each comparison of a study gains over what it costs."""
+        return self.neighbours.gains_and_costs(self._rule(table), self.ledger)
+
     def follow(self) -> None:
         """Follow a network of each of the page's cells along a short training, if ``train`` was asked for."""
         if self.train_missing:
@@ -102,7 +111,7 @@ class Page:
         return cells, cost.found(cells, self.tier)
 
     def look(self) -> None:
-        """Measure where the page's trained networks look, how large their activations are or what they detect; what is
+        """Measure where the page's trained networks look, how large their activations are, what they detect or confuse; what is
         measured stays."""
         if self.train_missing:
             from ..measuring import detections, diagnostics
@@ -113,7 +122,8 @@ class Page:
                     diagnostics.activations(pairs, seed)
                     continue
                 for cell, run in pairs:
-                    detections.look(cell, run) if self.study == "detection" else diagnostics.localise(cell, run)
+                    of = {"detection": detections.look, "neighbours": diagnostics.neighbours}
+                    of.get(self.study, diagnostics.localise)(cell, run)
 
     def localisation(self) -> Html:
         """How much of the class activation falls on the true part, beside chance and the paired difference to the baseline."""
