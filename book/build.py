@@ -167,7 +167,8 @@ def method_parts(name: str) -> None:
 def project_parts() -> dict[str, str]:
     """What the pages about the project itself include, by the name of the file."""
     ledger = Ledger.read()
-    return {"claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "register.A": choices.markdown("A"),
+    return {"claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "effects": choices.picture(ledger),
+            "register.A": choices.markdown("A"),
             **{f"register.{part}": choices.markdown(part) for part in ("P", "GCP", "LDFR", "CM", "GEO", "ICAL")},
             "negative": negative.markdown(ledger),
             "error_rates": error_rates.markdown(), "chaos": reliability.markdown(), "status": trainings.status(ledger),

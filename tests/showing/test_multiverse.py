@@ -6,8 +6,11 @@ import pytest
 import torch
 from helpers import batch
 from made_records import example
+from scipy.stats import t, ttest_ind
 
-from featuremining import FeatureMining, build, make, studies
+from featuremining import FeatureMining, build, make, paths, records, studies
+from featuremining.judging.ledger import Ledger
+from featuremining.showing import choices as shown_choices
 from featuremining.showing import figures
 from featuremining.studies import choices
 
@@ -44,3 +47,24 @@ def test_the_figure_shows_every_seed_and_both_reference_lines():
     assert "inside the map" not in html
     assert "Baseline, mean" in html and "FM (2 layers), mean" in html and "99" not in re.search("<desc>.*?</desc>", html)[0]
     assert "No full-tier record" in figures.multiverse([(c, []) for c in CELLS], "full")
+
+
+def test_what_choices_change_is_the_difference_of_means(scratch):
+    """Of two cells on record, one with a single seed; cells without runs are not drawn."""
+    reached = {"fm2": (40.0, 41.0), "mean_loss": (70.0, 73.0), "corner": (30.0,)}
+    for n, (method, values) in enumerate(reached.items()):
+        for seed, value in enumerate(values):
+            run = studies.cell(f"A9s.resnet20.{method}").run("full", seed)
+            made = example([value], 1000, seed=seed, spec=run.spec(), weights=f"{10 * n + seed:064x}")
+            records.write(made, paths.record("full", run.key, seed))
+    ledger = Ledger.read()
+    rows = shown_choices.effects(ledger)
+    assert list(rows.cell) == ["A9s.resnet20.mean_loss", "A9s.resnet20.corner"] and list(rows.choice) == ["A10", "A1"]
+    assert list(rows.difference) == pytest.approx([31.0, -10.5]) and list(rows.n) == [2, 1]
+    theirs = ttest_ind((70, 73), (40, 41), equal_var=False).confidence_interval(0.95)
+    assert (rows.low[0], rows.high[0]) == (pytest.approx(theirs.low), pytest.approx(theirs.high)) and rows.high[1] == float("inf")
+    assert rows.another[0] == pytest.approx(t.ppf(0.975, 1) * 0.5**0.5 * 1.5**0.5)          # of 40 and 41
+    shown = shown_choices.picture(ledger)
+    assert "Of 2 ways to choose otherwise, 1 changed" in shown and "losses averaged (+31.0)" in shown
+    assert "1 were tried with one seed: none of them" in shown
+    assert "+31.0" in shown and "−10.5" not in shown and "-10.5" in shown and "n = 2" in shown

@@ -37,14 +37,15 @@ def blocks(page, language):
 
 # --- use it ---------------------------------------------------------------------------------------------------------
 
-def test_the_page_of_use_has_its_four_examples():
+def test_the_page_of_use_has_its_five_examples():
     """The last one is run by several processes: `test_replicas`."""
-    plain, timm, together, several = blocks("use.md", "python")
+    plain, mixed, timm, together, several = blocks("use.md", "python")
+    assert "autocast" in mixed and "return_logits=True" in mixed
     assert "torchvision.models" in plain and "timm.create_model" in timm and "fm.compose" in together
     assert "DistributedDataParallel(Step" in several
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_an_example_of_use_runs_as_printed(number, tmp_path, monkeypatch):
     """It trains: weights of the network have moved, and all of the new classifiers. (timm starts the residual branches at zero,
     so that most of their weights stay put in a first step.)"""
@@ -66,7 +67,9 @@ def test_an_example_of_use_runs_as_printed(number, tmp_path, monkeypatch):
     assert len(scope["optimizer"].param_groups[0]["params"]) == mined + sum(1 for _ in scope["net"].parameters())
     if number == 0:
         assert scope["predicted"].shape == (4,) and isinstance(scope["tapped"], featuremining.Tapped)
-    if number == 2:
+    if number == 1:
+        assert len(seen) == 2 and scope["loss"].dtype == torch.float32 and scope["seen"] == 16
+    if number == 3:
         assert set(scope["losses"]) == {"ce", *(f"fm.stage{s}.{part}" for s in (2, 3) for part in ("inside", "outside"))}
 
 

@@ -69,6 +69,16 @@ def differing(choice: Choice) -> list[Cell]:
             and any(_differs(cell, *place(name), literal_eval(values[0])) for name, values in choice.settings.items())]
 
 
+def default_of(choice: Choice, cell: Cell) -> Cell | None:
+    """The cell of the same table, network and condition whose methods differ from this one's in the choice alone: they have our
+    value. None where there is no such cell."""
+    ours = {(owner, name) for kind, owner, name in map(place, choice.settings) if kind == "method"}
+    wanted = tuple({k: v for k, v in m.items() if (m["name"], k) not in ours} for m in cell.methods)
+    beside = (c for c in cells.load_cells().values() if (c.table, c.network, c.condition, c.study) ==
+              (cell.table, cell.network, cell.condition, cell.study))
+    return next((c for c in beside if c != cell and c.methods == wanted and c.options == cell.options), None)
+
+
 def _differs(cell: Cell, kind: str, owner: str, name: str, ours) -> bool:
     named = {"method": [m for m in cell.methods if m["name"] == owner],
              "network": [cell.options] if cell.network == owner else [],

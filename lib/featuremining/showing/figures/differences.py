@@ -70,3 +70,27 @@ def differences(compared: list[Comparison], rule: Rule) -> Html:
                       f"Differences in percentage points with {100 * rule.level:.0f} % intervals; hollow: not finished. "
                       + summary,
                       pd.DataFrame(rows).round(4))
+
+
+def effects(rows: pd.DataFrame) -> Html:
+    """A choice made otherwise, minus the same training with the default, hollow where one seed has it; the bar behind is where
+    one more seed of the default would lie."""
+    if rows.empty:
+        return nothing("full")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8, 1.2 + 0.34 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, lw=1)
+        bars = rows[rows.another < float("inf")]
+        axes.barh(bars.index, 2 * bars.another, left=-bars.another, height=0.5, color=COLOURS[7], alpha=0.3)
+        for y, row in enumerate(rows.itertuples()):
+            several = row.high - row.low < float("inf")
+            if several:
+                axes.errorbar(row.difference, y, xerr=(row.high - row.low) / 2, fmt="none", ecolor=COLOURS[0], capsize=3)
+            axes.plot(row.difference, y, "o", color=COLOURS[0], ms=7, mfc=COLOURS[0] if several else "none")
+        labels = [f"{row.instead} ({row.cell.partition('.')[0]}, n = {row.n})" for row in rows.itertuples()]
+        axes.set(xlabel="instead of the default, test top-1 (percentage points)", ylim=(len(rows) - 0.5, -0.5),
+                 yticks=range(len(rows)), yticklabels=labels)
+        summary = "; ".join(f"{label} {d:+.1f}" for label, d in zip(labels, rows.difference, strict=True))
+        return inline(figure, "What an open choice changes", "Differences in percentage points; hollow: one seed; grey: another "
+                      f"seed of the default, in 95 % of cases. {summary}", rows.round(4))
