@@ -30,6 +30,7 @@ from featuremining.showing import (
     choices,
     data_sets,
     error_rates,
+    layers,
     markup,
     methods,
     negative,
@@ -172,7 +173,9 @@ def project_parts() -> dict[str, str]:
             **{f"register.{part}": choices.markdown(part) for part in ("P", "GCP", "LDFR", "CM", "GEO", "ICAL")},
             "negative": negative.markdown(ledger),
             "error_rates": error_rates.markdown(), "chaos": reliability.markdown(), "status": trainings.status(ledger),
-            "data": data_sets.data_sets(), "licences": data_sets.licences(), "api": api.markdown()}
+            "data": data_sets.data_sets(), "licences": data_sets.licences(), "api": api.markdown(),
+            **{f"methods/covariance_pooling.{part}": f"{made()}\n" for part, made in (
+                ("settings", layers.settings), ("cost", layers.cost), ("results", layers.results))}}
 
 
 def readme() -> str:

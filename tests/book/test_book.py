@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields
 from importlib import import_module
+from inspect import signature
 
 import nbformat
 import pytest
@@ -13,8 +14,12 @@ from papermill.exceptions import PapermillExecutionError
 
 from featuremining import METHODS, FeatureMining, FMError, build, paths, read_records, studies
 from featuremining.judging.ledger import Ledger
-from featuremining.showing import methods, pages
+from featuremining.layers.gsop import GSoP
+from featuremining.layers.idccp import IDCCP
+from featuremining.layers.pooling import CovariancePooling
+from featuremining.showing import layers, methods, pages
 from featuremining.showing.api import field_lines
+from featuremining.studies.choices import choices
 
 OTHERS = [name for name in METHODS if name != "fm"]      # Feature Mining has the longer page
 HEADINGS = ["In one sentence", "What changes in training", "Where it plugs in", "Settings and their source",
@@ -24,7 +29,7 @@ HEADINGS = ["In one sentence", "What changes in training", "Where it plugs in", 
 def test_every_page_is_there(html):
     for name in ("book/index", "build/book/cifar", "book/feature_mining", "book/rerun", "book/speed", "book/references",
                  "book/ambiguities", "book/negative_results", "book/neighbours", "book/use", "book/add_a_method", "book/status",
-                 "book/data", "book/api", *(f"book/methods/{name}" for name in OTHERS)):
+                 "book/data", "book/api", *(f"book/methods/{name}" for name in [*OTHERS, "covariance_pooling"])):
         assert (html / f"{name}.html").stat().st_size > 5000
     assert (html / "index.html").exists()
 
@@ -122,6 +127,35 @@ def test_the_code_of_a_method_page_runs(name, tmp_path, monkeypatch):
     trained = scope["optimizer"].param_groups[0]["params"]
     assert {id(p) for p in trained} == {id(p) for name in ("net", "method") for p in scope[name].parameters()}
     assert all(p.grad is not None for p in [*trained, *scope["mining"].parameters()])
+
+
+def test_the_page_of_covariance_pooling(tmp_path, monkeypatch):
+    """The headings of a method's page, but that a network changes; parts that are made; its code, as written."""
+    monkeypatch.chdir(tmp_path)
+    page = (paths.ROOT / "book/methods/covariance_pooling.md").read_text(encoding="utf-8")
+    others = {"What changes in training": "What changes in the network",
+              "Departures from the paper": "Departures from the papers"}
+    assert re.findall(r"^## (.+)$", page, re.M) == [others.get(heading, heading) for heading in HEADINGS]
+    made = {f"../../build/book/{name}.md" for name in book_build.project_parts() if name.startswith("methods/")}
+    assert {*re.findall(r"^```{include} (.+)$", page, re.M)} == made and len(made) == 3
+    (code,) = re.findall(r"```python\n(.+?)```", page, re.S)
+    torch.manual_seed(0)
+    scope = {}
+    exec(code, scope)
+    scope["loss"].backward()
+    trained = scope["optimizer"].param_groups[0]["params"]
+    assert scope["same"] and all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+
+
+def test_settings_of_layers_are_those_of_the_code():
+    """Every setting of heads, blocks and roots, with a link to the register where it speaks of it."""
+    table = layers.settings()
+    for part in (CovariancePooling, IDCCP, GSoP):
+        for name in set(signature(part).parameters) - {"channels"}:
+            assert f"<code>{name}</code>" in table
+    linked = set(re.findall(r"ambiguities\.html#(gcp\d+)", table))
+    settable = {c.id.lower() for c in choices() if c.id.startswith("GCP") and any(not s.startswith("study.") for s in c.settings)}
+    assert linked == settable and len(linked) > 12
 
 
 def test_settings_are_read_from_the_source():

@@ -1,0 +1,49 @@
+"""What the page of covariance pooling says of its layers: settings, cost, results. As Markdown with inline HTML. Torch is
+imported where the settings are read."""
+
+from html import escape
+
+import pandas as pd
+
+from .. import studies
+from ..judging.ledger import Ledger
+from ..studies.choices import choices, place
+from . import markup, pooling, tables
+
+
+def _parts() -> dict[tuple[str, str], dict]:
+    """Kind and name of each part -> its settings with their defaults."""
+    from ..layers.roots import ROOTS, settings_of
+    from ..models import heads, inserts
+
+    return {**{("head", name): heads.known_settings(name, {}) for name in ("covariance", "idccp")},
+            ("layer", "gsop"): inserts.defaults("gsop"), **{("root", name): settings_of(name, {}) for name in ROOTS}}
+
+
+def settings() -> str:
+    """Each setting of the heads, of GSoP blocks and of the roots, with its default and where the register speaks of it."""
+    open_ = {place(setting): choice for choice in choices() for setting in choice.settings}
+    rows = []
+    for (kind, owner), known in _parts().items():
+        for name, value in known.items():
+            choice = open_.get((kind, owner, name))
+            rows.append({"of": f"{kind} <code>{owner}</code>", "setting": f"<code>{name}</code>",
+                         "default": f"<code>{escape(repr(value), quote=False)}</code>",
+                         "left open by the papers": f'<a href="../ambiguities.html#{choice.id.lower()}">{choice.id}</a> '
+                                                    f"{escape(choice.title, quote=False)}" if choice else ""})
+    return markup.html(pd.DataFrame(rows), "Settings with their defaults, and what is open about them")
+
+
+def cost() -> str:
+    """What ``benchmarks/roots.py`` measured."""
+    return pooling.Shown([], "full", []).speed()
+
+
+def results() -> str:
+    """Runs of X4 and X4s on record."""
+    ledger = Ledger.read()
+    cells = [c for c in studies.load_cells().values() if c.table in ("X4", "X4s")]
+    frame = tables.own_runs([c for c in cells if ledger.of(c, "full")], ledger, "full")
+    if frame.empty:
+        return f"None of the {len(cells)} cells of X4 and X4s is on record yet."
+    return markup.html(frame, "Runs on record: top-1 in percent; gain over mean pooling", "full")
