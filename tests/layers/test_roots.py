@@ -10,7 +10,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from featuremining.errors import UsageError
-from featuremining.layers import eigen_roots, iterative_roots
+from featuremining.layers import eigen_roots, series_roots
 from featuremining.layers.covariance import covariance, factor
 from featuremining.layers.roots import INVERSE, OF_FACTOR, ROOTS, covariance_sqrt, matrix_inverse_sqrt, matrix_sqrt, settings_of
 
@@ -237,10 +237,10 @@ def test_taylor_and_pade_come_closer_with_their_degree():
 
 def test_series_have_the_published_coefficients():
     """The ten of MTP and the six and six of MPA, printed in the authors' program."""
-    assert iterative_roots.taylor(0.5, 10)[1:] == pytest.approx(
+    assert series_roots.taylor(0.5, 10)[1:] == pytest.approx(
         [-0.5, -0.125, -0.0625, -0.0390625, -0.02734375, -0.0205078125, -0.01611328125, -0.013092041015625, -0.0109100341796875,
          -0.009273529052734375], rel=1e-15)
-    p, q = iterative_roots.pade(0.5, 5)
+    p, q = series_roots.pade(0.5, 5)
     assert p == pytest.approx([1, -2.75, 2.75, -1.203125, 0.21484375, -0.0107421875], rel=1e-15)
     assert q == pytest.approx([1, -2.25, 1.75, -0.546875, 0.05859375, -0.0009765625], rel=1e-15)
 
@@ -249,7 +249,7 @@ def test_series_have_the_published_coefficients():
 def test_the_sign_iteration_solves_the_lyapunov_equation(steps, within):
     """Of a root of condition sqrt(20), as the design's table has it."""
     q, g = with_spectrum(log_spaced(16, 20).sqrt()), symmetric(normal(16, 16))
-    z = iterative_roots.sign_iteration(q, g, q.norm(), steps)
+    z = series_roots.sign_iteration(q, g, q.norm(), steps)
     assert error(z, torch.tensor(scipy.linalg.solve_sylvester(q.numpy(), q.numpy(), g.numpy()))) < within
 
 

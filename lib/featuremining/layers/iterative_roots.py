@@ -1,16 +1,12 @@
-"""Square roots of covariances by matrix products: Newton-Schulz, and the Taylor and Padé polynomials MTP and MPA.
+"""Square roots of covariances by matrix products: Newton-Schulz.
 
 iSQRT-COV: Li, Xie, Wang, Gao, CVPR 2018, arXiv:1712.01034. A = P / t with t the trace (or the Frobenius norm), Y_0 = A, Z_0 = 1,
 T = (3 - Z Y) / 2, Y <- Y T, Z <- T Z; after n steps Q = sqrt(t) Y_n. Five steps are far from the root of an ill-conditioned P:
 that is the method's property, and kept. Y_n and Z_n are polynomials of A, so the same value and the same gradient follow from its
 eigenvalues (form ``"eigen"``, faster on a CPU) and, for P = F F^T with fewer columns than rows, from those of F^T F, since
 Y_n = A Z_n.
-
-MTP, MPA: Song, Sebe, Wang, ICLR 2022, arXiv:2201.08663: a series of sqrt(1 - x) at 1 - P / |P|_F, and as gradient the solution of
-the Lyapunov equation by the matrix sign iteration. That is not the gradient of the value they give but of the root it stands for.
 """
 
-from math import prod
 from typing import Literal
 
 import torch
@@ -18,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..errors import UsageError, choose
-from .spectral import Spectral, eigh, once, symmetric
+from .spectral import Spectral, between, eigh, of_values, once, rotate, symmetric
 
 Prenorm = Literal["trace", "frobenius"]
 Form = Literal["auto", "eigen", "products"]
@@ -61,6 +57,69 @@ def of_eigenvalues(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     return z, dz
 
 
+def shares(values: Tensor, prenorm: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Of eigenvalues l (..., d): their norm t (..., 1), a = l / t, and dt/dl."""
+    choose("pre-normalisation", prenorm, ("trace", "frobenius"))
+    t = values.sum(-1, keepdim=True) if prenorm == "trace" else torch.linalg.vector_norm(values, dim=-1, keepdim=True)
+    t = t.clamp(min=torch.finfo(values.dtype).tiny)
+    a = values / t
+    return t, a, torch.ones_like(a) if prenorm == "trace" else a
+
+
+def pulled(g: Tensor, differences: Tensor, by_norm: Tensor, norm_by: Tensor) -> Tensor:
+    """A gradient (..., d, d) in the basis of eigenvectors, brought through a function with these divided differences at a fixed
+    norm t; it depends on t by ``by_norm`` (..., d), and t on the eigenvalues by ``norm_by``."""
+    diagonal = g.diagonal(dim1=-2, dim2=-1)
+    through = (diagonal * by_norm).sum(-1, keepdim=True) * norm_by
+    g = g * differences
+    g.diagonal(dim1=-2, dim2=-1).add_(through)
+    return g
+
+
+TWICE = "A gradient of newton_schulz in form 'eigen' can't be differentiated again: take form='products'."
+
+
+class _OfMatrix(Function):
+    """P (..., d, d) -> sqrt(t) Y_n by the eigenvalues of P: U diag(sqrt(t) y) U^T with y = a z."""
+
+    @staticmethod
+    def forward(ctx, matrix: Tensor, iterations: int, prenorm: str) -> Tensor:
+        values, vectors = eigh(matrix)
+        t, a, norm_by = shares(values, prenorm)
+        z, dz = of_eigenvalues(a, iterations)
+        y, dy = a * z, torch.addcmul(z[..., None, :].expand_as(dz), a[..., :, None], dz)
+        ctx.save_for_backward(vectors, dy, y / 2 - a * dy.diagonal(dim1=-2, dim2=-1), norm_by, t.sqrt()[..., None])
+        return of_values(vectors, t.sqrt() * y)
+
+    @staticmethod
+    @once(TWICE)
+    def backward(ctx, gradient: Tensor):
+        vectors, dy, by_norm, norm_by, root = ctx.saved_tensors
+        return between(vectors, pulled(rotate(vectors, symmetric(gradient)), dy, by_norm, norm_by) / root), None, None
+
+
+class _OfFactor(Function):
+    """F (..., C, N) -> sqrt(t) Y_n of P = F F^T by the eigenvalues of F^T F = V diag(l) V^T: with B = F V / sqrt(t) it is
+    sqrt(t) B diag(z) B^T, and nothing in its gradient is divided by t."""
+
+    @staticmethod
+    def forward(ctx, f: Tensor, iterations: int, prenorm: str) -> Tensor:
+        values, vectors = eigh(f.mT @ f)
+        t, a, norm_by = shares(values, prenorm)
+        z, dz = of_eigenvalues(a, iterations)
+        b = f @ (vectors / t.sqrt()[..., None])
+        ctx.save_for_backward(vectors, b, z, dz, -z / 2 - a * dz.diagonal(dim1=-2, dim2=-1), norm_by)
+        return of_values(b, t.sqrt() * z)
+
+    @staticmethod
+    @once(TWICE)
+    def backward(ctx, gradient: Tensor):
+        vectors, b, z, dz, by_norm, norm_by = ctx.saved_tensors
+        e = symmetric(gradient) @ b
+        inner = pulled(b.mT @ e, dz, by_norm, norm_by)
+        return (torch.addcmul(b @ inner, e, z[..., None, :]) * 2) @ vectors.mT, None, None
+
+
 def pick_form(form: str, matrix: Tensor) -> str:
     """Products where eigendecompositions of many small matrices are slow: on GPUs."""
     choose("form", form, ("auto", "eigen", "products"))
@@ -79,123 +138,26 @@ def newton_schulz(matrix: Tensor, iterations: int = 5, prenorm: Prenorm = "trace
     >>> newton_schulz(torch.tensor([[4.0, 0.0], [0.0, 9.0]]), iterations=20).round().tolist()
     [[2.0, 0.0], [0.0, 3.0]]
     """
+    if pick_form(form, matrix) == "eigen":
+        return _OfMatrix.apply(matrix, checked(iterations), prenorm)
     t = size(matrix, prenorm)
-    a = matrix / t
-    if pick_form(form, a) == "products":
-        return t.sqrt() * by_products(a, checked(iterations), 0)
-    values, vectors = eigh(a)
-    z, dz = of_eigenvalues(values, checked(iterations))
-    differences = torch.addcmul(z[..., None, :].expand_as(dz), values[..., :, None], dz)        # of y = a z
-    return t.sqrt() * Spectral.apply(a, vectors, values * z, differences)
+    return t.sqrt() * by_products(matrix / t, checked(iterations), 0)
 
 
 def newton_schulz_of_factor(f: Tensor, iterations: int = 5, prenorm: Prenorm = "trace", form: Form = "auto") -> Tensor:
     """`newton_schulz` of F F^T for a factor (..., C, N): F Z_n(F^T F / t) F^T / sqrt(t), cheaper where N < C."""
+    if pick_form(form, f) == "eigen":
+        return _OfFactor.apply(f, checked(iterations), prenorm)
     gram = f.mT @ f
     t = size(gram, prenorm)
-    z = inverse_step(gram / t, iterations, form)
-    return f @ (z @ f.mT) / t.sqrt()
-
-
-def inverse_step(a: Tensor, iterations: int, form: str) -> Tensor:
-    """Z_n of A."""
-    if pick_form(form, a) == "products":
-        return by_products(a, checked(iterations), 1)
-    values, vectors = eigh(a)
-    return Spectral.apply(a, vectors, *of_eigenvalues(values, checked(iterations)))
+    return f @ ((by_products(gram / t, checked(iterations), 1) / t.sqrt()) @ f.mT)
 
 
 def inverse_newton_schulz(matrix: Tensor, iterations: int = 5, prenorm: Prenorm = "trace", form: Form = "auto") -> Tensor:
     """P -> Z_n / sqrt(t), which approaches P^(-1/2) from below; null directions get 1.5^n / sqrt(t)."""
     t = size(matrix, prenorm)
-    return inverse_step(matrix / t, iterations, form) / t.sqrt()
-
-
-# --- MTP and MPA ----------------------------------------------------------------------------------------------------
-
-def taylor(power: float, degree: int) -> list[float]:
-    """Coefficients of (1 - x)^power up to x^degree.
-
-    >>> taylor(0.5, 3)
-    [1.0, -0.5, -0.125, -0.0625]
-    """
-    return [prod((k - power) / (k + 1) for k in range(n)) if n else 1.0 for n in range(degree + 1)]
-
-
-def pade(power: float, degree: int) -> tuple[list[float], list[float]]:
-    """Numerator and denominator of the diagonal Padé fraction of (1 - x)^power.
-
-    >>> pade(0.5, 1)
-    ([1.0, -0.75], [1.0, -0.25])
-    """
-    def side(sign: int) -> list[float]:
-        n = degree
-        steps = [-(n - k) * (n - k + sign * power) / ((2 * n - k) * (k + 1)) for k in range(n)]
-        return [prod(steps[:k]) if k else 1.0 for k in range(n + 1)]
-    return side(1), side(-1)
-
-
-def polynomial(coefficients: list[float], e: Tensor) -> Tensor:
-    """Of a matrix (..., d, d), by Horner's rule."""
-    eye = torch.eye(e.shape[-1], dtype=e.dtype, device=e.device)
-    value = coefficients[-1] * e + coefficients[-2] * eye
-    for c in coefficients[-3::-1]:
-        value = value @ e + c * eye
-    return value
-
-
-def sign_iteration(q: Tensor, g: Tensor, scale: Tensor, steps: int) -> Tensor:
-    """The Z with Q Z + Z Q = G for positive definite Q / scale of norm 1 at most, after ``steps`` steps."""
-    b, c = q / scale, g / scale
-    eye = 3 * torch.eye(q.shape[-1], dtype=q.dtype, device=q.device)
-    for _ in range(steps):
-        square = b @ b
-        rest = eye - square
-        c = (c @ rest - (square @ c - b @ c @ b)) / 2
-        b = b @ rest / 2
-    return c / 2
-
-
-class _Series(Function):
-    """P -> sqrt(t) (1 - E)^(1/2) or its inverse, E = 1 - P / t, t = |P|_F, by a polynomial or a fraction."""
-
-    @staticmethod
-    def forward(ctx, matrix: Tensor, top: list[float], bottom: list[float] | None, steps: int, inverse: bool) -> Tensor:
-        t = size(matrix, "frobenius")
-        e = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device) - matrix / t
-        series = polynomial(top, e)
-        series = series if bottom is None else symmetric(torch.linalg.solve(polynomial(bottom, e), series))
-        root = series / t.sqrt() if inverse else series * torch.linalg.matrix_norm(matrix, keepdim=True).sqrt()
-        ctx.steps, ctx.inverse = steps, inverse
-        ctx.save_for_backward(root, t)
-        return root
-
-    @staticmethod
-    @once("The gradients of MTP and MPA can't be differentiated again: take the exact root of positive definite matrices.")
-    def backward(ctx, gradient: Tensor):
-        root, t = ctx.saved_tensors
-        if not ctx.inverse:
-            return sign_iteration(root, symmetric(gradient), t.sqrt(), ctx.steps), None, None, None, None
-        square = root @ root                                            # dR R + R dR = -R^2 dP R^2
-        z = sign_iteration(root, symmetric(gradient), size(root, "frobenius"), ctx.steps)
-        return -square @ z @ square, None, None, None, None
-
-
-def mtp(matrix: Tensor, degree: int = 10, steps: int = 8) -> Tensor:
-    """MTP: the Taylor polynomial of ``degree``; ``steps`` of the sign iteration for the gradient."""
-    return _Series.apply(matrix, taylor(0.5, degree), None, steps, False)
-
-
-def mpa(matrix: Tensor, degree: int = 5, steps: int = 8) -> Tensor:
-    """MPA: the diagonal Padé fraction of ``degree``; ``steps`` of the sign iteration for the gradient."""
-    return _Series.apply(matrix, *pade(0.5, degree), steps, False)
-
-
-def inverse_mtp(matrix: Tensor, degree: int = 10, steps: int = 8) -> Tensor:
-    """`mtp` of the inverse root."""
-    return _Series.apply(matrix, taylor(-0.5, degree), None, steps, True)
-
-
-def inverse_mpa(matrix: Tensor, degree: int = 5, steps: int = 8) -> Tensor:
-    """`mpa` of the inverse root: numerator and denominator change places."""
-    return _Series.apply(matrix, *pade(0.5, degree)[::-1], steps, True)
+    a = matrix / t
+    if pick_form(form, a) == "products":
+        return by_products(a, checked(iterations), 1) / t.sqrt()
+    values, vectors = eigh(a)
+    return Spectral.apply(a, vectors, *of_eigenvalues(values, checked(iterations))) / t.sqrt()

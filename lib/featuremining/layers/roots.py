@@ -1,7 +1,7 @@
 """The square roots of covariances by name: of a matrix, of a factor of it, and the inverse ones. float32 and float64, any leading
 batch shape, singular and zero matrices.
 
-Every method is a function of its own with its settings (`eigen_roots`, `iterative_roots`).
+Every method is a function of its own with its settings (`eigen_roots`, `iterative_roots`, `series_roots`).
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UsageError, choose
-from . import eigen_roots, iterative_roots
+from . import eigen_roots, iterative_roots, series_roots
 from .spectral import full_precision, symmetric
 
 ROOTS: dict[str, Callable[..., Tensor]] = {
@@ -20,13 +20,13 @@ ROOTS: dict[str, Callable[..., Tensor]] = {
     **{name: getattr(eigen_roots, name) for name in
        ("svd", "svd_trunc", "svd_topn", "svd_taylor", "svd_pade", "svd_newton", "svd_power")},
     "newton_schulz": iterative_roots.newton_schulz,
-    "mtp": iterative_roots.mtp,
-    "mpa": iterative_roots.mpa,
+    "mtp": series_roots.mtp,
+    "mpa": series_roots.mpa,
 }
 OF_FACTOR = {"exact": eigen_roots.exact_of_factor, "exact_factor": eigen_roots.exact_from_singular_values,
              "newton_schulz": iterative_roots.newton_schulz_of_factor}
 INVERSE = {"exact": eigen_roots.inverse, "newton_schulz": iterative_roots.inverse_newton_schulz,
-           "mtp": iterative_roots.inverse_mtp, "mpa": iterative_roots.inverse_mpa}
+           "mtp": series_roots.inverse_mtp, "mpa": series_roots.inverse_mpa}
 
 
 def settings_of(method: str, options: dict) -> dict:
