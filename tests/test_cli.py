@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from helpers import fm
 from made_records import example
 
 from featuremining import paths, records
+from featuremining.datasets import DATASETS
 from featuremining.studies import load_cells
 
 
@@ -95,8 +97,28 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, sent):
 
 def test_data_says_where_and_how(tmp_path):
     result = fm("data", folder=tmp_path, FM_DATA_DIR=str(tmp_path))
-    assert result.returncode == 0 and "missing:" in result.stdout and "cifar-100-python.tar.gz" in result.stdout
-    assert "embedded" in result.stdout
+    assert result.returncode == 0 and "missing: `fm data cifar100` gets it" in result.stdout and "embedded" in result.stdout
+    lines = result.stdout.splitlines()
+    assert len(lines) == 1 + len(DATASETS) and all(len(line) <= 80 for line in lines[1:])
+    (tmp_path / "CUB_200_2011/CUB_200_2011").mkdir(parents=True)        # what is wrong is said whole, and once
+    (tmp_path / "CUB_200_2011/CUB_200_2011/images.txt").touch()
+    result = fm("data", folder=tmp_path, FM_DATA_DIR=str(tmp_path))
+    one, other = (line for line in result.stdout.splitlines() if line.startswith(("  cub ", "  cub_50 ")))
+    assert "CUB_200_2011/CUB_200_2011" in one and other.endswith("missing: as cub")
+
+
+def test_a_data_set_that_cannot_be_fetched_says_how_to_get_it(tmp_path):
+    result = fm("data", "imagenet", folder=tmp_path, FM_DATA_DIR=str(tmp_path))
+    assert result.returncode == 1 and "image-net.org" in result.stderr and "ILSVRC2012_devkit_t12.tar.gz" in result.stderr
+
+
+def test_plan_counts_the_claims_that_verdict_counts(tmp_path):
+    (tmp_path / "runs").mkdir()
+    plan, verdict = (fm(*words, folder=tmp_path).stdout for words in (("plan", "--budget", "1h"), ("verdict",)))
+    counted = sum(int(n) for n in re.findall(r"(\d+) (?:not run|inconclusive|not judged|unfinished)", verdict.splitlines()[-1]))
+    claims, gains = map(int, re.search(r"\((\d+) claims, as `fm verdict` counts them, and (\d+) printed gains", plan).groups())
+    assert claims == counted > 100
+    assert sum(int(n) for n in re.findall(r"^ +(\d+) open: ", plan, re.M)) <= claims + gains
 
 
 def test_doctor_looks_at_everything(tmp_path):

@@ -20,6 +20,8 @@ from .ledger import Ledger
 
 EMPTY = Ledger()
 UNMEASURED = "cost not measured"
+NAMELESS = "no run is named that decides it (`fm verdict` says what it lacks)"
+OVER = " over its baseline"         # what a printed gain is called by, after its cell
 UNLIKELY = "no number of seeds up to {} is likely to decide"
 MEASURED: dict[int, float] = {1: 1.0}      # a cost that is measured counts as decided
 UNITS = {"m": 1 / 60, "h": 1, "d": 24}
@@ -96,7 +98,7 @@ def budget(text: str) -> float:
 
 
 def questions(ledger: Ledger) -> list[Question]:
-    """The claims that are open: printed numbers, printed gains over a baseline, and the paper's sentences."""
+    """All that is open: the claims that `listing.rows` counts, numbers and sentences, and printed gains over a baseline."""
     from ..studies import claims
     from . import sentences
 
@@ -110,9 +112,13 @@ def questions(ledger: Ledger) -> list[Question]:
         if (gain := ledger.gain(cell)) and gain.status.open:
             pair = cell, studies.baseline(cell)
             likely = chances.gain(tuple(c.id for c in pair), tuple(map(ledger.values, pair)))
-            found.append(question(f"{cell.id} over its baseline", pair, likely, ledger))
+            found.append(question(cell.id + OVER, pair, likely, ledger))
     for claim in claims.load_claims().values():
-        if claim.needs and sentences.judge(claim, ledger).status.open:
+        if claim.same_as or not sentences.judge(claim, ledger).status.open:
+            continue
+        if not claim.needs:
+            found.append(Question(claim.id, (), (), None))
+        else:
             likely = (MEASURED if claim.kind == "cost" else
                       chances.sentence(claim.id, tuple(() if c.task == "cost" else ledger.values(c) for c in claim.needs)))
             found.append(question(claim.id, claim.needs, likely, ledger))
@@ -164,6 +170,8 @@ def _wanted(q: Question, costs: dict[str, Cost | None], ledger: Ledger, anywhere
     """The lowest seeds that are not on record, until there are as many as the question needs."""
     runs: dict[tuple[str, int], float] = {}
     obstacles: dict[str, dict[str, None]] = {}
+    if not q.needs:
+        return Wanted(q.id, {}, NAMELESS)
     for cell, n in zip(q.needs, q.seeds, strict=True):
         key = ledger.key(cell)
         if n is None:

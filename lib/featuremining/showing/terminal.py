@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 
 from ..judging.listing import tally
+from ..judging.planning import OVER
 from ..recipes import TIERS
 from ..records.durations import words
 from ..records.findings import Finding
@@ -100,18 +101,27 @@ def plan(planned: dict) -> None:
     if rows:
         table(("run (full tier)", "seeds", "takes", "may decide", "if the paper is right, or runs stay as ours are"), rows)
         print(f"\nFor example: {planned['steps'][0]['runs'][0]['command']}")
-    claims = sum(len(step["may_decide"]) for step in planned["steps"])
-    print(f"{words(planned['hours']) if rows else 'Nothing'} of {words(planned['budget_hours'])} on {planned['device']}: of the "
-          f"{claims + len(planned['open'])} open claims {claims} may be decided, and {planned['expected']:.1f} of them are "
-          "expected to be.")
+    able = [question["claim"] for step in planned["steps"] for question in step["may_decide"]]
+    every = able + [question["claim"] for question in planned["open"]]
+    gains = sum(id_.endswith(OVER) for id_ in every)
+    print(f"{words(planned['hours']) if rows else 'Nothing'} of {words(planned['budget_hours'])} on {planned['device']}: of "
+          f"{len(every)} open questions ({len(every) - gains} claims, as `fm verdict` counts them, and {gains} printed gains over"
+          f" a baseline) {len(able)} may be decided, and {planned['expected']:.1f} of them are expected to be.")
     for why, n in Counter(question["why"] for question in planned["open"]).most_common():
         hours = [question["hours"] for question in planned["open"] if question["why"] == why and question["hours"]]
         print(f"  {n:4} open: {why}" + (f"; the cheapest takes {words(min(hours))}" if hours else ""))
 
 
 def data_sets(found: Iterable[tuple[str, bool, str]]) -> None:
-    """Name, whether it is at hand, and where or how to get it."""
+    """Of `datasets.at_hand`, a line each. How to get what is missing is long, and is said by the command that gets it; what is
+    wrong with what is there is said here, once."""
+    said: dict[str, str] = {}
     for name, at_hand, text in found:
+        first = said.setdefault(text, name)
+        if not at_hand and text.startswith("not in "):
+            text = f"`fm data {first}` gets it or says how"
+        elif not at_hand and first != name:
+            text = f"as {first}"
         print(f"  {name:20} {'found:  ' if at_hand else 'missing:'} {text}")
 
 
