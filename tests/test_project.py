@@ -78,6 +78,23 @@ def test_workflows_and_forms_are_what_github_reads():
     assert run and set(run) <= targets
 
 
+def test_the_image_is_made_of_what_is_there():
+    lines = [line for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert len(lines) <= 10 and re.search(r"^FROM python:3\.(11|12|13)-", lines[0])
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    assert set(re.findall(r"make ([a-z-]+) [A-Z]", "\n".join(lines))) == {"setup"} <= targets
+    left_out = {line.strip("/") for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()}
+    assert left_out <= {line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()}
+
+
+def test_the_image_can_be_built_and_runs():
+    if not shutil.which("docker") or subprocess.run(["docker", "info"], capture_output=True).returncode:
+        pytest.skip("docker does not run here, so the image was not built")
+    subprocess.run(["docker", "build", "--quiet", "--tag", "fm-test", "."], cwd=ROOT, check=True)
+    said = subprocess.run(["docker", "run", "--rm", "fm-test", "--version"], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("0.")
+
+
 @pytest.fixture
 def elsewhere(tmp_path):
     """A checkout, as make sees it, in a folder with a space."""

@@ -244,7 +244,10 @@ def test_open_claims_are_numbers_gains_and_sentences(measured, scratch):
     assert found["T1.resnet56.fm2"].seeds == (4,) and found["T1.resnet110.dropout"].seeds == (None,)
     assert [c.id for c in found["T1.resnet56.fm2 over its baseline"].needs] == ["T1.resnet56.fm2", "T1.resnet56.baseline"]
     assert "T1.resnet56.baseline over its baseline" not in found and found["T10.resnet56.fm1"].seeds == (1,)
-    assert all(q.needs and len(q.needs) == len(q.seeds) for q in found.values())
+    assert all(len(q.needs) == len(q.seeds) for q in found.values())
+    nameless = {q.id for q in found.values() if not q.needs}
+    assert nameless and {claims.load_claims()[id_].kind for id_ in nameless} == {"to_run", "construction"}
+    assert {q["why"] for q in plan(1000, [found[id_] for id_ in nameless])["open"]} == {planning.NAMELESS}
     sentences = found.keys() - {f"{c.id}{more}" for c in load_cells().values() for more in ("", " over its baseline")}
     assert "T9.two_layers" in sentences and found["F6.all_sizes"].chance is None
     assert found["T1.resnet56.fm2"].chance == chances.number("T1.resnet56.fm2")[4]

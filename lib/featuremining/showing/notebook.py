@@ -2,6 +2,7 @@
 
 import ast
 import json
+import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import ModuleType
@@ -273,6 +274,7 @@ def declared(history: list[str], parameters: tuple[str, ...]) -> list[str] | Non
 
 def start(study: str, names: dict) -> Page:
     """Check a notebook's parameters, given as its ``globals()``."""
+    warnings.filterwarnings("ignore", "IProgress not found")        # of tqdm, which timm imports; no bar of it is shown
     values = given(names, PARAMETERS, Page)
     choose("tier", values["tier"], TIERS)
     for name, kind, example in (("cells", str, '["X1.resnet20.fm2"]'), ("seeds", int, "[0, 1]")):
