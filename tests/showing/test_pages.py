@@ -144,13 +144,14 @@ def test_the_cell_on_the_page_trains(added, studies_copy, monkeypatch):
 @pytest.mark.parametrize("page", [*sorted(BOOK.glob("*.md")), paths.ROOT / "README.md"], ids=lambda p: p.stem)
 def test_commands_in_prose_exist(page):
     """Each ``fm ...`` names a command, with options that it has; each ``make ...`` a target; cells exist."""
-    commands = typer.main.get_command(cli.app).commands
+    program = typer.main.get_command(cli.app)
+    commands = program.commands | {option: program for p in program.params for option in p.opts}
     targets = set(re.findall(r"^([a-z-]+):", (paths.ROOT / "Makefile").read_text(), re.M))
     targets |= {f"{kind}-{path.stem}" for kind in ("notebook", "nbval") for path in (paths.ROOT / "notebooks").glob("*.ipynb")}
     text = page.read_text()
     for line in re.findall(r"(?:^|`|\| )((?:fm (?!=)|make )[^`\n#|]+)", text, re.M):
-        program, *words = shlex.split(line)
-        if program == "make":
+        first, *words = shlex.split(line)
+        if first == "make":
             assert {w for w in words if not w.startswith("-") and "=" not in w} <= targets, line
             continue
         assert words[0] in commands, line
