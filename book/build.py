@@ -157,11 +157,14 @@ def headline() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+LAYERS = ("low_rank", "convmix")        # that have a page of their own
+
+
 def method_parts(name: str) -> None:
-    """What the page of a method includes: its settings, its cost, its results."""
-    folder = PAGES / "methods"
+    """What the page of a method or a layer includes: its settings, its cost, its results."""
+    folder, settings = PAGES / "methods", layers.settings_of_one if name in LAYERS else methods.settings
     folder.mkdir(parents=True, exist_ok=True)
-    for part, make in (("settings", methods.settings), ("cost", methods.cost), ("results", methods.results)):
+    for part, make in (("settings", settings), ("cost", methods.cost), ("results", methods.results)):
         (folder / f"{name}.{part}.md").write_text(make(name) + "\n", encoding="utf-8")
 
 
@@ -244,8 +247,9 @@ def build(out: Path) -> list[Path]:
     execute_all(SHOWN)
     (PAGES / "headline.md").write_text(headline(), encoding="utf-8")
     (PAGES / "benchmarks.md").write_text(methods.benchmarks(), encoding="utf-8")
-    for name in METHODS:
+    for name in (*METHODS, *LAYERS):
         method_parts(name)
+    (PAGES / "neighbours.costs.md").write_text(methods.neighbours_costs() + "\n", encoding="utf-8")
     for name, text in project_parts().items():
         (PAGES / f"{name}.md").write_text(text, encoding="utf-8")
     command = ["jupyter-book", "build", ".", "--toc", "book/_toc.yml", "--config", "_config.yml", "--path-output", str(out),

@@ -14,8 +14,10 @@ from papermill.exceptions import PapermillExecutionError
 
 from featuremining import METHODS, FeatureMining, FMError, build, paths, read_records, studies
 from featuremining.judging.ledger import Ledger
+from featuremining.layers.convmix import ConvMix
 from featuremining.layers.gsop import GSoP
 from featuremining.layers.idccp import IDCCP
+from featuremining.layers.low_rank import LowRankRecovery
 from featuremining.layers.pooling import CovariancePooling
 from featuremining.showing import layers, methods, pages
 from featuremining.showing.api import field_lines
@@ -29,7 +31,8 @@ HEADINGS = ["In one sentence", "What changes in training", "Where it plugs in", 
 def test_every_page_is_there(html):
     for name in ("book/index", "build/book/cifar", "book/feature_mining", "book/rerun", "book/speed", "book/references",
                  "book/ambiguities", "book/negative_results", "book/neighbours", "book/use", "book/add_a_method", "book/status",
-                 "book/data", "book/api", *(f"book/methods/{name}" for name in [*OTHERS, "covariance_pooling"])):
+                 "book/data", "book/api",
+                 *(f"book/methods/{name}" for name in [*OTHERS, *book_build.LAYERS, "covariance_pooling"])):
         assert (html / f"{name}.html").stat().st_size > 5000
     assert (html / "index.html").exists()
 
@@ -101,13 +104,18 @@ def test_numbers_that_the_method_page_computes():
     assert f"{(13000 + 6600) / 861_620:.1%}".replace("%", " %") in page
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [*OTHERS, *book_build.LAYERS])
 def test_a_method_has_its_page(name):
-    """The same headings in the same order, the three parts that are made from code and records, and no label used twice."""
+    """The same headings in the same order, the three parts that are made from code and records, and no label used twice; what
+    several pages say is included, and pictures are there."""
     page = (paths.ROOT / f"book/methods/{name}.md").read_text()
-    assert re.findall(r"^## (.+)$", page, re.M) == HEADINGS
-    assert re.findall(r"^```{include} (.+)$", page, re.M) == [
+    changes = "What changes in the network" if name in book_build.LAYERS else HEADINGS[1]
+    assert re.findall(r"^## (.+)$", page, re.M) == [HEADINGS[0], changes, *HEADINGS[2:]]
+    included = re.findall(r"^```{include} (.+)$", page, re.M)
+    assert [path for path in included if "/build/" in path] == [
         f"../../build/book/methods/{name}.{part}.md" for part in ("settings", "cost", "results")]
+    shared = [*(path for path in included if "/build/" not in path), *re.findall(r"^:file: (.+)$", page, re.M)]
+    assert all((paths.ROOT / "book/methods" / path).is_file() for path in shared)
     pages = [p.read_text() for p in [paths.ROOT / "book/feature_mining.md", *paths.ROOT.glob("book/methods/*.md")]]
     labels = [label for text in pages for label in re.findall(r"^:label: (.+)$", text, re.M)]
     assert len(set(labels)) == len(labels)
@@ -156,6 +164,15 @@ def test_settings_of_layers_are_those_of_the_code():
     linked = set(re.findall(r"ambiguities\.html#(gcp\d+)", table))
     settable = {c.id.lower() for c in choices() if c.id.startswith("GCP") and any(not s.startswith("study.") for s in c.settings)}
     assert linked == settable and len(linked) > 12
+
+
+@pytest.mark.parametrize(("name", "layer", "asked"), [("low_rank", LowRankRecovery, "ldfr"), ("convmix", ConvMix, "cm")])
+def test_settings_of_one_layer(name, layer, asked):
+    table = layers.settings_of_one(name)
+    for setting in set(signature(layer).parameters) - {"channels"}:
+        assert f"<code>{setting}</code>" in table
+    settable = {c.id.lower() for c in choices() if c.id.startswith(asked.upper()) and c.settings}
+    assert set(re.findall(rf"ambiguities\.html#({asked}\d+)", table)) == settable
 
 
 def test_settings_are_read_from_the_source():

@@ -22,6 +22,7 @@ from featuremining.studies import Run
 T = importlib.import_module("featuremining.training.loop")
 F64 = torch.float64
 NEIGHBOURS = (paths.ROOT / "book/neighbours.md").read_text(encoding="utf-8")
+PAGES = [(paths.ROOT / f"book/methods/{name}.md").read_text(encoding="utf-8") for name in ("low_rank", "convmix")]
 MODES = [{"mode": "map"}, {"mode": "map", "pool": "max"}, {"mode": "map", "pool": "both"}, {"mode": "vector"}]
 
 
@@ -198,13 +199,14 @@ def test_the_page_of_neighbours_states_their_parameters():
     plain = count()
     more = [count(head=head) - plain for head in ("convmix", {"name": "convmix", "mode": "vector"}, "covariance")]
     assert [f"{n:,}" in NEIGHBOURS for n in more] == [True] * 3 and count(head="unit") == plain - 100
+    assert [f"{n:,}" in PAGES[1] for n in more[:2]] == [True] * 2
     assert count(insert=[{"layer": "low_rank", "after": "stage2"}]) == plain
     mined = sum(p.numel() for p in make("fm", layers=2).prepare(build("resnet20", 100)).parameters())
     assert f"{mined:,} in training" in NEIGHBOURS
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.+?)```", NEIGHBOURS, re.S))
-def test_the_code_of_the_page_of_neighbours_runs(code):
-    scope = {}
+@pytest.mark.parametrize("page", PAGES, ids=["low_rank", "convmix"])
+def test_the_code_of_a_layers_page_runs(page):
+    (code,), scope = re.findall(r"```python\n(.+?)```", page, re.S), {}
     exec(code, scope)
     assert scope["logits"].shape == (8, 100)

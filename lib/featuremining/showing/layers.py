@@ -1,5 +1,5 @@
-"""What the page of covariance pooling says of its layers: settings, cost, results. As Markdown with inline HTML. Torch is
-imported where the settings are read."""
+"""What pages say of layers: their settings; of covariance pooling, cost and results as well. As Markdown with inline HTML. Torch
+is imported where the settings are read."""
 
 from html import escape
 
@@ -22,9 +22,20 @@ def _parts() -> dict[tuple[str, str], dict]:
 
 def settings() -> str:
     """Each setting of the heads, of GSoP blocks and of the roots, with its default and where the register speaks of it."""
+    return _settings(_parts())
+
+
+def settings_of_one(name: str) -> str:
+    """The same of one layer of the neighbours."""
+    from ..models import heads, inserts
+
+    return _settings({("layer", name): inserts.defaults(name) if name in inserts.LAYERS else heads.known_settings(name, {})})
+
+
+def _settings(parts: dict[tuple[str, str], dict]) -> str:
     open_ = {place(setting): choice for choice in choices() for setting in choice.settings}
     rows = []
-    for (kind, owner), known in _parts().items():
+    for (kind, owner), known in parts.items():
         for name, value in known.items():
             choice = open_.get((kind, owner, name))
             rows.append({"of": f"{kind} <code>{owner}</code>", "setting": f"<code>{name}</code>",

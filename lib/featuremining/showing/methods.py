@@ -15,6 +15,7 @@ from ..methods import METHODS
 from ..records.durations import device_of
 from . import markup, tables
 from .api import field_lines
+from .markup import DASH
 
 
 def measured_on(device: str, origin: dict) -> str:
@@ -57,22 +58,48 @@ def settings(name: str) -> str:
     return markup.html(pd.DataFrame(rows), f"Settings of {name}: default, and what it is or where it comes from")
 
 
-def cost(name: str) -> str:
-    """What the method adds to a step, from the benchmarks of each device."""
-    parts = []
+def measured_costs(name: str) -> list[tuple[str, list[dict]]]:
+    """What a method or a layer adds to a step, from the benchmarks of each device that has it: where, and its rows."""
+    found = []
     for path in sorted(paths.benchmarks().glob("*.json")):
         measured = json.loads(path.read_text(encoding="utf-8"))
         measurements = measured["groups"].get("methods", {"rows": []})
-        rows = [row for row in measurements["rows"] if row["what"].startswith((f"{name}:", f"{name},"))]
-        if rows:
-            parts.append(markup.html(tables.benchmark(rows), f"A step of ResNet-56 over the baseline's: "
-                                     f"{measured_on(measured['device'], measurements['provenance'])}"))
+        if rows := [row for row in measurements["rows"] if row["what"].startswith((f"{name}:", f"{name},"))]:
+            found.append((measured_on(measured["device"], measurements["provenance"]), rows))
+    return found
+
+
+def cost(name: str) -> str:
+    """The same as tables."""
+    parts = [markup.html(tables.benchmark(rows), f"A step of ResNet-56 over the baseline's: {where}")
+             for where, rows in measured_costs(name)]
     return "\n\n".join(parts) or "Not measured yet: `make bench` measures it."
 
 
+NEIGHBOURS = {"fm": "Feature Mining", "low_rank": "low-rank recovery", "convmix": "ConvMix", "covariance": "covariance pooling",
+              "geometric": "affinity contrast", "geometric_pattern": "neighbouring pattern", "geometric_lle": "local weights",
+              "ical": "ICAL", "unit": "unit class vectors", "kd": "KD", "fitnet": "FitNet", "attention": "attention"}
+
+
+def neighbours_costs() -> str:
+    """Time and memory of a step of each of the neighbours over the baseline's, device by device; what was not measured says
+    so."""
+    rows = []
+    for name, title in NEIGHBOURS.items():
+        for where, of in measured_costs(name) or [(DASH, [])]:
+            cases: dict[str, dict[str, str]] = {} if of else {name: {}}
+            for row in of:
+                case, _, what = row["what"].partition(": ")
+                cases.setdefault(case, {})[what] = f"× {row['value']:.3f}"
+            for case, found in cases.items():
+                time, memory = (found.get(f"{what} of a step", "not measured") for what in ("time", "peak memory"))
+                rows.append({"what": title + case.removeprefix(name), "time": time, "peak memory": memory, "device": where})
+    return markup.html(pd.DataFrame(rows), "A step of ResNet-56 over the baseline's")
+
+
 def results(name: str) -> str:
-    """The cells that use the method: printed numbers with verdicts (full tier), then what is on record of all others."""
-    cells = [c for c in studies.load_cells().values() if name in (m["name"] for m in c.methods)]
+    """The cells that use the method or layer: printed numbers with verdicts (full tier), then what is on record of all others."""
+    cells = [c for c in studies.load_cells().values() if name in used(c)]
     printed, ledger, parts = [c for c in cells if c.published is not None], Ledger.read(), []
     if printed:
         parts.append(markup.html(tables.claims(printed, ledger), "The paper's numbers and ours under its protocol: top-1 in "
@@ -84,3 +111,10 @@ def results(name: str) -> str:
             parts.append(markup.html(frame, "Other runs on record: top-1 in percent, of detectors mAP; gain over the baseline of "
                                      "the same table and tier", tier))
     return "\n\n".join(parts) or "No cell of the paper uses it; it stands here for comparison in your own experiments."
+
+
+def used(cell: studies.Cell) -> set[str]:
+    """The names of the methods and layers that a cell is trained with."""
+    head = cell.options.get("head")
+    return {*(m["name"] for m in cell.methods), *(entry["layer"] for entry in cell.options.get("insert", ())),
+            *([head["name"] if isinstance(head, dict) else head] if head else ())}
