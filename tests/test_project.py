@@ -163,8 +163,8 @@ def test_a_page_that_only_shows_never_waits_for_torch():
     code = """
 import sys, featuremining as fm
 page = fm.notebook.start("cifar", {"tier": "short", "cells": ["X1.resnet20.fm2"], "seeds": [0], "device": "auto", "train": False})
-page.parameters(), page.train(), page.runs(), page.curves(), page.costs(), page.claims("T1"), page.matrix("T2"), page.verdicts()
-page.sentences()
+page.plan(), fm.train_each(page.missing), page.runs(), page.curves(), page.costs(), page.claims("T1"), page.matrix("T2")
+page.verdicts(), page.sentences()
 print("imported:", [name for name in ("torch", "torchvision", "scipy.stats", "statsmodels", "seaborn") if name in sys.modules])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -17,7 +17,7 @@ _HOME = {
     "Method": "protocol", "Batch": "protocol", "Trace": "protocol", "Outcome": "protocol",
     "compose": "protocol", "plain_step": "protocol",
     "MODELS": "models", "build": "models", "Tapped": "models.tapped",
-    "load_pretrained": "training.trained",
+    "load_pretrained": "training.trained", "train_each": "training", "measure": "measuring",
     "load": "datasets", "DATASETS": "datasets",
     "plan": "studies", "load_cells": "studies", "read_records": "records",
     "FMError": "errors", "UsageError": "errors",

@@ -2,13 +2,15 @@
 
 import ast
 import json
+import re
 from functools import partial
 
 import nbformat
 import pytest
+from made_records import example
 
 import featuremining
-from featuremining import METHODS, UsageError, paths
+from featuremining import METHODS, UsageError, paths, records, studies
 from featuremining.showing import audit, notebook
 
 NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
@@ -62,6 +64,24 @@ def test_bad_parameters_are_one_sentence(change, says):
 
 def test_a_flag_may_come_as_text():
     assert notebook.start("cifar", {**GOOD, "train": "false"}).train_missing is False
+
+
+def test_what_a_page_runs_is_said_and_then_missing(scratch):
+    """A table of the trainings with what they change, and the runs that have no record yet; with training off, none."""
+    cells = ["X1.resnet20.baseline", "X1.resnet20.fm2"]
+    page = notebook.start("cifar", {**GOOD, "cells": cells, "seeds": [0, 1]})
+    wanted = [(studies.cell(c).run("smoke", 0).key, seed) for c in cells for seed in (0, 1)]
+    assert [(run.key, run.seed) for run in page.missing] == wanted
+    shown = re.sub(r"<[^>]+>", " ", page.plan())
+    assert re.search(r"X1.resnet20.baseline\s+parts\s+resnet20\s+none\s+6 epochs, batch \d+, rate 0.1, fp32\s+0, 1\s+0 of 2",
+                     shown)
+    assert re.search(r"resnet20\s+fm \(layers=2\)\s+6 epochs", shown) and "training is on" in shown
+    one = page.missing[0]
+    records.write(example(spec=one.spec()), paths.record(one.tier, one.key, 0))
+    assert len(page.missing) == 3 and "1 of 2" in page.plan()
+    assert notebook.start("cifar", {**GOOD, "train": False}).missing == []
+    costs = notebook.start("cost", {**GOOD, "cells": ["T10.resnet56.baseline", "T10.resnet56.fm1"]})
+    assert len(costs.missing) == 2 and "0 of 1" in costs.plan()
 
 
 def test_the_cell_can_be_run_again():

@@ -7,6 +7,8 @@ from importlib import import_module
 def measure(runs, device: str = "auto", engine: str = "auto", threads: int = 0):
     """The findings of costs of these trainings, side by side, with torch's own number of ``threads`` unless one is named. Torch
     is imported on demand."""
+    if not runs:
+        return []
     import_module("..training.threads", __name__).settle(threads, choose=False)
     return import_module(".iterations", __name__).measure(runs, device, engine)
 

@@ -14,7 +14,8 @@ from ..methods import METHODS
 
 PACKAGE = __package__.partition(".")[0]
 MODULES = ("protocol", "methods", "models", "models.tapped", "datasets", "studies.cells", "recipes", "records.record",
-           "records.reading", "records.findings", "stats", "judging.verdicts", "studies.claims", "training.trained", "errors")
+           "records.reading", "records.findings", "stats", "judging.verdicts", "studies.claims", "training",
+           "training.trained", "measuring", "errors")
 SPECIAL = re.compile(r"([\\*_<>\[\]{}$#|~^])")      # of Markdown
 PAGES = {cls: f"methods/{name}.md" for name, (_, cls) in METHODS.items()} | {"FeatureMining": "feature_mining.md"}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from types import ModuleType
 
-from .. import measuring, paths, records, studies, training
+from .. import paths, records, studies
 from ..errors import UsageError, choose
 from ..judging import comparisons, cost
 from ..judging.ledger import Ledger
@@ -17,7 +17,7 @@ from . import figures, images, markup, neighbours, pages, pooling, tables, train
 from .cost import cost_table
 from .figures import detections, maps
 from .figures.cost import cost_figure
-from .markup import Html, tier_badge
+from .markup import Html
 
 PARAMETERS = ("tier", "cells", "seeds", "device", "train")
 CAPTIONS = {
@@ -52,28 +52,22 @@ class Page:
         """All that is on record now: the page may just have trained."""
         return Ledger.read()
 
-    def parameters(self) -> Html:
-        """What this page was made with, for readers."""
-        seeds, training = ", ".join(map(str, self.seeds)), "on" if self.train_missing else "off"
-        return Html(f"<p>{tier_badge(self.tier)} {', '.join(self.cells)}; seeds {seeds}; training {training}.</p>")
+    def plan(self) -> Html:
+        """What this page runs: each training with the settings that it names, and how many of its seeds are on record."""
+        done = [(cell, len(cost.found([cell], self.tier)) if cell.task == "cost" else len(found)) for cell, found in self.found]
+        frame = tables.planned(done, self.tier, self.seeds)
+        return markup.html(frame, f"What this page runs; training is {'on' if self.train_missing else 'off'}", self.tier)
 
     def took(self) -> Html:
         """What this page's runs took so far, and what its cells take in the full tier."""
         return trainings.took(self.found, self.tier)
 
-    def train(self) -> None:
-        """Carry out what has no record yet, if ``train`` was asked for; resumable at any point."""
-        planned = studies.plan(self.cells, self.tier, self.seeds)
-        costs = [run for cell, run in planned if cell.task == "cost"]
-        if costs and self.train_missing:
-            measuring.measure(costs, self.device)
-        for cell, run in planned if not costs else ():
-            if paths.record(run.tier, run.key, run.seed).exists():
-                print(f"{cell.id} seed {run.seed}: recorded")
-            elif not self.train_missing:
-                print(f"{cell.id} seed {run.seed}: not run (train is off)")
-            else:
-                training.train_all([run], self.device, wait=True)      # two pages may share it
+    @property
+    def missing(self) -> list[studies.Run]:
+        """The page's trainings and measurements that are not on record yet; none where ``train`` is false."""
+        planned = studies.plan(self.cells, self.tier, self.seeds) if self.train_missing else []
+        return [run for cell, run in planned
+                if cell.task == "cost" or not paths.record(run.tier, run.key, run.seed).exists()]
 
     def weights(self) -> Html:
         """The trained networks that come with the project."""

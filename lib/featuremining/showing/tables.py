@@ -1,5 +1,7 @@
 """Records and printed numbers -> tables. No files, no state, no torch."""
 
+from collections.abc import Iterable, Mapping
+from html import escape
 from itertools import product
 
 import pandas as pd
@@ -45,6 +47,28 @@ def own_runs(cells: list[Cell], ledger: Ledger, tier: str) -> pd.DataFrame:
         row["paired by seed, beside"] = paired(ledger.paired(cell, tier))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def planned(groups: Iterable[tuple[Cell, int]], tier: str, seeds: list[int]) -> pd.DataFrame:
+    """One row per cell: the training that a tier makes of it, with the settings that differ from the defaults, and of how many
+    seeds it is on record."""
+    rows = []
+    for cell, done in groups:
+        run = cell.run(tier, 0)
+        r = run.recipe
+        rows.append({"cell": cell.id, "data": _named(run.dataset, run.data), "network": _named(run.network, run.options),
+                     "method": " + ".join(_named(m["name"], {k: v for k, v in m.items() if k != "name"}) for m in run.methods)
+                     or "none", "recipe": f"{r.epochs} epochs, batch {r.batch}, rate {r.lr:g}, {r.precision}",
+                     "seeds": ", ".join(map(str, seeds)), "on record": f"{done} of {len(seeds)}"})
+    return pd.DataFrame(rows)
+
+
+def _named(name: str, settings: Mapping) -> str:
+    """
+    >>> _named("fm", {"layers": 2, "box": "inside"}), _named("fm", {})
+    ('fm (layers=2, box=inside)', 'fm')
+    """
+    return escape(name + (f" ({', '.join(f'{k}={v}' for k, v in settings.items())})" if settings else ""))
 
 
 def matrix(table: str, ledger: Ledger) -> pd.DataFrame:

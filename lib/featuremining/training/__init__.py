@@ -24,6 +24,11 @@ def train_all(runs, device: str = "auto", engine: str = "auto", threads: int = 0
     return import_module(f".{TASKS[runs[0].task]}", __name__).train_all(runs, device, engine, **settings)
 
 
+def train_each(runs, device: str = "auto") -> list:
+    """`train_all` of one run after another, of whatever task; waits for another process that is at one of them."""
+    return [train_all([run], device, wait=True)[0] for run in runs]
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """What a cluster or a closed terminal sends stops a run as Ctrl-C does, unless it is ignored, as under nohup."""
