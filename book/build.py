@@ -197,6 +197,9 @@ def readme() -> str:
 def launch() -> None:
     """Write the repository's address of _config.yml into the first cell of each notebook, which fetches the package from it."""
     address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    if address and not re.fullmatch(r"https://[\w.~/:@%+-]+", address):
+        raise FMError(f"The repository's url in _config.yml goes into a command of the notebooks: {address!r} is no plain https "
+                      "address.")
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")
         path.write_text(re.sub(r'(_address, _missing = \\")[^"\\]*', lambda found: found[1] + address, text), encoding="utf-8")

@@ -1,8 +1,11 @@
 """What goes wrong on a first day is one sentence that says what to do."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import timm
+import torch
 from helpers import fm
 from PIL import Image
 
@@ -10,7 +13,7 @@ from featuremining import FMError, UsageError, build, paths
 from featuremining.datasets import decode, voc
 from featuremining.recipes import recipe
 from featuremining.studies import Run
-from featuremining.training import replicas
+from featuremining.training import engine, replicas
 from featuremining.training.loop import train
 
 
@@ -39,6 +42,20 @@ def test_a_world_size_that_was_left_in_the_environment(variables, monkeypatch):
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match="unset WORLD_SIZE"):
         replicas.join()
+
+
+@pytest.mark.parametrize(("kind", "set_to", "there", "says"), [
+    ("cpu", {}, (), r"no g\+\+ here.*CXX"), ("cpu", {"CXX": "icpx"}, ("g++",), "no icpx here"),
+    ("cuda", {}, ("g++",), "no gcc here.*CC"), ("cuda", {"CC": "cc"}, ("gcc", "clang"), "no cc here"),
+    ("cpu", {}, ("g++",), None), ("cpu", {"CXX": "icpx"}, ("icpx",), None), ("cpu", {"CXX": "ccache g++"}, ("ccache",), None),
+    ("cuda", {}, ("clang",), None), ("cuda", {"CC": "cc"}, ("cc",), None)], ids=str)
+def test_the_engine_compile_wants_a_compiler(kind, set_to, there, says, monkeypatch):
+    monkeypatch.setattr(engine.sys, "platform", "linux")
+    monkeypatch.setattr(engine.shutil, "which", lambda name: name if name in there else None)
+    for name in ("CC", "CXX"):
+        monkeypatch.setenv(name, set_to.get(name, ""))
+    with pytest.raises(UsageError, match=says) if says else nullcontext():
+        assert engine.resolve("compile", torch.device(kind)) == "compile"
 
 
 @pytest.mark.parametrize("variable", ["FM_RUNS_DIR", "FM_BUILD_DIR", "FM_DATA_DIR"])

@@ -1,5 +1,8 @@
 """Errors a person can act on: one sentence that says what is wrong and what to do."""
 
+from typing import Literal, get_args, get_origin
+
+
 class FMError(Exception):
     """Something outside the caller's words went wrong (data, disk, divergence). The command line exits with 1."""
 
@@ -21,3 +24,34 @@ def choose(what: str, name, known):
     near = get_close_matches(str(name), map(str, known), 1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UsageError(f"There is no {what} {name!r}.{hint} Known: {', '.join(map(str, known))}.")
+
+
+def check_setting(what: str, hint, value) -> None:
+    """A `UsageError` where a setting is not of its declared type; ranges are its method's to check. True is not 1: it would make
+    another record of the same training."""
+    if get_origin(hint) is Literal:
+        options = get_args(hint)
+        choose(f"{what} =", value if type(value) in map(type, options) else repr(value), options)
+        return
+    kinds, each = leaves(hint), value if isinstance(value, tuple | list) else [value]
+    if type(value) is not hint if hint in (bool, int) else kinds & {int, float} and not all(map(is_number, each)):
+        raise UsageError(f"{what} is {hint.__name__ if kinds == {hint} else hint}, got {value!r}.")
+    if float in kinds and any(v in (float("inf"), -float("inf")) for v in each):
+        raise UsageError(f"{what} must be finite, got {value!r}.")
+
+
+def leaves(hint) -> set:
+    """The plain types that a hint is made of.
+
+    >>> leaves(tuple[float, ...] | None) == {float, ..., type(None)}
+    True
+    """
+    return set().union(*map(leaves, get_args(hint))) if get_args(hint) else {hint}
+
+
+def is_number(value) -> bool:
+    """
+    >>> [is_number(value) for value in (1, 0.5, None, True, "1")]
+    [True, True, True, False, False]
+    """
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

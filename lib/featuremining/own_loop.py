@@ -1,49 +1,18 @@
-"""What people hand over to a method, checked: its settings, and in a training loop of their own labels, criteria and processes.
-Whatever doesn't fit is one sentence."""
+"""What people hand over to a method in a training loop of their own, checked: labels, criteria and processes. Whatever doesn't
+fit is one sentence."""
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args, get_origin
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import UsageError, choose
+from .errors import UsageError
 
-Criterion = Callable[[Tensor, Tensor], Tensor]
-
-
-def check_setting(what: str, hint, value) -> None:
-    """A `UsageError` where a setting is not of its declared type; ranges are its method's to check. True is not 1: it would make
-    another record of the same training."""
-    if get_origin(hint) is Literal:
-        options = get_args(hint)
-        choose(f"{what} =", value if type(value) in map(type, options) else repr(value), options)
-        return
-    kinds, each = leaves(hint), value if isinstance(value, tuple | list) else [value]
-    if type(value) is not hint if hint in (bool, int) else kinds & {int, float} and not all(map(is_number, each)):
-        raise UsageError(f"{what} is {hint.__name__ if kinds == {hint} else hint}, got {value!r}.")
-    if float in kinds and any(v in (float("inf"), -float("inf")) for v in each):
-        raise UsageError(f"{what} must be finite, got {value!r}.")
-
-
-def leaves(hint) -> set:
-    """The plain types that a hint is made of.
-
-    >>> leaves(tuple[float, ...] | None) == {float, ..., type(None)}
-    True
-    """
-    return set().union(*map(leaves, get_args(hint))) if get_args(hint) else {hint}
-
-
-def is_number(value) -> bool:
-    """
-    >>> [is_number(value) for value in (1, 0.5, None, True, "1")]
-    [True, True, True, False, False]
-    """
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+Criterion = Callable[[Tensor, Tensor], Tensor]      # logits (B, K) of one classifier, labels as they are given -> scalar
+Score = Callable[[Tensor, Tensor], Tensor]          # logits (..., B, K) of one or several, targets (B, K) -> (...)
 
 
 def class_rows(images: Tensor, labels: Tensor, classes: int, strict: bool) -> Tensor:
@@ -65,8 +34,8 @@ def class_rows(images: Tensor, labels: Tensor, classes: int, strict: bool) -> Te
     return torch.zeros(n, classes, dtype=dtype, device=images.device)
 
 
-def scoring(criterion: Criterion, labels: Tensor, rows: Tensor) -> Criterion:
-    """A criterion of one classifier, (B, K) logits and labels as given -> scalar, in the form that a batch wants."""
+def scoring(criterion: Criterion, labels: Tensor, rows: Tensor) -> Score:
+    """A criterion in the form that a batch wants."""
     def one(logits: Tensor) -> Tensor:
         value = criterion(logits, labels)
         if not isinstance(value, Tensor) or value.dim():

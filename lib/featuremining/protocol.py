@@ -12,10 +12,9 @@ from typing import NamedTuple, get_type_hints
 import torch
 from torch import Tensor, nn
 
-from .errors import UsageError
-from .own_loop import check_setting, class_rows, scoring, warn_of_replicas
+from .errors import UsageError, check_setting
+from .own_loop import Criterion, Score, class_rows, scoring, warn_of_replicas
 
-Criterion = Callable[[Tensor, Tensor], Tensor]      # logits (..., B, K), targets (B, K) -> (...)
 Pooling = Callable[[Tensor], Tensor]    # (B, C, H, W) -> (B, R, C), R poolings at once; the last map's: see `pool_maps`
 Edit = Callable[[Tensor], Tensor]       # (B, C, H, W) -> the same shape
 
@@ -36,7 +35,7 @@ class Batch(NamedTuple):
     pools: Mapping[int, Pooling] = {}   # stage -> how to pool that stage's map, where a method asks for more than the mean
     edits: Mapping[int, Edit] = {}      # stage -> what is done to its map before anything reads it
     drawn: Mapping[str, Tensor] = {}    # this step's share of what `Method.draw` drew ahead; empty: methods draw for themselves
-    score: Criterion = soft_cross_entropy       # how a classifier's logits are held against ``y``
+    score: Score = soft_cross_entropy       # how a classifier's logits are held against ``y``
 
 
 class Trace(NamedTuple):

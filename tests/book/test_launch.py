@@ -14,7 +14,7 @@ import yaml
 from helpers import book_build
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from featuremining import paths
+from featuremining import FMError, paths
 from featuremining.showing import notebook
 
 ROOT = paths.ROOT
@@ -32,6 +32,20 @@ def test_all_notebooks_begin_alike_and_with_the_books_address():
     assert all(c.id == "install" and c.metadata.tags == ["remove-cell"] for c in cells)
     (address,) = re.findall(r'^_address, _missing = "(.*?)",', cells[0].source, re.M)
     assert address == yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"], "run `make launch`"
+
+
+@pytest.mark.parametrize("address", [
+    "https://x.org/it's", 'https://x.org/a"b', "https://x.org/$(id)", "https://x.org/a;b", "https://x.org/a b", "http://x.org",
+    "x", "https://x.org/`id`", "https://x.org/a\\b", "https://x.org/a\nb"])
+def test_an_address_that_is_more_than_an_address_is_refused(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(book_build, "ROOT", tmp_path)
+    (tmp_path / "_config.yml").write_text(yaml.safe_dump({"repository": {"url": address}}), encoding="utf-8")
+    (tmp_path / "notebooks").mkdir()
+    there = Path(shutil.copy(NOTEBOOKS[0], tmp_path / "notebooks"))
+    before = there.read_bytes()
+    with pytest.raises(FMError, match="no plain https"):
+        book_build.launch()
+    assert there.read_bytes() == before
 
 
 @pytest.fixture

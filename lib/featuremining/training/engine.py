@@ -6,6 +6,7 @@ At batch 128 a CIFAR network's kernels take a GPU less time than Python needs to
 
 import ctypes
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -86,7 +87,17 @@ def resolve(name: str, device: torch.device) -> str:
         return "graph" if on_gpu else "eager"
     if name == "graph" and not on_gpu:
         raise UsageError("A CUDA graph needs a GPU; on a CPU the engine is eager or compile.")
+    if name == "compile" and not (program := compiler(on_gpu))[1]:
+        raise UsageError(f"The engine compile needs a compiler, and there is no {program[0]} here: install one, name yours in "
+                         f"{'CC' if on_gpu else 'CXX'}, or take another engine.")
     return name
+
+
+def compiler(on_gpu: bool) -> tuple[str, bool]:
+    """The program that torch.compile compiles with (C for a GPU's launchers, else C++), and whether it is there."""
+    usual = "gcc" if on_gpu else "clang++" if sys.platform == "darwin" else "g++"
+    name = os.environ.get("CC" if on_gpu else "CXX") or usual
+    return name, any(map(shutil.which, (name, "clang") if on_gpu and name == usual else (name.split()[0],)))
 
 
 def keep_freed_memory() -> None:
