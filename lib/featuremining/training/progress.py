@@ -1,10 +1,13 @@
-"""What one sees of a training: a bar with the time that is left in a terminal, one line per epoch elsewhere."""
+"""What one sees of a training: a bar with the time that is left in a terminal, elsewhere a line per epoch, and one a minute in
+long ones."""
 
 import sys
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+
+MINUTE = 60.0           # seconds between two lines, where an epoch takes longer
 
 
 def clock(seconds: float) -> str:
@@ -23,7 +26,7 @@ class Report:
 
     def __init__(self, title: str, epochs: int, steps: int, done: int = 0, alone: bool = True, silent: bool = False):
         self.title, self.epochs, self.steps, self.first, self.alone, self.silent = title, epochs, steps, done, alone, silent
-        self.began = time.monotonic()
+        self.began = self.said = time.monotonic()
         self.bar = None
         if silent:
             return
@@ -46,6 +49,8 @@ class Report:
     def step(self, epoch: int, step: int) -> None:
         if self.bar:
             self.bar.update(self.task, completed=epoch * self.steps + step, left=f"{clock(self.left(epoch, step))} left")
+        elif not self.silent and time.monotonic() - self.said > MINUTE:
+            self.say(f"after {epoch} epochs and {step} of {self.steps} steps", epoch, step)
 
     def epoch(self, epoch: int, row: dict) -> None:
         """``row`` holds this epoch's means; epoch counts from 0."""
@@ -56,9 +61,13 @@ class Report:
             tested = {} if value is None else {"tested": f"{value:.2f} %"}
             self.bar.update(self.task, epoch=f"{epoch + 1}/{self.epochs}", **tested)
         else:
-            who = "" if self.alone else f"{self.title}: "
             text = f"epoch {epoch + 1}/{self.epochs}  loss {row['loss']:.3f}" + ("" if value is None else f"  test {value:.2f} %")
-            print(f"{who}{text}  {clock(self.left(epoch + 1, 0))} left", flush=True)
+            self.say(text, epoch + 1, 0)
+
+    def say(self, text: str, epoch: int, step: int) -> None:
+        who = "" if self.alone else f"{self.title}: "
+        self.said = time.monotonic()
+        print(f"{who}{text}  {clock(self.left(epoch, step))} left", flush=True)
 
     def close(self) -> None:
         if self.bar:
