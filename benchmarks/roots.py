@@ -23,7 +23,8 @@ from featuremining.training.engine import deterministic, keep_freed_memory
 
 BATCH, PLACES = 32, 64
 CPU = torch.device("cpu")
-HEADS = {"mean": "mean", **{root: {"name": "covariance", "root": root} for root in ROOTS}}
+NETWORKS = {"mean": {}, **{root: {"head": {"name": "covariance", "root": root}} for root in ROOTS},         # options of `build`
+            "gsop": {"insert": [{"layer": "gsop", "within": f"stage{i}"} for i in (1, 2, 3)]}, "idccp": {"head": "idccp"}}
 
 
 def features(c: int, n: int = PLACES, batch: int = BATCH) -> Tensor:
@@ -166,12 +167,11 @@ def roots() -> list[Row]:
 def steps() -> list[Row]:
     data, rows = random_data(2048, 64), []
     for network in ("resnet20", "resnet56"):
-        cases = {name: training(data, network=network, batch=BATCH, options={} if head == "mean" else {"head": head})
-                 for name, head in HEADS.items()}
+        cases = {name: training(data, network=network, batch=BATCH, options=options) for name, options in NETWORKS.items()}
         inputs = {name: endless(ready) for name, ready in cases.items()}
         works = {name: lambda r=ready, i=inputs[name]: r.advance(next(i)) for name, ready in cases.items()}
         took = side_by_side(works, CPU, rounds=7, warm=1, clock=process_time)
-        for name in list(HEADS)[1:]:
+        for name in list(NETWORKS)[1:]:
             slower, low, high = faster(took, "mean", name)
             rows.append(Row("roots", f"{network}: a step with {name} over the mean's", slower, low=low, high=high,
                             note=f"{1000 * min(took['mean']):.0f} ms with the mean"))

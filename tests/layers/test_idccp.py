@@ -1,6 +1,8 @@
 """IDCCP: the group, exact invariance of whole networks, the method written out in NumPy, the orthogonal compression."""
 
 import copy
+import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +10,15 @@ import scipy.linalg
 import torch
 from helpers import ALL, batch, settings_for
 
-from featuremining import METHODS, UsageError, build, compose, make
+from featuremining import METHODS, UsageError, build, compose, load, make
 from featuremining.layers.covariance import untriu
 from featuremining.layers.idccp import IDCCP, d4, signed_root
 from featuremining.models import options_of
 from featuremining.protocol import plain_step
+from featuremining.recipes import recipe
+from featuremining.studies import Run
+
+loop = importlib.import_module("featuremining.training.loop")
 
 F64 = torch.float64
 HEAD = {"name": "idccp", "root": "exact"}
@@ -198,6 +204,19 @@ def test_all_methods_together(tmp_path_factory):
     net = build("resnet20", 10, head="idccp", insert=[{"layer": "gsop", "within": "stage3", "d": 8}])
     methods = [make(name, **settings_for(name, tmp_path_factory)).prepare(net) for name in ALL]
     assert all(loss.isfinite() for loss in compose(methods)(net, batch(4)).losses.values())
+
+
+def test_a_training_with_it_and_gsop_is_on_record(scratch, monkeypatch):
+    data = load("parts")
+    few = data._replace(name="few", train_x=data.train_x[:64], train_y=data.train_y[:64], test_x=data.test_x[:45],
+                        test_y=data.test_y[:45])
+    monkeypatch.setattr("featuremining.training.run.load", lambda name, **changes: few)
+    small = replace(recipe("resnet20", "smoke"), epochs=1, batch=32)
+    options = {"depth": 8, "head": "idccp", "insert": [{"layer": "gsop", "within": "stage2", "d": 8}]}
+    record = loop.train(Run("parts", "resnet20", (), small, "smoke", 0, options), "cpu")
+    found = record.resolved["network"]
+    assert found["head.share"] == 0.125 and found["head.root.iterations"] == 5
+    assert found["insert"][0]["within"] == "stage2" and found["insert"][0]["d"] == 8 and not loop.outdated(record)
 
 
 def test_half_precision_does_not_reach_the_root():

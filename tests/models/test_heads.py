@@ -48,6 +48,23 @@ def test_every_network_can_end_in_a_covariance(name, d):
         assert torch.equal(other(x), net(x)) and torch.equal(other.trace(x).logits, net(x))
 
 
+@pytest.mark.parametrize(("settings", "width"), [
+    ({"gaussian": True}, 45), ({"seb": True}, 36), ({"normalise": "l2"}, 36), ({"normalise": "frobenius"}, 36),
+    ({"dropout": 0.5}, 36), ({"groups": 2}, 20), ({"steps": [32, 16]}, 36),
+    ({"steps": [16], "groups": 4, "gaussian": True, "seb": True}, 24),
+    ({"root": {"name": "exact", "power": 0.75}}, 36), ({"root": "newton_schulz", "later": "svd_taylor"}, 36)], ids=str)
+@pytest.mark.parametrize("name", ["resnet20", "timm/resnet10t"])
+def test_every_option_of_the_head_trains_and_is_on_record(name, settings, width):
+    torch.manual_seed(0)
+    net = build(name, 10, head={**HEAD, **settings}, **SMALL[name])
+    out = plain_step(net, batch(4, size=pixels(name)))
+    out.losses["ce"].backward()
+    assert out.trace.pooled.shape == (4, net.pool.width) == (4, width)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+    found, plain = options_of(name, head={**HEAD, **settings}), options_of(name, head=HEAD)
+    assert found != plain and json.dumps(found)
+
+
 @pytest.mark.parametrize("name", ["resnet20", "timm/resnet10t"])
 def test_edits_reach_a_reduced_map_once(name):
     net, x = build(name, 10, head=HEAD).eval(), batch(2, size=pixels(name)).x

@@ -7,7 +7,7 @@ import pandas as pd
 
 from .. import studies
 from ..judging.ledger import Ledger
-from ..studies.choices import choices, place
+from ..studies.choices import Choice, choices, place
 from . import markup, pooling, tables
 
 
@@ -33,16 +33,19 @@ def settings_of_one(name: str) -> str:
 
 
 def _settings(parts: dict[tuple[str, str], dict]) -> str:
-    open_ = {place(setting): choice for choice in choices() for setting in choice.settings}
-    rows = []
+    links = {place(setting): _link(choice) for choice in choices() for setting in choice.settings}
+    owners: dict[tuple, list[str]] = {}
     for (kind, owner), known in parts.items():
         for name, value in known.items():
-            choice = open_.get((kind, owner, name))
-            rows.append({"of": f"{kind} <code>{owner}</code>", "setting": f"<code>{name}</code>",
-                         "default": f"<code>{escape(repr(value), quote=False)}</code>",
-                         "left open by the papers": f'<a href="../ambiguities.html#{choice.id.lower()}">{choice.id}</a> '
-                                                    f"{escape(choice.title, quote=False)}" if choice else ""})
-    return markup.html(pd.DataFrame(rows), "Settings with their defaults, and what is open about them")
+            owners.setdefault((kind, name, repr(value), links.get((kind, owner, name), "")), []).append(owner)
+    rows = [{"setting": f"<code>{name}</code>", "default": f"<code>{escape(value, quote=False)}</code>",
+             "note": f"{kind} {', '.join(f'<code>{owner}</code>' for owner in of)}{link}"}
+            for (kind, name, value, link), of in owners.items()]
+    return markup.html(pd.DataFrame(rows), "Settings with their defaults, whose they are, and what the papers leave open")
+
+
+def _link(choice: Choice) -> str:
+    return f'; <a href="../ambiguities.html#{choice.id.lower()}">{choice.id}</a>: {escape(choice.title, quote=False)}'
 
 
 def cost() -> str:
