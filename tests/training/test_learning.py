@@ -23,9 +23,9 @@ CHANCE = 100 / 9
 SCHEMA = json.loads((paths.ROOT / "tests/record.schema.json").read_text())
 
 
-def learned(network, *methods, epochs=3):
+def learned(network, *methods, epochs=3, **options):
     r = replace(recipe("resnet20", "smoke"), epochs=epochs, milestones=(2 / 3,))
-    return T.train(Run("parts", network, methods, r, "smoke", 0), "cpu")
+    return T.train(Run("parts", network, methods, r, "smoke", 0, options), "cpu")
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "fm"])
@@ -49,6 +49,14 @@ def test_feature_mining_learns_and_so_do_its_heads(scratch):
         for part in ("inside", "outside"):
             losses = record.curves[f"fm.stage{stage}.{part}"]
             assert losses[-1] < losses[0] and losses[-1] < 0.98 * math.log(9)
+
+
+@pytest.mark.parametrize("options", [
+    {"insert": [{"layer": "low_rank", "after": "stage2", "update_every": 2}]}, {"head": {"name": "convmix"}},
+    {"head": {"name": "convmix", "mode": "vector"}}, {"head": {"name": "unit"}}], ids=["low_rank", "convmix", "vector", "unit"])
+def test_layers_learn(options, scratch):
+    """With what they are at test time: a generalised subspace, running statistics of the mixture."""
+    assert learned("resnet20", **options).metrics["best"] > 2 * CHANCE
 
 
 def test_a_pre_activation_network_learns(scratch):
