@@ -7,15 +7,14 @@ import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from importlib import import_module
-
 import pytest
 import torch
+from another_paper import another, forget  # noqa: F401
 from filelock import FileLock
 from voc_images import voc_counts, voc_folder  # noqa: F401
 
 from featuremining import paths
-from featuremining.datasets import where
+from featuremining.datasets import parts_folders, where
 
 torch.set_num_threads(1)
 
@@ -28,13 +27,17 @@ def scratch(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def few_images(scratch, monkeypatch):
-    """Trainings see 96 of the embedded images and are tested on 45: an epoch takes a moment."""
+def few_of():
     from featuremining import load
 
     data = load("parts")._replace(name="few")
-    few = data._replace(train_x=data.train_x[:96], train_y=data.train_y[:96], test_x=data.test_x[:45], test_y=data.test_y[:45])
+    return data._replace(train_x=data.train_x[:96], train_y=data.train_y[:96], test_x=data.test_x[:45], test_y=data.test_y[:45])
+
+
+@pytest.fixture
+def few_images(scratch, monkeypatch):
+    """Trainings see 96 of the embedded images and are tested on 45: an epoch takes a moment."""
+    few = few_of()
     monkeypatch.setattr("featuremining.training.run.load", lambda name, **changes: few)
     return few
 
@@ -42,16 +45,29 @@ def few_images(scratch, monkeypatch):
 @pytest.fixture
 def studies_copy(tmp_path, monkeypatch):
     """A copy of the studies that a test may change; what was read of them before is forgotten, and again afterwards."""
-    def forget():
-        for file in (paths.ROOT / "lib/featuremining/studies").glob("*.py"):
-            for kept in vars(import_module(f"featuremining.studies.{file.stem}")).values():
-                getattr(kept, "cache_clear", int)()
-
     shutil.copytree(paths.studies(), tmp_path / "studies")
     monkeypatch.setattr(paths, "studies", lambda: tmp_path / "studies")
     forget()
     yield tmp_path / "studies"
     forget()
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory):
+    """The three generated data sets in files, drawn once."""
+    build = tmp_path_factory.mktemp("build")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FM_BUILD_DIR", str(build))
+        for name in ("tiny_imagenet", "imagenet", "cub"):
+            getattr(parts_folders, name)()
+    return build
+
+
+@pytest.fixture
+def folders(drawn, tmp_path, monkeypatch):
+    """A function from a set's name to its own copy, which a test may break, and which ``load(generated=True)`` reads."""
+    monkeypatch.setenv("FM_BUILD_DIR", str(shutil.copytree(drawn, tmp_path / "build")))
+    return lambda name: getattr(parts_folders, name)()
 
 
 @pytest.fixture

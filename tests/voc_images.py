@@ -26,8 +26,11 @@ def draw(seed, n):
         yield canvas, rows
 
 
-def annotation(rows):
+def annotation(rows, height, width):
     root = ET.Element("annotation")
+    size = ET.SubElement(root, "size")
+    for tag, value in (("width", width), ("height", height), ("depth", 3)):
+        ET.SubElement(size, tag).text = str(value)
     for name, difficult, x0, y0, x1, y1 in rows:
         one = ET.SubElement(root, "object")
         for tag, text in (("name", name), ("difficult", difficult)):
@@ -49,7 +52,7 @@ def write(root, year, split, n, seed):
     names, truth = [f"{year}_{split}_{i}" for i in range(n)], []
     for name, (canvas, rows) in zip(names, draw(seed, n), strict=True):
         Image.fromarray(canvas).save(folder / "JPEGImages" / f"{name}.jpg", quality=95)
-        (folder / "Annotations" / f"{name}.xml").write_bytes(annotation(rows))
+        (folder / "Annotations" / f"{name}.xml").write_bytes(annotation(rows, *canvas.shape[:2]))
         truth.append((canvas, rows))
     (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(names) + "\n")
     return truth

@@ -55,3 +55,9 @@ def is_number(value) -> bool:
     [True, True, True, False, False]
     """
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def said(error: Exception) -> str:
+    """Its words on one line, without a full stop."""
+    text = f"there is no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+    return " ".join(text.split()).removesuffix(".")

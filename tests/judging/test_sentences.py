@@ -141,7 +141,7 @@ def test_a_gain_is_judged_like_a_tables():
 
 
 def cost(id_, ratio, low, high, memory, device="a CPU", **more):
-    values = {"time_ratio": ratio, "low": low, "high": high, "memory_ratio": memory, "seconds": 1.0, **more}
+    values = {"time_ratio": ratio, "low": low, "high": high, "memory_ratio": memory, "seconds": 1.0, "iterations": 300, **more}
     name = device.replace(" ", "-")
     findings.write("cost", cell(id_).run("full", 0), name, values, {"device": device, "threads": 2, "engine": "eager"})
 
@@ -310,20 +310,6 @@ def test_every_claim_and_number_has_a_row():
     json.loads(listing.as_json(rows), parse_constant=pytest.fail)
     one = listing.rows(Ledger(records({"T1.resnet164.fm2": UP[:1], "T1.resnet164.baseline": DOWN[:1]})))
     json.loads(listing.as_json(one), parse_constant=pytest.fail)
-
-
-@pytest.mark.parametrize(("entry", "says"), [
-    ('kind = "order"\ntables = ["T1"]\nhigher = ["fm9"]\nlower = ["fm1"]', "it names no cell"),
-    ('kind = "gain"\ncells = ["T1.resnet5.fm1", "T1.resnet56.fm1"]', "There is no cell"),
-    ('kind = "words"\nwhy = "x"\nreading.decided = "x"', "decided"), ('kind = "words"\nreading.reproduced = "{hours}"', "hours"),
-    ('kind = "same"', "same_as belongs"), ('kind = "words"\nagainst = "x"', "against to the kind text"),
-    ('kind = "cost"\ncells = ["X10.resnet20.fm1"]', "at_most so much, or above it"),
-    ('kind = "construction"\ntables = ["X1"]\nmethods = ["fm1"]', "it names no cell"),
-    ('kind = "ordr"', "ordr"), ('kind = "words"\nwhi = "x"', "whi means nothing"), ("", "kind")])
-def test_a_bad_claim_is_named(studies_copy, entry, says):
-    (studies_copy / "feature_mining/sentences.toml").write_text(f'["T1.bad"]\nsection = "1"\nquote = "x"\n{entry}\n')
-    with pytest.raises(FMError, match=rf"T1\.bad is not a valid claim.*{says}"):
-        load_claims()
 
 
 @pytest.mark.parametrize("other", ["T1.good", "T1.bad"])

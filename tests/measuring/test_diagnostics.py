@@ -100,11 +100,11 @@ def test_data_without_boxes_are_refused():
 
 def test_a_damaged_finding_is_named(scratch):
     run = studies.cell(CELLS[0]).run("smoke", 0)
-    findings.write("cost", run, "here", {"seconds": 1.0}, {})
-    assert findings.read("cost", run)[0].values == {"seconds": 1.0}
-    findings.path("cost", run, "here").write_text("{")
-    with pytest.warns(records.LeftOut, match=r"cost\.here\.json is not a valid finding"):
-        assert findings.read("cost", run) == []
+    findings.write("note", run, "here", {"seconds": 1.0}, {})
+    assert findings.read("note", run)[0].values == {"seconds": 1.0}
+    findings.path("note", run, "here").write_text("{")
+    with pytest.warns(records.LeftOut, match=r"note\.here\.json is not a valid finding"):
+        assert findings.read("note", run) == []
 
 
 def test_lines_leave_out_epochs_that_were_not_tested(trained):

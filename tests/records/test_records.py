@@ -58,7 +58,7 @@ def test_which_images_were_right(tmp_path):
     ({"right": {"best": records.pack([*RIGHT, *[False] * 8]), "last": BITS}}, "112 bits are not those of 100 images"),
     ({"right": {"best": records.pack([*RIGHT, True]), "last": BITS}}, "104 bits are not those of 100 images"),
     ({"right": {"best": "?", "last": BITS}}, "base64|adding"), ({"schema": 1}, "stated in schema 1"),
-    ({"right": {"best": BITS, "last": BITS}, "others": {"ensemble": [1.0, 2.0]}}, "'others'")],
+    ({"right": {"best": BITS, "last": BITS}, "others": {"ensemble": [1.0, 2.0]}}, "other evaluations")],
     ids=["none", "no last", "last off", "best off", "too many", "a bit after the last", "no base64", "schema 1", "no ensemble"])
 def test_images_that_contradict_the_accuracy_are_refused(tmp_path, changes, says):
     path = tmp_path / "seed0.json"
@@ -89,13 +89,13 @@ def test_what_was_set_aside_counts_no_more(scratch):
     run = cell("F6.resnet56.fm2.50").run("full", 0)
     path = paths.record("full", run.key, 0)
     records.write(example(spec=run.spec()), path)
-    findings.write("cost", run, "here.2t", {}, {})
+    findings.write("note", run, "here.2t", {}, {})
     for name in ("seed0.old.json", "seed0 (copy).json", "seed0.1.json"):
         shutil.copy(path, path.with_name(name))
-    aside = findings.path("cost", run, "here.2t")
-    shutil.copy(aside, aside.with_name("cost.here.2t.old.json"))
+    aside = findings.path("note", run, "here.2t")
+    shutil.copy(aside, aside.with_name("note.here.2t.old.json"))
     assert len(records.read_records("full")) == 1 and records.seeds() == {("full", run.key): [0]}
-    assert len(findings.read("cost", run)) == 1
+    assert len(findings.read("note", run)) == 1
 
 
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):

@@ -74,7 +74,8 @@ def test_a_number_of_an_ensemble_shows_the_ensembles():
 
 def test_a_cost_shows_its_findings_and_no_list(scratch):
     run = cell("T10.resnet56.fm1").run("full", 0)
-    values = {"iterations": 300, "seconds": 0.5, "time_ratio": 1.04, "low": 1.03, "high": 1.05, "each": "0.5 0.5"}
+    values = {"iterations": 300, "seconds": 0.5, "time_ratio": 1.04, "low": 1.03, "high": 1.05, "memory_ratio": 1.0,
+              "each": "0.5 0.5"}
     findings.write("cost", run, "cpu.1t", values, {"device": "a CPU", "commit": "a" * 40, "dirty": True})
     card = made("T10.resnet56.fm1", [])
     (finding,) = card["tiers"][0]["findings"]

@@ -10,7 +10,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import pytest
 from made_records import example
 
-from featuremining import FMError, load_cells, make, paths, records
+from featuremining import load_cells, make, paths, records
 from featuremining.datasets import DATASETS, corrupt
 from featuremining.layers.convmix import ConvMix
 from featuremining.layers.gsop import GSoP
@@ -146,16 +146,6 @@ def test_the_page_names_the_cells_that_choose_otherwise(scratch):
     run = cells[0].run("short", 0)
     records.write(example(spec=run.spec()), paths.record("short", run.key, 0))
     assert "runs of them on record: 1." in markdown("P12")
-
-
-@pytest.mark.parametrize(("text", "says"), [
-    ("[A1]\ntitle = 'x'\nquestion = 'y'\nevidence = 'z'\n", "A1 needs settings, or ours and others"),
-    ("[A1]\ntitle = 'x'\nquestion = 'y'\nevidence = 'z'\n[A1.settings]\n'fm.box' = ['1']\n", "A1 says 'fm.box'"),
-    ("[A1]\nwhy = 'x'\n", "unexpected keyword argument 'why'")], ids=["nothing", "place", "key"])
-def test_a_wrong_entry_is_one_sentence(text, says, studies_copy):
-    (studies_copy / "feature_mining/choices.toml").write_text(text)
-    with pytest.raises(FMError, match=f"choices.toml is not a valid register.*{says}"):
-        choices.choices()
 
 
 def test_every_method_named_exists():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from importlib import import_module
 from inspect import signature
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from ..errors import FMError, UsageError, choose
 from ..recipes import Recipe
@@ -53,6 +53,8 @@ SIZES = {                               # what a training costs depends on these
 }
 SUBSET = ("per_class", "subset_seed")
 NOISE = ("noise", "rate", "include_true", "noise_seed")
+Kind = Literal["symmetric", "pair", "pair_superclass"]      # of label noise: what a transition matrix describes
+NOISES = (*get_args(Kind), "human")
 
 
 class DataSet(NamedTuple):

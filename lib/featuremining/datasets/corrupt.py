@@ -7,7 +7,7 @@ of CIFAR-100N: Wei et al., ICLR 2022, arXiv:2110.12088.
 
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -16,10 +16,7 @@ from torch import Tensor
 
 from .. import paths
 from ..errors import FMError, UsageError, choose
-from . import DataSet
-
-Kind = Literal["symmetric", "pair", "pair_superclass"]      # what a transition matrix describes
-NOISES = (*get_args(Kind), "human")
+from . import NOISES, DataSet, Kind
 
 HUMAN = "CIFAR-100_human.pt"
 GET_HUMAN = ("get data/CIFAR-100_human.pt from https://github.com/UCSC-REAL/cifar-10-100n (CC BY-NC 4.0) and put it into {root}, "

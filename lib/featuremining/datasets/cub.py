@@ -3,9 +3,10 @@
 ``cub_50`` is its first 50 classes, for a CPU; no number on it says anything about the 200.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import isfinite
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -90,22 +91,19 @@ def _read(classes: int, generated: bool) -> _Table:
     if not at_hand:
         raise FMError(f"CUB-200-2011 is {text}.")
     folder = parts_folders.cub() if generated else paths.raw() / FOLDER
-    species = _column(folder, "classes") if generated else _species(folder, classes)
-    columns = [_column(folder, name) for name in ("images", "image_class_labels", "train_test_split", "bounding_boxes")]
+    species = _column(folder, "classes", _name) if generated else _species(folder, classes)
+    columns = [_column(folder, name, of) for name, of in TABLES.items()]
     if any(column.keys() != columns[0].keys() for column in columns):
         raise FMError(f"The tables in {folder} do not speak of the same photos: unpack CUB-200-2011 again.")
     names, labels, train, boxes = columns
-    try:
-        ids = [i for i in sorted(names) if int(labels[i]) in species]
-        sides = np.array([boxes[i].split() for i in ids], np.float64).reshape(len(ids), 4)      # x, y, width, height
-    except ValueError:
-        raise FMError(f"The labels or boxes in {folder} are damaged: unpack CUB-200-2011 again.") from None
+    ids = [i for i in sorted(names) if labels[i] in species]
+    sides = np.array([boxes[i] for i in ids], np.float64).reshape(len(ids), 4)      # x, y, width, height
     for i in ids:
         if not (folder / "images" / names[i]).is_file():
             raise FMError(f"{folder / 'images' / names[i]} is missing: unpack CUB-200-2011 again.")
     table = _Table(folder, tuple(name.partition(".")[2].replace("_", " ") for _, name in sorted(species.items())),
-                   np.array([f"images/{names[i]}".encode() for i in ids]), np.array([int(labels[i]) - 1 for i in ids]),
-                   np.array([train[i] == "1" for i in ids]), np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], 1))
+                   np.array([f"images/{names[i]}".encode() for i in ids]), np.array([labels[i] - 1 for i in ids]),
+                   np.array([train[i] == 1 for i in ids], bool), np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], 1))
     counts = int(table.train.sum()), int((~table.train).sum())
     if not generated and counts != PHOTOS[classes]:
         raise FMError(f"{folder} holds {counts[0]} training and {counts[1]} test photos of {classes} classes instead of "
@@ -115,17 +113,48 @@ def _read(classes: int, generated: bool) -> _Table:
 
 def _species(folder: Path, classes: int) -> dict[int, str]:
     """Class id, from 1, to name, of the first ``classes`` classes."""
-    listed = _column(folder, "classes")
+    listed = _column(folder, "classes", _name)
     if len(listed) < classes:
         raise FMError(f"a subset of {len(listed)} classes in {folder}, and only cells named T6s run on one: get all "
                       f"{classes} for this")
     return {k: listed[k] for k in range(1, classes + 1)}
 
 
-def _column(folder: Path, name: str) -> dict[int, str]:
-    """One of the official tables: id -> the rest of its line."""
-    try:
-        rows = (line.split(" ", 1) for line in (folder / f"{name}.txt").read_text(encoding="utf-8").splitlines())
-        return {int(key): rest.strip() for key, rest in rows}
-    except (OSError, ValueError):
-        raise FMError(f"{folder / name}.txt is missing or damaged: unpack CUB-200-2011 again.") from None
+def _column(folder: Path, name: str, of: Callable[[str], Any]) -> dict[int, Any]:
+    """One of the official tables: id -> what ``of`` makes of the rest of its line, or a `ValueError` of it."""
+    path, column = folder / f"{name}.txt", {}
+    for number, line in enumerate(fetch.text_of(path).splitlines(), 1):
+        key, _, rest = line.partition(" ")
+        try:
+            if not key.isdecimal() or int(key) in column:
+                raise ValueError(f"{key!r} is no id" if not key.isdecimal() else f"the id {key} is there twice")
+            column[int(key)] = of(rest.strip())
+        except ValueError as error:
+            raise FMError(f"{path} is damaged, line {number} ({error}): unpack CUB-200-2011 again.") from None
+    return column
+
+
+def _name(text: str) -> str:
+    """Of a file in the folder of the photos, or of a class."""
+    if not text or "\0" in text or Path(text).is_absolute() or ".." in Path(text).parts:
+        raise ValueError(f"{text!r} is no name")
+    return text
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"{text!r} is no number from {low} to {high}")
+        return int(text)
+    return number
+
+
+def _box(text: str) -> list[float]:
+    """x, y, width, height."""
+    sides = [float(side) for side in text.split()]
+    if len(sides) != 4 or not all(map(isfinite, sides)) or min(sides) < 0 or min(sides[2:]) == 0:
+        raise ValueError(f"{text!r} is no box")
+    return sides
+
+
+TABLES = {"images": _name, "image_class_labels": _whole(1, 200), "train_test_split": _whole(0, 1), "bounding_boxes": _box}

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,25 +14,36 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import FMError, UsageError
+from ..errors import FMError, UsageError, said
 
 MAX_WORKERS = 16
 FEW = 1000              # images that are decoded here before another process would have started
+
+LARGEST = Image.MAX_IMAGE_PIXELS       # 89 million, above which Pillow warns of a bomb; they take 0.3 GB
 
 Ask = list[tuple[bytes, int]]       # a batch before it is decoded: file names and what each image's random numbers follow from
 
 
 def read(path: str | Path) -> Image.Image:
-    """The picture in RGB, however it is stored. `FMError` names a file that is missing, truncated or no image."""
+    """The picture in RGB, however it is stored. `FMError` names a file that is missing, truncated, no image, or larger than
+    `LARGEST`, before it is decoded."""
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("it is no regular file")
         with Image.open(path) as picture:
+            if (pixels := picture.width * picture.height) > LARGEST:
+                raise ValueError(f"{picture.width} x {picture.height} are {pixels / 1e6:.0f} million pixels, more than the "
+                                 f"{LARGEST / 1e6:.0f} that are read")
+            if picture.mode == "F":
+                raise ValueError("its pixels are real numbers, which have no known range")
             if picture.mode.startswith("I"):            # 16 bits a pixel, which Pillow would cut off at 255
-                picture = Image.fromarray(((np.asarray(picture, np.int64) + 128) // 257).clip(0, 255).astype(np.uint8))
+                grey = np.asarray(picture).clip(0, 65535).astype(np.uint32)
+                picture = Image.fromarray(((grey + 128) // 257).astype(np.uint8))
             return picture.convert("RGB")
     except FileNotFoundError:
         raise FMError(f"{path} is missing: unpack its data set again.") from None
     except Exception as error:                      # Pillow's plugins raise what they like: OSError, SyntaxError, struct.error
-        raise FMError(f"{path} can't be read as an image ({error}): unpack its data set again.") from None
+        raise FMError(f"{path} can't be read as an image ({said(error)}): unpack its data set again.") from None
 
 
 def path_of(root: Path, name: bytes) -> str:

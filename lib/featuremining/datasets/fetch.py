@@ -21,6 +21,7 @@ from ..errors import FMError
 
 CHUNK = 1 << 20         # bytes
 PATIENCE = 30           # seconds without a byte
+MOST, SPARE, MEMBERS = 10, 10**7, 2_000_000       # bytes of an unpacked archive over its own, bytes besides, files
 
 
 GENERATED = True, "drawn from the embedded parts when it is loaded"
@@ -145,8 +146,8 @@ def _md5(path: Path) -> str:
 
 def extract(archive: Path, folder: Path) -> None:
     """Unpack a .zip or .tar archive, compressed or not, into ``folder``. Nothing there is overwritten or removed, and nothing
-    appears there before all is unpacked. Raises `FMError` for a damaged archive, a member that points out of the folder, and
-    a name that exists already."""
+    appears there before all is unpacked. Raises `FMError` for a damaged archive, a member that points out of the folder, a name
+    that exists already, and an archive that would unpack to more than `MOST` times its size: pictures hardly shrink."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{archive.name}.", dir=folder) as scratch:
         inside = Path(scratch, "content")           # a member may change its own folder's mode, which scratch must not see
@@ -168,22 +169,34 @@ def extract(archive: Path, folder: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
+    most = MOST * archive.stat().st_size + SPARE
     with bar() as progress:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as content:
-                names = content.namelist()
-                for name in names:
-                    if not (folder / name).resolve().is_relative_to(folder.resolve()):
-                        raise zipfile.BadZipFile(f"{name!r} would leave the folder")
-                for name in progress.track(names, description=archive.name):
-                    content.extract(name, folder)
+                members = content.infolist()
+                for member in members:
+                    if not (folder / member.filename).resolve().is_relative_to(folder.resolve()):
+                        raise zipfile.BadZipFile(f"{member.filename!r} would leave the folder")
+                _check_size(sum(member.file_size for member in members), len(members), most)
+                for member in progress.track(members, description=archive.name):
+                    content.extract(member, folder)         # no more bytes than it declares, and those have a checksum
         else:
             with tarfile.open(archive) as content:
-                content.extractall(folder, members=_watched(content, progress, archive.name), filter="data")
+                content.extractall(folder, members=_watched(content, progress, archive.name, most), filter="data")
+                while content.fileobj.read(CHUNK) and content.fileobj.tell() < 2 * most:    # where gzip's checksum stands
+                    pass
 
 
-def _watched(content: tarfile.TarFile, progress: Progress, title: str) -> Iterator[tarfile.TarInfo]:
-    task = progress.add_task(title, total=None)
-    for member in content:
+def _watched(content: tarfile.TarFile, progress: Progress, title: str, most: int) -> Iterator[tarfile.TarInfo]:
+    """The members, one by one: each is counted before it is unpacked."""
+    task, size = progress.add_task(title, total=None), 0
+    for number, member in enumerate(content, 1):
+        size += member.size
+        _check_size(size, number, most)
         yield member
         progress.advance(task)
+
+
+def _check_size(size: int, members: int, most: int) -> None:
+    if size > most or members > MEMBERS:
+        raise tarfile.TarError(f"it would unpack to {size / 1e6:,.0f} MB in {members:,} files, more than such a data set")

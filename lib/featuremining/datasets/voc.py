@@ -5,12 +5,16 @@ Pixels count from 1 and boxes include their last pixel there; here a box is x0 =
 """
 
 import tempfile
-from math import isfinite
 from pathlib import Path
+from typing import Annotated, Literal
 from xml.etree import ElementTree
 
-from .. import paths
-from ..errors import FMError
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
+
+from .. import files, paths
+from ..errors import FMError, said
+from ..files import finite, first_fault
 from . import fetch
 
 FOLDER = "VOCdevkit"
@@ -20,10 +24,40 @@ ARCHIVES = {("2007", "trainval"): ("2007", 460_032_000), ("2007", "test"): ("200
             ("2012", "trainval"): ("2012", 1_999_639_040)}
 CLASSES = ("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse",
            "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor")
+SIDES = ("xmin", "ymin", "xmax", "ymax")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)    # ImageNet's, which the backbone was pre-trained with
 GET = ("run `fm data voc` (2.9 GB), or unpack VOCtrainval_06-Nov-2007.tar, "
        "VOCtest_06-Nov-2007.tar and VOCtrainval_11-May-2012.tar of http://host.robots.ox.ac.uk/pascal/VOC into {root}, or point "
        "FM_DATA_DIR at a folder that holds VOCdevkit/VOC2007 and VOCdevkit/VOC2012")
+
+
+@finite
+class _Box(TypedDict):
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+
+
+class _Size(TypedDict):
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+
+
+class _Object(TypedDict):
+    name: Literal[CLASSES]
+    bndbox: _Box
+    difficult: Literal["0", "1"]
+
+
+class _Scene(TypedDict):
+    """What is read of an annotation."""
+
+    size: _Size
+    object: list[_Object]
+
+
+_SCENE = TypeAdapter(_Scene)
 
 
 def where() -> tuple[bool, str]:
@@ -105,23 +139,39 @@ def _rows(root: Path, year: str, split: str, published: int) -> list[tuple]:
 
 
 def objects(annotation: Path):
-    """The `Objects` of one annotation; parts of persons (heads, hands, feet) are not among them."""
+    """The `Objects` of one annotation; parts of persons (heads, hands, feet) are not among them. A box may reach past the border
+    of its image, but its centre lies inside, and it is not larger."""
     import numpy as np
 
     from .mean_precision import Objects
 
     try:
-        nodes = ElementTree.parse(annotation).getroot().findall("object")
-        names = [node.findtext("name").strip() for node in nodes]
-        corners = [[float(node.find("bndbox").findtext(side)) for side in ("xmin", "ymin", "xmax", "ymax")] for node in nodes]
-        difficult = [int(node.findtext("difficult", "0")) for node in nodes]
-    except (ElementTree.ParseError, AttributeError, TypeError, ValueError, LookupError) as error:      # an unknown encoding
-        raise FMError(f"{annotation} can't be read as an annotation ({error}): unpack PASCAL VOC again.") from None
-    for name, (xmin, ymin, xmax, ymax) in zip(names, corners, strict=True):
-        if name not in CLASSES:
-            raise FMError(f"{annotation} names the class {name!r}, which is none of VOC's 20: unpack PASCAL VOC again.")
-        if not (all(map(isfinite, (xmin, ymin, xmax, ymax))) and xmin <= xmax and ymin <= ymax):
-            raise FMError(f"{annotation} holds a box from ({xmin:g}, {ymin:g}) to ({xmax:g}, {ymax:g}), which is none: "
-                          "unpack PASCAL VOC again.")
-    boxes = np.array(corners, np.float32).reshape(-1, 4) - np.float32([1, 1, 0, 0])
-    return Objects(boxes.clip(0), np.array([CLASSES.index(name) for name in names], np.int64), np.array(difficult, bool))
+        root = ElementTree.fromstring(files.read(annotation))
+        found = _SCENE.validate_python({"size": _texts(root.find("size")), "object": [
+            {"name": (node.findtext("name") or "").strip(), "bndbox": _texts(node.find("bndbox")),
+             "difficult": node.findtext("difficult", "0").strip()} for node in root.findall("object")]})
+        for one in found["object"]:
+            _check_box(one["bndbox"], found["size"])
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:       # LookupError: an unknown encoding
+        raise FMError(f"{annotation} can't be read as an annotation ({_said(error)}): unpack PASCAL VOC again.") from None
+    boxes = np.array([[one["bndbox"][side] for side in SIDES] for one in found["object"]], np.float32).reshape(-1, 4)
+    return Objects((boxes - np.float32([1, 1, 0, 0])).clip(0), np.array([CLASSES.index(one["name"]) for one in found["object"]],
+                                                                       np.int64),
+                   np.array([one["difficult"] == "1" for one in found["object"]], bool))
+
+
+def _texts(node: ElementTree.Element | None) -> dict[str, str]:
+    """What stands below a node, by name; of a node that is missing nothing."""
+    return {below.tag: (below.text or "").strip() for below in node} if node is not None else {}
+
+
+def _check_box(box: dict[str, float], size: dict[str, int]) -> None:
+    """A `ValueError` for a box that is none, or of no pixel of its image."""
+    for low, high, pixels in (("xmin", "xmax", size["width"]), ("ymin", "ymax", size["height"])):
+        if not (box[low] <= box[high] and 0.5 <= (box[low] + box[high]) / 2 <= pixels + 0.5 and box[high] - box[low] < pixels):
+            raise ValueError(f"{low} {box[low]:g} and {high} {box[high]:g} are no box in {pixels} pixels")
+
+
+def _said(error: Exception) -> str:
+    """Of a validation, the first field and what is wrong with it."""
+    return first_fault(error) if isinstance(error, ValidationError) else said(error)

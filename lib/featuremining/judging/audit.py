@@ -6,7 +6,6 @@ matters, the other reading, the standard error of their mean, has a column of it
 """
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -16,9 +15,8 @@ from statistics import fmean
 import pandas as pd
 
 from .. import stats, studies
-from ..errors import FMError
 from ..stats import LEVEL, Summary
-from ..studies import Cell, claims, papers
+from ..studies import Cell, claims, forms, papers
 from ..studies.claims import Claim
 from ..studies.ids import Table
 from . import cost, listing, sentences, verdicts
@@ -28,24 +26,13 @@ PAPER = "feature_mining"
 ALPHA = 1 - LEVEL
 NOTHING = Ledger()        # the audit looks at no run of ours, but for what the choice of the best epoch adds (`selection`)
 STEP = 0.01         # percentage points: the last digit that the paper prints
-SLIP = {"section", "quote", "note"}
 NUMBER, ENTRY = re.compile(r"[+-]?\d+\.\d\d"), re.compile(r"\S+ \d+\.\d\d ?\([+-]\d+\.\d\d\)")     # "ResNet-110+FM 53.31(+7.58)"
-BASELINE = {"network", "accuracy", "source", "recipe", "plain", "variant", "runs", "epoch"}
 
 
 @cache
 def data() -> dict:
     """``audit.toml`` of the paper: ``images``, ``slips``, ``baselines``; an `FMError` says what is wrong with it."""
-    path = papers()[PAPER].folder / "audit.toml"
-    try:
-        register = tomllib.loads(path.read_text(encoding="utf-8"))
-        for name, allowed, optional in (("slips", SLIP, set()), ("baselines", BASELINE, {"variant", "runs", "epoch"})):
-            for entry in register[name]:
-                if entry.keys() - allowed or allowed - optional - entry.keys():
-                    raise ValueError(f"an entry of {name} has {', '.join(entry)}")
-        return {"images": register["images"], "slips": register["slips"], "baselines": register["baselines"]}
-    except (OSError, KeyError, ValueError) as error:
-        raise FMError(f"{path.name} is not valid: {error}.") from None
+    return forms.read(papers()[PAPER].folder / "audit.toml", forms.Audit)
 
 
 def pairs() -> pd.DataFrame:

@@ -11,9 +11,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from .. import files
 from ..files import put
 
 ORDER = "order"         # of the names: safetensors sorts them, a digest does not
+LARGEST = 2**35         # bytes
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
@@ -59,7 +61,7 @@ def publish(path: Path, state: Mapping[str, Tensor], said: Mapping[str, str]) ->
 def read(path: Path) -> dict[str, Tensor]:
     """The state of a trained network, on the CPU. A `ValueError` where it is none, has values that are not finite, or is not the
     file whose sum lies beside it; a file without a sum, such as one from elsewhere, is taken as it is."""
-    data = path.read_bytes()
+    data = files.read(path, LARGEST)
     if beside(path).exists() and beside(path).read_text(encoding="utf-8").split()[:1] != [sha256(data).hexdigest()]:
         raise ValueError(f"it is not the file whose sum lies in {beside(path).name}")
     try:

@@ -8,18 +8,18 @@ method adds to a step is left out: a few percent of most (the page of cost has t
 a lower bound. Networks that were not measured have no hours: multiply-adds do not say how fast a wider or deeper network is.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from .. import paths, recipes
+from .. import files, paths, recipes
 from ..datasets import size
-from ..errors import FMError, UsageError
+from ..errors import FMError, UsageError, said
 from ..recipes import ITERATIONS, Recipe, recipe
 from ..studies import Cell, Run
+from . import kinds
 from .record import Record
 
 CIFAR = 32              # pixels of the images that `make bench` takes its steps with
@@ -60,19 +60,32 @@ def where(records: Iterable[Record]) -> str:
 
 
 @cache
-def _steps(path: Path) -> tuple[str, dict[str, float]]:
-    """Device, and seconds of steps and tests, of one file of benchmarks."""
+def measured(path: Path) -> dict:
+    """What one file of benchmarks holds; an `FMError` names the file and the field that is not what it should be."""
     try:
-        group = json.loads(path.read_text(encoding="utf-8"))["groups"].get("tiers")
-    except (ValueError, KeyError):
-        raise FMError(f"{path} is damaged: move it away and give `make bench` again.") from None
+        content = files.load(path).values
+        files.fits(kinds.BENCHMARKS, content)
+    except (OSError, ValueError, RecursionError) as error:
+        raise FMError(f"{path} is not a valid file of benchmarks ({said(error)}): move it away and give `make bench` again."
+                      ) from None
+    return content
+
+
+def all_measured() -> list[dict]:
+    """The files of benchmarks, one a device, in the order of their names."""
+    return [measured(path) for path in sorted(paths.benchmarks().glob("*.json"))]
+
+
+def _steps(found: dict) -> tuple[str, dict[str, float]]:
+    """Device, and seconds of steps and tests, of what one file holds."""
+    group = found["groups"].get("tiers")
     return (device_of(group["provenance"]), {row["what"]: row["value"] for row in group["rows"]}) if group else ("", {})
 
 
 def benchmarks() -> dict[str, dict[str, float]]:
     """Device -> what -> seconds; the device with most networks comes first."""
-    measured = sorted(map(_steps, sorted(paths.benchmarks().glob("*.json"))), key=lambda pair: -len(pair[1]))
-    return {device: seconds for device, seconds in measured if seconds}
+    steps = sorted(map(_steps, all_measured()), key=lambda pair: -len(pair[1]))
+    return {device: seconds for device, seconds in steps if seconds}
 
 
 def devices(records: Iterable[Record] = ()) -> list[str]:

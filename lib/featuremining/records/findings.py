@@ -6,6 +6,8 @@ depends on besides the training: a seed, a device. No torch here.
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,12 +17,12 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from .. import files, paths
-from ..errors import FMError
+from ..errors import FMError, said
 from ..recipes import TIERS
 from ..studies import Run
-from . import form, manifest
+from . import kinds, manifest
 from .left_out import LeftOut
-from .reading import WRONG, said
+from .reading import WRONG
 
 SCHEMA = 1
 COST = "cost"                       # the kind of what `measuring.iterations` measures
@@ -40,7 +42,7 @@ class Finding:
     provenance: dict
 
 
-@form.closed
+@files.closed
 class Form(TypedDict):
     """The fields of a `Finding`."""
 
@@ -91,9 +93,13 @@ def check(file: Path) -> Finding:
     at = manifest.place(file)
     try:
         content = files.load(file)
-        form.fits(FORM, content.values)
+        files.fits(FORM, content.values)
         json.dumps(content.values, allow_nan=False)
         finding = Finding(**content.values)
+        for part in ("values", "provenance"):
+            if asked := kinds.form_of(finding.kind, part):
+                with _within(part):
+                    files.fits(asked, content.values[part])
         if at and at.folder != f"{finding.tier}/{finding.key}":
             raise ValueError(f"it is of {finding.tier}/{finding.key}, but lies at {at}")
     except WRONG as error:
@@ -102,3 +108,12 @@ def check(file: Path) -> Finding:
     if own and (fault := manifest.fault(at, content.sha256)):
         raise FMError(f"{file} does not count: {fault}.")
     return finding
+
+
+@contextmanager
+def _within(part: str) -> Iterator[None]:
+    """A `ValueError` inside is of this part."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{part}.{error}") from None

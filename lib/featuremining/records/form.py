@@ -3,9 +3,10 @@ that follow from its curves, and curves that follow from its recipe. `check` say
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
+from ..files import closed, fits, open_, short
 from ..recipes import TIERS, Recipe, checked
 from ..studies.runs import key_of
 from .record import IMAGES, READABLE, Record, all_metrics, packed
@@ -15,8 +16,6 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 PERCENT = ("train_acc", "test_acc", "test_map", "memorised", "recovered")       # curves, with what follows a dot
-closed = with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
-open_ = with_config(ConfigDict(extra="allow", strict=True, allow_inf_nan=False))
 
 
 @open_
@@ -116,20 +115,6 @@ def check(record: Record) -> None:
     check_images(record)
 
 
-def fits(form: TypeAdapter, content: Any) -> None:
-    """A `ValueError` that names the first field that does not fit."""
-    try:
-        form.validate_python(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}, got {_short(first['input'])}") from None
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _check_curves(record: Record, recipe: Recipe) -> None:
     """Each has its epochs, percentages are such, tests are where the recipe has them, and the learning rate is the recipe's."""
     tested = _accuracy(record)
@@ -159,7 +144,7 @@ def _check_metrics(record: Record) -> None:
     follow = all_metrics(record.curves, n, tested)
     for name, value in follow.items():
         if record.metrics.get(name) != value:
-            raise ValueError(f"metrics.{name} is {_short(record.metrics.get(name))}, but by its curve {_short(value)}")
+            raise ValueError(f"metrics.{name} is {short(record.metrics.get(name))}, but by its curve {short(value)}")
     if more := record.metrics.keys() - follow.keys() - {"wrong_labels"}:
         raise ValueError(f"metrics.{sorted(more)[0]} follows from no curve")
     if tested == "test_acc":
@@ -174,6 +159,8 @@ def check_images(record: Record) -> None:
     best epoch, as many as its accuracy says."""
     if (record.schema >= 2 and record.spec.get("task") != "detection") != bool(record.right):
         raise ValueError(f"which images were right is {'stated' if record.right else 'missing'} in schema {record.schema}")
+    if record.right and record.right.get("others", {}).keys() != record.metrics.get("others", {}).keys():
+        raise ValueError("right.others speaks of other evaluations than metrics.others")
     for name in ["", *record.metrics.get("others", {})] if record.right else ():
         n = record.metrics["n_test"]
         where, accuracies = (part["others"][name] if name else part for part in (record.right, record.metrics))

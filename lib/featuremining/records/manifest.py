@@ -17,11 +17,12 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from .. import paths
-from ..errors import FMError
+from .. import files, paths
+from ..errors import FMError, said
 from ..files import put
 
 NAME = "MANIFEST"
+LARGEST = 2**28         # bytes; a million lines have half of that
 KEPT = ("short", "full")                # tiers
 LINE = re.compile(r"([0-9a-f]{64})  ((?:short|full)/[^/]+)/([^/]+\.json)")
 
@@ -64,15 +65,15 @@ def listed(runs: Path) -> Listed:
         return _listed(file, here.st_mtime_ns, here.st_ctime_ns, here.st_size, here.st_ino)
     except FileNotFoundError:
         return Listed({})
-    except OSError as error:
-        raise FMError(f"{file} can't be read ({error.strerror}).") from None
+    except (OSError, ValueError) as error:
+        raise FMError(f"{file} can't be read ({said(error)}).") from None
 
 
 @lru_cache(maxsize=8)
 def _listed(file: Path, *_) -> Listed:
     sums: dict[str, dict[str, str]] = {}
     faults = []
-    for number, line in enumerate(file.read_bytes().decode("utf-8", "replace").removesuffix("\n").split("\n"), 1):
+    for number, line in enumerate(files.read(file, LARGEST).decode("utf-8", "replace").removesuffix("\n").split("\n"), 1):
         if not (found := LINE.fullmatch(line)):
             faults.append(f"{file}, line {number}, is not a sum and a path: restore it with `git checkout`")
         elif found[3] in sums.setdefault(found[2], {}):

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import files, paths, recipes
-from ..errors import FMError
+from ..errors import FMError, said
 from ..studies import runs as studies_runs
 from . import form, manifest
 from .left_out import LeftOut
 from .manifest import Place
 from .record import READABLE, Record, as_dict, dumps
 
+LARGEST = 2**28                         # bytes of the index; of ten thousand records it has twenty millions
 LATER = ("curves", "right")             # read when they are asked for
 THEN = "move it away and run its cell again"
 WRONG = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError, OSError)
@@ -70,12 +71,6 @@ def _check_place(record: Record, at: Place | None) -> None:
     own = f"{record.tier}/{record.key}/seed{record.seed}.json"
     if at and str(at) != own:
         raise ValueError(f"it is the record {own}, but lies at {at}")
-
-
-def said(error: Exception) -> str:
-    """Its words on one line."""
-    text = f"there is no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-    return " ".join(text.split())
 
 
 class Entry(NamedTuple):
@@ -244,7 +239,7 @@ def _load_index(file: Path) -> None:
         return
     _LOADED.add(file)
     try:
-        seal, _, text = file.read_text(encoding="utf-8").partition("\n")
+        seal, _, text = files.read(file, LARGEST).decode().partition("\n")
         if seal == _seal(text):
             for line in filter(None, text.split("\n")):
                 path, *fields = line.split("\t")

@@ -2,17 +2,16 @@
 HTML."""
 
 import inspect
-import json
 from dataclasses import fields
 from html import escape
 from importlib import import_module
 
 import pandas as pd
 
-from .. import paths, studies
+from .. import studies
 from ..judging.ledger import Ledger
 from ..methods import METHODS
-from ..records.durations import device_of
+from ..records.durations import all_measured, device_of
 from . import markup, tables
 from .api import field_lines
 from .markup import DASH
@@ -31,15 +30,14 @@ def benchmarks() -> str:
               "augmentation": "Augmentation", "start": "Waiting for the first step", "book": "Building this book",
               "gpu": "Ways to carry out a step on a GPU", "tiers": "What a training takes"}
     parts = []
-    for path in sorted(paths.benchmarks().glob("*.json")):
-        measured = json.loads(path.read_text(encoding="utf-8"))
+    for measured in all_measured():
         for group, title in titles.items():
             if group not in measured["groups"]:
                 continue
             measurements = measured["groups"][group]
             frame = tables.tier_hours(measurements["rows"]) if group == "tiers" else tables.benchmark(measurements["rows"])
             parts += [f"## {title}", markup.html(frame, measured_on(measured["device"], measurements["provenance"]))]
-    if "cuda" not in {json.loads(p.read_text(encoding="utf-8")).get("type") for p in paths.benchmarks().glob("*.json")}:
+    if "cuda" not in {measured["type"] for measured in all_measured()}:
         parts.append("On a GPU: not run.")
     return "\n\n".join(parts) + "\n"
 
@@ -61,8 +59,7 @@ def settings(name: str) -> str:
 def measured_costs(name: str) -> list[tuple[str, list[dict]]]:
     """What a method or a layer adds to a step, from the benchmarks of each device that has it: where, and its rows."""
     found = []
-    for path in sorted(paths.benchmarks().glob("*.json")):
-        measured = json.loads(path.read_text(encoding="utf-8"))
+    for measured in all_measured():
         measurements = measured["groups"].get("methods", {"rows": []})
         if rows := [row for row in measurements["rows"] if row["what"].startswith((f"{name}:", f"{name},"))]:
             found.append((measured_on(measured["device"], measurements["provenance"]), rows))

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from .. import paths, records, studies
 from ..errors import UsageError, choose
+from ..files import short
 from ..judging import comparisons, cost
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
@@ -274,16 +275,19 @@ def start(study: str, names: dict) -> Page:
     for name, kind, example in (("cells", str, '["X1.resnet20.fm2"]'), ("seeds", int, "[0, 1]")):
         values[name] = _parsed(values[name])
         if not values[name] or not _is_list_of(kind, values[name]):
-            raise UsageError(f"{name} must be a list such as {example}, got {values[name]!r}.")
+            raise UsageError(f"{name} must be a list such as {example}, got {short(values[name])}.")
     values["train"] = _parsed(values["train"])
     if not isinstance(values["train"], bool) or not isinstance(values["device"], str):
-        raise UsageError(f"train must be true or false and device a name, got {values['train']!r} and {values['device']!r}.")
+        raise UsageError(f"train must be true or false and device a name, got {short(values['train'])} and "
+                         f"{short(values['device'])}.")
     for name in ("cells", "seeds"):
         values[name] = list(dict.fromkeys(values[name]))        # one that is named twice is shown once
     for id_ in values["cells"]:
         cell = studies.cell(id_)
         if cell.notebook != study:
             raise UsageError(f"{id_} belongs to the notebook {cell.notebook}.ipynb, not to {study}.ipynb.")
+        for seed in values["seeds"]:
+            cell.run(values["tier"], seed)      # whether it is a seed
     if values["train"]:
         studies.plan(values["cells"], values["tier"], values["seeds"])     # what can't be trained yet says so at once
     return Page(study, *(values[name] for name in PARAMETERS))
@@ -293,7 +297,7 @@ def _parsed(value):
     """Papermill's ``-p`` hands lists and ``false`` over as text; ``-y`` and another cell hand over values."""
     try:
         return json.loads(value) if isinstance(value, str) else value
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

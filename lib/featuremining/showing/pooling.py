@@ -1,7 +1,6 @@
 """What the page of covariance pooling shows beside its runs: the idea, errors of roots and gradients, a network's landscape,
 speed, printed numbers, and the answer in sentences. Torch is imported where something is computed."""
 
-import json
 from dataclasses import dataclass
 from html import escape
 from statistics import fmean, median
@@ -11,10 +10,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .. import paths, stats, studies
+from .. import stats, studies
 from ..judging import comparisons
 from ..judging.ledger import Ledger
 from ..records import findings
+from ..records.durations import all_measured
 from ..studies.numbers import numbers
 from . import markup
 from .figures.heat import heat, lines, short
@@ -139,7 +139,7 @@ class Shown:
         """The stored results of ``benchmarks/roots.py``."""
         rows = [{"measured": row["what"], "value": f"{row['value']:.3g} {row['unit']}".strip(),
                  "goal": row["goal"] or markup.DASH, "device": result["device"], "note": row["note"]}
-                for result in _benchmarks() for group, of in result["groups"].items() if group.startswith("roots")
+                for result in all_measured() for group, of in result["groups"].items() if group.startswith("roots")
                 for row in of["rows"]]
         if not rows:
             return Html('<p class="empty">Not run: no result of <code>benchmarks/roots.py</code> is stored.</p>')
@@ -166,11 +166,6 @@ def _forward() -> list[dict]:
     from ..measuring import roots
 
     return roots.forward_errors()
-
-
-def _benchmarks() -> list[dict]:
-    files = sorted((paths.ROOT / "data/benchmarks").glob("*.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in files]
 
 
 def _left(head: dict) -> float:

@@ -5,16 +5,15 @@ Tables of the Feature Mining paper are T1 to T10, its figures F2, F4, F6; our ow
 method. No printed number is compared with those.
 """
 
-import tomllib
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
-from ..datasets import DATASETS
-from ..errors import FMError, UsageError, choose
+from ..errors import FMError, UsageError, choose, said
 from ..methods import METHODS
 from ..models import known
 from ..recipes import SEEDS, TIERS, recipe
+from . import forms
 from .ids import CellId, Table
 from .looks import Looks
 from .papers import papers
@@ -121,27 +120,47 @@ class Cell:
 
 @cache
 def read_studies() -> dict[str, dict]:
-    """The files of cells of all papers as they stand, by their name, in the order of the papers and files."""
+    """The files of cells of all papers as they stand, by their name, in the order of the papers and files; beside their content
+    each has its ``paper`` and how its ``file`` is called."""
     studies: dict[str, dict] = {}
     titled: dict[str, str] = {}             # table -> the study that has it
     for paper in papers().values():
         for path in paper.cells:
+            study = forms.read(path, forms.Study)
             try:
-                study = tomllib.loads(path.read_text(encoding="utf-8"))
                 if path.stem in studies:
                     raise ValueError("two papers have a study of this name")
-                if missing := {"title", "section", "tables", "cells"} - study.keys():
-                    raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
-                for name in study["tables"]:
-                    if (table := Table.at_start_of(name)) is None or str(table) != name or not table.may_be_of(paper.prefix):
-                        raise ValueError(f"{name} is no table of this paper, whose ids begin with {paper.prefix!r}")
-                    if name in titled:
-                        raise ValueError(f"{name} stands in {titled[name]}.toml, too")
-                    titled[name] = path.stem
-                studies[path.stem] = {**study, "paper": paper}
-            except (OSError, TypeError, ValueError) as error:
-                raise FMError(f"{path.name} is not a valid study: {error}.") from None
+                _check_tables(study, paper.prefix, titled)
+                _check_names(study)
+            except ValueError as error:
+                raise FMError(f"{forms.name_of(path)} is not valid: {said(error)}.") from None
+            titled |= dict.fromkeys(study["tables"], path.name)
+            studies[path.stem] = {**study, "paper": paper, "file": forms.name_of(path)}
     return studies
+
+
+def _check_tables(study: dict, prefix: str, titled: dict[str, str]) -> None:
+    for name in study["tables"]:
+        if (table := Table.at_start_of(name)) is None or str(table) != name or not table.may_be_of(prefix):
+            raise ValueError(f"tables: {name} is no table of this paper, whose ids begin with {prefix!r}")
+        if name in titled:
+            raise ValueError(f"tables: {name} stands in {titled[name]}, too")
+
+
+def _check_names(study: dict) -> None:
+    """What is set for a table, a method or a network that the study does not have would be set for nothing."""
+    networks_and_methods = [*study["networks"], *study["methods"]]
+    for part, of, there in (
+            *((part, "table", study["tables"]) for part in ("datasets", "data", "recipes", "rules")),
+            *((part, "method", study["methods"]) for part in ("options", "reported")),
+            ("labels", "network or method", networks_and_methods)):
+        for name in study.get(part, ()):
+            if name not in there:
+                raise ValueError(f"{part}: {name} is no {of} of it")
+    if missing := [name for name in networks_and_methods if name not in study["labels"]]:
+        raise ValueError(f"labels: {missing[0]} has none")
+    if study.get("baseline", "baseline") not in study["methods"]:
+        raise ValueError(f"baseline: {study.get('baseline', 'baseline')} is no method of it")
 
 
 @cache
@@ -149,37 +168,39 @@ def load_cells() -> dict[str, Cell]:
     """All cells of all papers by id, in the order of the files."""
     cells: dict[str, Cell] = {}
     for name, study in read_studies().items():
-        try:
-            for id_, printed in study["cells"].items():
+        for id_, printed in study["cells"].items():
+            try:
                 if id_ in cells:
-                    raise ValueError(f"{id_} stands in two files")
+                    raise ValueError("it stands in two files")
                 if printed.keys() not in PRINTED:
-                    raise ValueError(f"{id_} needs published, (spread,) n, or seconds and mib, or n alone, or none of them")
+                    raise ValueError("it needs published, (spread,) n, or seconds and mib, or n alone, or none of them")
                 cells[id_] = _cell(id_, name, study, printed)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FMError(f"{name}.toml is not a valid study: {error!r}.") from None
+            except ValueError as error:
+                raise FMError(f"{study['file']} is not valid: cells.{id_}: {said(error)}.") from None
     return cells
 
 
 def _cell(id_: str, name: str, study: dict, printed: dict) -> Cell:
     at = CellId.parse(id_)
     if not at.table.may_be_of(study["paper"].prefix):
-        raise ValueError(f"{id_} begins with another prefix than its paper's, {study['paper'].prefix!r}")
-    condition = study["conditions"][at.condition] if at.condition else {}
+        raise ValueError(f"it begins with another prefix than its paper's, {study['paper'].prefix!r}")
+    choose("table of this study", str(at.table), study["tables"])
+    choose("network of this study", at.network, study["networks"])
+    choose("method of this study", at.method, study["methods"])
+    condition = study["conditions"][choose("condition of this study", at.condition, study.get("conditions", {}))] \
+        if at.condition else {}
     of_table = {key: study.get(key, {}).get(str(at.table), {}) for key in ("datasets", "data", "recipes")}
     smoke = study.get("smoke", {})
     changed = condition.get("data", {})
     label = study["labels"][at.network] + (f", {condition['label']}" if condition else "")
     numbers: dict[str, Any] = {what: value if what == "n" else Printed(value) for what, value in printed.items()}
-    dataset = choose("data set", of_table["datasets"] or study["dataset"], DATASETS)
-    small = choose("data set", smoke.get("dataset", "parts"), DATASETS)
     changes = of_table["recipes"] | condition.get("recipe", {})
     recipe(at.network, "full", **changes)       # whether it is one
-    return Cell(id_, name, dataset, tuple(study["methods"][at.method]),
+    return Cell(id_, name, of_table["datasets"] or study["dataset"], tuple(study["methods"][at.method]),
                 study["networks"][at.network] | study.get("options", {}).get(at.method, {}) | condition.get("options", {}),
                 (label, study["labels"][at.method]),
                 changes, of_table["data"] | changed,
-                (small, smoke.get("data", {}) | condition.get("smoke", changed)),
+                (smoke.get("dataset", "parts"), smoke.get("data", {}) | condition.get("smoke", changed)),
                 study.get("task", "classification"), study.get("reported", {}).get(at.method, ""),
                 **numbers)
 

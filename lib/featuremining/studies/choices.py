@@ -1,14 +1,13 @@
 """The register of open choices, ``choices.toml`` of each paper: what it leaves open, what is done here, what else could be. No
 torch here."""
 
-import tomllib
 from ast import literal_eval
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
 from ..errors import FMError
-from . import cells
+from . import cells, forms
 from .cells import Cell
 from .papers import papers
 
@@ -42,9 +41,9 @@ def choices() -> tuple[Choice, ...]:
     register = []
     for paper in papers().values():
         try:
-            register += [Choice(id_, **entry) for id_, entry in tomllib.loads(paper.choices.read_text(encoding="utf-8")).items()]
-        except (OSError, TypeError, ValueError) as error:
-            raise FMError(f"{paper.name}/{paper.choices.name} is not a valid register: {error}.") from None
+            register += [Choice(id_, **entry) for id_, entry in forms.read(paper.choices, dict[str, forms.Choice]).items()]
+        except ValueError as error:
+            raise FMError(f"{forms.name_of(paper.choices)} is not valid: {error}.") from None
     ids = [choice.id for choice in register]
     if twice := sorted({id_ for id_ in ids if ids.count(id_) > 1}):
         raise FMError(f"Two papers have an open choice {', '.join(twice)}: begin its id with the paper's prefix.")

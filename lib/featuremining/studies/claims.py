@@ -1,23 +1,20 @@
 """What the papers claim: their sentences, ``sentences.toml`` of each, and their numbers, the cells. Whether they hold is said by
 `judging`. No torch here."""
 
-import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from itertools import product
 from typing import Any
 
-from ..errors import FMError, UsageError, choose
-from . import cells, outcomes
+from ..errors import FMError, UsageError, choose, said
+from . import cells, forms, outcomes
 from .cells import Cell
 from .ids import Table
-from .measures import GAIN, MEASURES, TOP1
+from .measures import GAIN, TOP1
 from .papers import papers
 from .printed import Printed
 
-LISTS = ("tables", "higher", "lower", "pairs", "measures", "cells", "methods", "values")
-KINDS = ("order", "gain", "cost", "construction", "activations", "text", "same", "words", "to_run")
 UNMEASURED = ("construction", "text", "same", "words", "to_run")        # kinds that no cell decides
 
 
@@ -86,49 +83,48 @@ class Claim:
 @cache
 def load_claims() -> dict[str, Claim]:
     """The sentences by id, in the order of the paper; `FMError` for an entry that does not fit its kind."""
-    names, claims = {f.name for f in fields(Claim)} - {"id", "paper"}, {}
-    for path, id_, entry in _entries():
-        try:
-            choose("kind", entry["kind"], KINDS)
-            if extra := entry.keys() - names:
-                raise ValueError(f"{', '.join(sorted(extra))} means nothing")
-            if texts := [k for k, v in entry.items() if k in LISTS and not isinstance(v, list)]:
-                raise ValueError(f"{', '.join(texts)} must be a list")
+    claims: dict[str, Claim] = {}
+    for paper in papers().values():
+        file = forms.name_of(paper.sentences)
+        for id_, entry in forms.read(paper.sentences, dict[str, forms.Sentence]).items():
             values: dict[str, Any] = {k: _frozen(k, v) for k, v in entry.items()}
-            claim = Claim(id_, **values, paper=path.parent.name)
-            for status, text in claim.reading.items():
-                choose("reading", status, outcomes.TOLD)
-                text.format(ours="", paper="", device="")
-            if not (claim.built if claim.kind == "construction" else claim.needs or claim.kind in UNMEASURED):
-                raise ValueError("it names no cell")
-            if (claim.kind == "same") != bool(claim.same_as) or (claim.kind == "text") != bool(claim.against):
-                raise ValueError("same_as belongs to the kind same, and against to the kind text")
-            for measure in claim.measures:
-                choose("measure", measure, MEASURES)
-            if ((claim.measures or claim.within) and claim.kind != "order") or len(claim.measures) > 2 or claim.within < 0:
-                raise ValueError("measures, two at most, and within, points below, belong to the kind order")
-            if claim.kind == "order" and any(a == b for a, b in claim.named_pairs()) and len(set(claim.sides)) < 2:
-                raise ValueError("a cell is compared with itself by two measures")
-            if claim.kind == "cost" and (claim.at_most is None) == (claim.above is None):
-                raise ValueError("a cost is at_most so much, or above it")
-        except (KeyError, TypeError, ValueError, UsageError) as error:
-            raise FMError(f"{path.name}: {id_} is not a valid claim ({error}).") from None
-        if id_ in claims or id_ in cells.load_cells():
-            raise FMError(f"{path.parent.name}/{path.name}: {id_} is the id of another sentence or of a cell.")
-        claims[id_] = claim
+            claim = Claim(id_, **values, paper=paper.name)
+            try:
+                _check(claim)
+            except ValueError as error:
+                raise FMError(f"{file} is not valid: {id_}: {said(error)}.") from None
+            if id_ in claims or id_ in cells.load_cells():
+                raise FMError(f"{file} is not valid: {id_} is the id of another sentence or of a cell.")
+            claims[id_] = claim
     if lost := [c.id for c in claims.values() if c.same_as and getattr(claims.get(c.same_as), "kind", "same") == "same"]:
         raise FMError(f"{', '.join(lost)} must be the same as a sentence that is judged by itself.")
     return claims
 
 
-def _entries():
-    """File, id and fields of every sentence, paper by paper."""
-    for paper in papers().values():
-        try:
-            entries = tomllib.loads(paper.sentences.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FMError(f"{paper.name}/{paper.sentences.name} is not valid: {error}.") from None
-        yield from ((paper.sentences, id_, entry) for id_, entry in entries.items())
+def _check(claim: Claim) -> None:
+    """A `ValueError` for what does not fit its kind, or names what there is not."""
+    for status in claim.reading:
+        choose("reading", status, outcomes.TOLD)
+    by_table: dict[str, set[str]] = {table: set() for table in claim.tables}
+    for c in cells.load_cells().values():
+        if c.table in by_table:
+            by_table[c.table].add(c.method)
+    for method in (*claim.higher, *claim.lower, *claim.methods):
+        choose(f"method in {', '.join(claim.tables) or 'no table'}", method, sorted(set().union(*by_table.values())))
+    for table in by_table:
+        choose("table", table, cells.titles())
+    if claim.kind == "gain" and (len(claim.cells) != 2 or len(claim.values) not in (0, 2)):
+        raise ValueError("a gain is of two cells, and has two values or none")
+    if not (claim.built if claim.kind == "construction" else claim.needs or claim.kind in UNMEASURED):
+        raise ValueError("it names no cell")
+    if (claim.kind == "same") != bool(claim.same_as) or (claim.kind == "text") != bool(claim.against):
+        raise ValueError("same_as belongs to the kind same, and against to the kind text")
+    if ((claim.measures or claim.within) and claim.kind != "order") or len(claim.measures) > 2:
+        raise ValueError("measures, two at most, and within, points below, belong to the kind order")
+    if claim.kind == "order" and any(a == b for a, b in claim.named_pairs()) and len(set(claim.sides)) < 2:
+        raise ValueError("a cell is compared with itself by two measures")
+    if claim.kind == "cost" and (claim.at_most is None) == (claim.above is None):
+        raise ValueError("a cost is at_most so much, or above it")
 
 
 def _frozen(name: str, value):

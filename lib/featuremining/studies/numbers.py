@@ -1,12 +1,12 @@
 """What a paper's family prints and no training here would answer, ``numbers.toml`` of a paper: tables for readers, each with
 where its numbers were read. They enter no verdict. No torch here."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from ..errors import FMError, choose
+from . import forms
 from .papers import papers
 
 
@@ -22,11 +22,8 @@ class Numbers:
 
     def __post_init__(self):
         for label, row in self.rows.items():
-            if not isinstance(row, list) or len(row) != len(self.columns) or not any(row):
-                raise ValueError(f"{label} needs {len(self.columns)} numbers, or empty ones")
-            for number in filter(None, row):
-                if not isinstance(number, str) or not 0 < float(number) < float("inf"):
-                    raise ValueError(f'a printed number is its digits as text, such as "76.90", got {number!r}')
+            if len(row) != len(self.columns) or not any(row):
+                raise ValueError(f"{self.id}.rows.{label} needs {len(self.columns)} numbers, or empty ones")
 
 
 @cache
@@ -35,7 +32,8 @@ def numbers(paper: str) -> dict[str, Numbers]:
     path = papers()[choose("paper", paper, papers())].folder / "numbers.toml"
     if not path.exists():
         return {}
+    tables = forms.read(path, dict[str, forms.Table])
     try:
-        return {name: Numbers(name, **table) for name, table in tomllib.loads(path.read_text(encoding="utf-8")).items()}
-    except (OSError, TypeError, ValueError) as error:
-        raise FMError(f"{paper}/{path.name} is not valid: {error}.") from None
+        return {name: Numbers(name, **table) for name, table in tables.items()}
+    except ValueError as error:
+        raise FMError(f"{forms.name_of(path)} is not valid: {error}.") from None

@@ -1,17 +1,14 @@
 """The papers, a folder of ``data/studies`` each: ``paper.toml`` says which paper it is, ``cells/`` what it printed and what is
 trained, ``sentences.toml`` what it says, ``choices.toml`` what it leaves open."""
 
-import re
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from .. import paths
 from ..errors import FMError
+from . import forms
 from .looks import Looks
-
-PREFIX = re.compile("([A-Z]{2,})?")
 
 
 @dataclass(frozen=True)
@@ -54,14 +51,12 @@ def papers() -> dict[str, Paper]:
     """All papers by the name of their folder, the first one (without a prefix) first; an `FMError` says what is wrong."""
     all_papers = []
     for path in sorted(paths.studies().glob("*/paper.toml")):
+        values = forms.read(path, forms.Paper)
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-            if not PREFIX.fullmatch(values.get("prefix", "")):
-                raise ValueError(f"its prefix is two capital letters or more, or none, got {values['prefix']!r}")
             looks = Looks(**{**values["looks"], "seeds": tuple(values["looks"]["seeds"])})
-            all_papers.append(Paper(path.parent, **{**values, "authors": tuple(values["authors"]), "looks": looks}))
-        except (KeyError, TypeError, ValueError) as error:
-            raise FMError(f"{path.parent.name}/{path.name} is not valid: {error}.") from None
+        except ValueError as error:
+            raise FMError(f"{forms.name_of(path)} is not valid: looks: {error}.") from None
+        all_papers.append(Paper(path.parent, **{**values, "authors": tuple(values["authors"]), "looks": looks}))
     prefixes = [paper.prefix for paper in all_papers]
     if twice := {prefix for prefix in prefixes if prefixes.count(prefix) > 1}:
         raise FMError(f"Two papers have the prefix {', '.join(map(repr, sorted(twice)))}.")

@@ -14,7 +14,7 @@ class Printed(float):
     text: str
 
     def __new__(cls, text: str):
-        if not isinstance(text, str) or not re.fullmatch(r"\d+(\.\d+)?", text):
+        if not isinstance(text, str) or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
             raise ValueError(f'a printed number is its digits as text, such as "76.90", got {text!r}')
         number = super().__new__(cls, text)
         number.text = text

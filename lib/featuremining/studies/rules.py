@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ..errors import FMError, UsageError, choose
+from ..errors import FMError, said
 from .cells import Cell, baseline, cell, read_studies
-
-SELECTION = ("best", "last", "median10")        # rules that pick the epoch, as records have them
 
 
 @dataclass(frozen=True)
@@ -35,20 +33,18 @@ class Rule:
 def rules() -> dict[str, Rule]:
     """The rules fixed beforehand, by the name of their table."""
     by_table = {}
-    for name, study in read_studies().items():
+    for study in read_studies().values():
         for table, entry in study.get("rules", {}).items():
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+            by_table[table] = rule = Rule(table, **fields)
             try:
-                fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
-                by_table[table] = rule = Rule(table, **fields)
-                if table not in study["tables"]:
-                    raise ValueError("its table is another study's")
-                choose("outcome", rule.outcome, SELECTION)
-                choose("beside", rule.beside, SELECTION)
-                if not 0 < rule.level < 1 or len(set(rule.seeds)) < max(2, len(rule.seeds)) or not rule.family:
-                    raise ValueError("level lies between 0 and 1, two seeds or more differ, and the family has a cell")
+                if len(set(rule.seeds)) < len(rule.seeds):
+                    raise ValueError("its seeds must differ")
+                if rule.against and len(rule.against) != len(rule.family):
+                    raise ValueError("family and against must be of one length")
                 for one, other in rule.pairs:
                     if one.table != table or other is None or other.table != table or one == other:
                         raise ValueError(f"{one.id} has nothing to be compared with in {table}")
-            except (TypeError, ValueError, UsageError) as error:
-                raise FMError(f"{name}.toml: the rule of {table} is not valid: {error}.") from None
+            except ValueError as error:
+                raise FMError(f"{study['file']} is not valid: rules.{table}: {said(error)}.") from None
     return by_table

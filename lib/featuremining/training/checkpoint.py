@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from ..errors import FMError
-from ..files import put
+from ..files import put, read
 
+LARGEST = 2**35         # bytes
 SEAL = b"featuremining checkpoint\n"        # then the sha256 of what follows, then what torch.save writes
 
 
@@ -58,6 +59,7 @@ def load(path: Path, check: Callable[[dict], None] = lambda state: None) -> dict
             continue
         if faults:
             print(f"{faults[0]}: the training goes on from the checkpoint before it.", flush=True)
+            os.replace(file, path)      # else the next one saved would put the bad one in the place of this
         return state
     if faults:
         raise FMError(f"{'; '.join(faults)}: delete {'it' if len(faults) == 1 else 'both'} to start this run over.")
@@ -71,7 +73,7 @@ def remove(path: Path) -> None:
 
 
 def _read(path: Path) -> dict:
-    data = path.read_bytes()
+    data = read(path, LARGEST)
     head, rest = data[:len(SEAL)], data[len(SEAL) + 32:]
     if head != SEAL:
         raise ValueError("another version of the companion wrote it" if data[:4] == b"PK\x03\x04" else "it is no checkpoint")
