@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import another_paper
 import bad_files as bad
+import made_benchmarks
 import pytest
 import torch
 from bad_studies import AUDIT, STUDIES
@@ -32,11 +33,7 @@ RUN = small_run(FM2, 4, 0)
 GOOD = {"tier": "smoke", "cells": [ID], "seeds": [0], "device": "cpu", "train": True}
 CHECKPOINTS = bad.checkpoints(small_run(FM2, 4, 3), small_run(FM2, 5, 0))
 SETS = {"tiny_imagenet": tiny_imagenet, "imagenet": imagenet, "cub": cub}
-BENCH = {"device": "a CPU", "type": "cpu", "groups": {"tiers": {
-    "rows": [{"group": "tiers", "what": "resnet20", "value": 1.0, "unit": "s", "low": None, "high": None, "goal": "", "note": "",
-        "met": None}],
-    "provenance": {"device": "a CPU", "threads": 1, "dirty": False, "commit": None, "versions": {"torch": "2"},
-        "measured": "2026-01-01"}}}}
+BENCH = made_benchmarks.measured("a CPU", tiers=[{"what": "resnet20", "value": 1.0}])
 
 
 class Bad(NamedTuple):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import made_benchmarks
 import numpy as np
 import pytest
 from helpers import fm
@@ -32,9 +33,8 @@ def measured(tmp_path, monkeypatch):
         ("resnet20", 0.5), ("resnet20, evaluation", 40.0))]
     folder = tmp_path / "benchmarks"
     folder.mkdir()
-    (folder / "test.json").write_text(json.dumps({"device": "Test CPU", "groups": {"tiers": {"rows": rows, "provenance": HERE}}}))
-    (folder / "other.json").write_text(json.dumps({"device": "Other", "groups": {"tiers": {
-        "rows": rows[:2], "provenance": {"device": "Other", "threads": 8}}}}))
+    (folder / "test.json").write_text(json.dumps(made_benchmarks.measured(**HERE, tiers=rows)))
+    (folder / "other.json").write_text(json.dumps(made_benchmarks.measured("Other", 8, tiers=rows[:2])))
     monkeypatch.setattr(paths, "benchmarks", lambda: folder)
     return "Test CPU, 2 threads"
 

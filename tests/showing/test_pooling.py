@@ -4,6 +4,7 @@ import json
 import re
 from html import unescape
 
+import made_benchmarks
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,14 +83,11 @@ def test_the_answers_numbers_are_those_of_the_maps(page):
 
 def test_speed_is_what_the_benchmark_left(page, tmp_path, monkeypatch):
     row = {"what": "exact over svd", "value": 2.5, "unit": "×", "goal": "", "note": "here"}
-    folder = tmp_path / "data/benchmarks"
-    folder.mkdir(parents=True)
-    (folder / "a.json").write_text(json.dumps({"device": "A CPU", "groups": {"roots": {"rows": [row]}, "loop": {"rows": []}}}))
-    before = paths.ROOT
-    monkeypatch.setattr(paths, "ROOT", tmp_path / "nowhere")
+    (tmp_path / "a.json").write_text(json.dumps(made_benchmarks.measured("A CPU", roots=[row], loop=[])))
+    monkeypatch.setattr(paths, "benchmarks", lambda: tmp_path / "nowhere")
     assert "Not run" in page.speed()
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    assert before != tmp_path and re.search(r"exact over svd\s+2.5 ×\s+–\s+A CPU\s+here", plain(page.speed()))
+    monkeypatch.setattr(paths, "benchmarks", lambda: tmp_path)
+    assert re.search(r"exact over svd\s+2.5 ×\s+–\s+A CPU\s+here", plain(page.speed()))
 
 
 def test_printed_numbers_have_their_source(page):
