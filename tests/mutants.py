@@ -180,7 +180,7 @@ MUTANTS = [
             ("of_pair", "A[:n] if look else A", "A[-n:]"),
             ("of_pair", "Summary(A, 0.0, 0.0) if B else C", "C"),
             ("by_seed", "A - B[C]", "A"),
-            ("by_seed", "A.provenance['weights'].get(B.id) == B.weights", "True"),
+            ("by_seed", "A.get(runs[seed].id) == runs[seed].weights", "True"),
             ("raised", "A + by", "A - by")),
     *within("test_dropout.py", "methods.dropout",
             ("coins", "torch.rand_like(A, dtype=torch.float32)", "torch.rand_like(A)"),

@@ -7,7 +7,7 @@ import scipy.stats
 from made_records import example
 
 from featuremining import FMError, stats, studies
-from featuremining.judging import listing, orders, sides
+from featuremining.judging import listing, orders, planning, sides
 from featuremining.judging.ledger import Ledger
 from featuremining.judging.sentences import judge
 from featuremining.records import findings
@@ -71,6 +71,7 @@ def test_what_was_measured_of_another_network_does_not_count(scratch):
     assert sides.by_seed(cell(LDFR), "detail.before", Ledger([one, two, four])) == {0: 1.0, 1: 2.0}
     assert sides.by_seed(cell(LDFR), "detail.after", Ledger([dirty, two, replace(three, weights="others")])) == {1: 4.0}
     assert sides.by_seed(cell(LDFR), "detail.after", Ledger()) == {}
+    assert sides.by_seed(cell(LDFR), "detail.finer", Ledger([one])) == {}          # of an older form, without this value
     assert sides.seeds(claim("LDFR.P.detail"), (LDFR, LDFR), Ledger([one, two, four])) == 2
 
 
@@ -99,7 +100,7 @@ def test_gains_are_those_over_the_baseline_of_the_same_seed():
 def test_the_same_is_no_more_than_a_point_below(half, status):
     made = runs("GEO.X1.resnet20.geometric_kd.half", *half) + runs("GEO.X1.resnet20.baseline.all", 60.0, 60.1, 59.9)
     found = judge(claim("GEO.P.half"), Ledger(made))
-    assert found.status == status and found.limit == "read as no more than 1 points below, which is our limit"
+    assert found.status == status and found.limit == "read as no more than 1 point below, which is our limit"
     assert found.pairs[0].ours.value == pytest.approx(sum(half) / 3 - 60)          # shown as it is
 
 
@@ -113,6 +114,7 @@ def test_confusion_by_angle_and_of_similar_classes(scratch):
         assert judge(claim(id_), made).status == Status.REPRODUCED, id_
     detail = listing.detail(claim("ICAL.P.similar"), made)
     assert "superclass" in detail["compared"] and detail["unit"] == "percent of the test images"
+    assert {pair["lower"] for pair in detail["pairs"]} == {f"{ical}, confusion.similar"}
     assert " minus " in listing.detail(claim("ICAL.P.angle"), made)["compared"]
     assert listing.detail(claim("ICAL.P.better"), made)["compared"] == ""
 
@@ -140,3 +142,12 @@ def test_printed_numbers_are_of_accuracies():
     """So no order by another measure names a cell that has one."""
     for one in load_claims().values():
         assert not (one.measures and any(isinstance(c.published, Printed) for c in one.needs)), one.id
+
+
+def test_the_plan_says_where_only_a_measurement_is_missing():
+    made = Ledger(runs(LDFR, 1.0, 2.0, 3.0, 4.0))
+    asked = [q for q in planning.questions(made) if q.id in ("LDFR.P.detail", "LDFR.P.better")]
+    assert [q.measured for q in asked] == [True, False]
+    found = planning.plan(1000, asked, made, anywhere=True)["open"]
+    (why,) = [one["why"] for one in found if one["claim"] == "LDFR.P.detail"]
+    assert why == "its runs are on record and do not decide, or what it asks of their networks was not measured"

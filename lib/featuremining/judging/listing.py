@@ -89,8 +89,9 @@ def detail(claim: Claim | Cell, ledger: Ledger) -> dict:
     judgement = judge(claim, ledger)
     said = dict.fromkeys(MEASURES[measure] for measure in claim.sides)
     compared = " minus ".join(what for what, _ in said) if claim.measures else ""
+    of = [f", {measure}" if claim.measures else "" for measure in claim.sides]
     return _sentence(claim, judgement) | {"compared": compared, "unit": next(iter(said))[1], "pairs": [
-        {"higher": p.higher, "lower": p.lower, "printed": _difference(p.printed), "printed_p": _p(p.printed_p),
+        {"higher": p.higher + of[0], "lower": p.lower + of[1], "printed": _difference(p.printed), "printed_p": _p(p.printed_p),
          "ours": _difference(p.ours), "p": _p(p.p if min(p.n) > 1 else None), "n": f"{p.n[0]}, {p.n[1]}" if p.ours else ""}
         for p in judgement.pairs]}
 

@@ -6,7 +6,7 @@ they may decide; then the next, while it fits the budget. Cells that share a tra
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 
 from .. import stats, studies
@@ -31,13 +31,14 @@ UNITS = {"m": 1 / 60, "h": 1, "d": 24}
 class Question:
     """A claim that is open, and the full-tier runs that may decide it: so many ``seeds`` of each cell, None where no number of
     them is likely to. ``chance`` that they do, None where nothing printed or run says; ``enough``: seeds that do in 80 % of
-    cases."""
+    cases; ``measured``: it asks for what is measured of the networks after their runs."""
 
     id: str
     needs: tuple[Cell, ...]
     seeds: tuple[int | None, ...]
     chance: float | None
     enough: int | None = None
+    measured: bool = False
 
     @property
     def odds(self) -> str:
@@ -121,7 +122,7 @@ def questions(ledger: Ledger) -> list[Question]:
         else:
             likely = (MEASURED if claim.kind == "cost" else
                       chances.sentence(claim.id, tuple(() if c.task == "cost" else ledger.values(c) for c in claim.needs)))
-            found.append(question(claim.id, claim.needs, likely, ledger))
+            found.append(replace(question(claim.id, claim.needs, likely, ledger), measured=bool(claim.measures)))
     return found
 
 
@@ -181,7 +182,8 @@ def _wanted(q: Question, costs: dict[str, Cost | None], ledger: Ledger, anywhere
             obstacles.setdefault(why[0], {})[why[1]] = None
         runs |= {(key, seed): costs[key].hours if costs[key] else 0.0 for seed in missing}
     if not runs:
-        return Wanted(q.id, {}, "its runs are on record and do not decide")
+        return Wanted(q.id, {}, "its runs are on record and do not decide" + (
+            ", or what it asks of their networks was not measured" if q.measured else ""))
     return Wanted(q.id, runs, "; ".join(f"{why}: {', '.join(of)}" for why, of in obstacles.items()))
 
 

@@ -112,7 +112,8 @@ def _order_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
              else f"{len(pairs)} pair{'s' * (len(pairs) > 1)}, not printed")
     in_order, settled = sum(p.ours.value + claim_.within > 0 for p in run), sum(p.p < 1 - stats.LEVEL for p in run)
     ours = f"{len(run)} of {len(pairs)} pairs run: {in_order} in this order, {settled} settled" if run else ""
-    limit = f"read as no more than {claim_.within:g} points below, which is our limit" if claim_.within else ""
+    points = f"{claim_.within:g} point{'s' * (claim_.within != 1)}"
+    limit = f"read as no more than {points} below, which is our limit" if claim_.within else ""
     return Judgement(status, own_numbers, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
                      _borrowed(claim_), limit=limit, look=look if run else None)
 

@@ -53,8 +53,9 @@ def by_seed(cell: Cell, measure: str, ledger: Ledger) -> dict[int, float]:
         return {seed: value - theirs[seed] for seed, value in by_seed(cell, TOP1, ledger).items() if seed in theirs}
     kind, _, name = measure.partition(".")
     found = {f.name: f for f in findings.read(kind, cell.run("full", 0))} if runs else {}
-    measured = {seed: found[f"seed{seed}"].values[name] for seed, r in runs.items()
-                if f"seed{seed}" in found and found[f"seed{seed}"].provenance["weights"].get(r.id) == r.weights}
+    of = {seed: found[f"seed{seed}"] for seed in runs if f"seed{seed}" in found}
+    measured = {seed: f.values.get(name) for seed, f in of.items()
+                if f.provenance.get("weights", {}).get(runs[seed].id) == runs[seed].weights}
     return {seed: value for seed, value in measured.items() if value is not None}
 
 

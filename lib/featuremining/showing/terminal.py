@@ -72,8 +72,8 @@ def verdict(detail: dict) -> None:
     """Of `listing.detail`."""
     print(f"{detail['claim']} (section {detail['section']}): {detail['says']}\n\nverdict             {detail['verdict']}")
     for name, text in (("by its own numbers", detail["own_numbers"]), ("paper", detail["paper"]), ("ours", detail["ours"]),
-                       ("limit", detail["limit"]), ("look", detail["look"]), ("note", detail["note"]),
-                       ("reading", detail.get("reading"))):
+                       ("compared", detail["compared"]), ("limit", detail["limit"]), ("look", detail["look"]),
+                       ("note", detail["note"]), ("reading", detail.get("reading"))):
         if text:
             print(f"{name:19} {text}")
     if detail["pairs"]:
