@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
+from hooks import address
 from jupyter_client.manager import start_new_async_kernel
 from jupyter_core.utils import run_sync
 from papermill.clientwrap import PapermillNotebookClient
@@ -29,6 +30,7 @@ from featuremining.showing import (
     cards,
     choices,
     data_sets,
+    demonstration,
     error_rates,
     layers,
     markup,
@@ -36,14 +38,19 @@ from featuremining.showing import (
     negative,
     pages,
     reliability,
+    scoreboard,
+    settings,
+    start,
     tables,
     trainings,
+    why,
 )
 from featuremining.showing.executed import unfinished
 from featuremining.studies.claims import load_claims
 
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
+DEMONSTRATION = ROOT / "book/demonstration.json"
 OWN = [f"X1.resnet20.{m}" for m in ("baseline", "fm1", "fm2", "dropblock", "cs_kd", "mixup", "fm2_mixup")]
 
 
@@ -140,7 +147,7 @@ def check(book, target: Path, parameters: dict) -> None:
 
 
 def headline() -> str:
-    """The front page: the grid of claims, then our own short runs, as Markdown with inline HTML."""
+    """The grid of claims, as Markdown with inline HTML."""
     ledger = Ledger.read()
     printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: c.at.table.order)
     costs = sum(c.seconds is not None for c in printed)
@@ -151,9 +158,7 @@ def headline() -> str:
              markup.html(cards.grid(printed, ledger, pages.grid_rows(ledger)), "What the paper says, and what our runs say",
                          style="fm-grid"),
              f"{len(printed) - costs} printed accuracies (Tables {numbers}), {costs} costs (Table 10) and {once} sentences "
-             f"are listed. [All claims](claims.md) has {len(sentences)}, of which {len(sentences) - once} say another again.",
-             markup.html(tables.preview(ledger), "Our own ResNet-20 on CIFAR-100 after 30 epochs, test top-1 in percent; a "
-                         "preview of the trainer, not a test of the paper", "short"))
+             f"are listed. [All claims](claims.md) has {len(sentences)}, of which {len(sentences) - once} say another again.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -171,7 +176,14 @@ def method_parts(name: str) -> None:
 def project_parts() -> dict[str, str]:
     """What the pages about the project itself include, by the name of the file."""
     ledger = Ledger.read()
-    return {"claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "effects": choices.picture(ledger),
+    front = {"picture": demonstration.picture(DEMONSTRATION), "answers": start.answers(ledger), "gains": start.gains(ledger),
+             "differences": start.differences(ledger)}
+    whys = {"underfit": why.underfit(ledger), "heads": why.heads(ledger), "empty": why.empty(ledger, DEMONSTRATION),
+            "averaged": why.averaged(ledger), "looks": why.looks(ledger)}
+    return {**{f"front.{name}": text for name, text in front.items()}, **{f"why.{name}": text for name, text in whys.items()},
+            "map": scoreboard.scoreboard(ledger), "settings": settings.settings(ledger),
+            "demonstration": demonstration.demonstration(DEMONSTRATION),
+            "claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "effects": choices.picture(ledger),
             "register.A": choices.markdown("A"),
             **{f"register.{part}": choices.markdown(part) for part in ("P", "GCP", "LDFR", "CM", "GEO", "ICAL")},
             "negative": negative.markdown(ledger),
@@ -218,7 +230,7 @@ def toc() -> list[str]:
 
 def census(html: Path) -> list[Path]:
     """Every page of the table of contents, as built; an `FMError` names what is missing."""
-    pages = [html / f"{name}.html" for name in toc()]
+    pages = [html / f"{address(name)}.html" for name in toc()]
     missing = [str(page) for page in pages if not page.is_file()]
     if missing:
         raise FMError(f"Built without {', '.join(missing)}.")
@@ -228,17 +240,20 @@ def census(html: Path) -> list[Path]:
 THEBE = re.compile(r'<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe[^>]*></script>'
                    r'|<script type="text/x-thebe-config">.*?</script>|<script>kernelName = .*?</script>', re.S)
 LAUNCH = re.compile(r'(href="https://(?:mybinder\.org|colab\.research\.google\.com)/[^"]*/)build/book/(\w+\.ipynb")')
+SIDE = '<div id="pst-primary-sidebar"'
 CARDS = re.compile(r'<script type="application/json" id="fm-cards">.*?</script>\n', re.S)
 
 
 def finish(html: Path) -> None:
     """Give each page the cards of the cells that its tables name, once. Take out the scripts of Thebe, which is off: its
-    extension declares its constants twice, an error in every browser. What a list holds are items to a screen reader. Launch
-    buttons lead to the notebooks of the repository, not to their executed copies, which it does not hold."""
-    known = cards.cards(studies.load_cells(), Ledger.read())
+    extension declares its constants twice, an error in every browser. To a screen reader the side bar is a region with a name,
+    and what a list holds are items. Launch buttons lead to the notebooks of the repository, not to their executed copies, which
+    it does not hold."""
+    known = cards.cards([*studies.load_cells(), *load_claims()], Ledger.read())
     for page in (p for p in html.rglob("*.html") if "_static" not in p.parts):
         text = CARDS.sub("", THEBE.sub("", page.read_text(encoding="utf-8"))).replace('role="doc-biblioentry"', 'role="listitem"')
         text = LAUNCH.sub(r"\1notebooks/\2", text)
+        text = text.replace(SIDE, f'{SIDE} role="region" aria-label="The book"')
         found = {id_: known[id_] for id_ in re.findall(r'data-cell="([^"]+)"', text) if id_ in known}
         content = json.dumps(found, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
         block = f'<script type="application/json" id="fm-cards">{content}</script>\n'
@@ -256,7 +271,7 @@ def build(out: Path) -> list[Path]:
     for name, text in project_parts().items():
         (PAGES / f"{name}.md").write_text(text, encoding="utf-8")
     command = ["jupyter-book", "build", ".", "--toc", "book/_toc.yml", "--config", "_config.yml", "--path-output", str(out),
-               "-W", "-n", "--keep-going"]
+               "-W", "-n", "--keep-going", "--all"]
     program = Path(sys.executable).with_name(command[0])
     result = subprocess.run([str(program), *command[1:]], cwd=ROOT, capture_output=True, text=True)
     if result.returncode:

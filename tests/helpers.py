@@ -107,6 +107,7 @@ def fm(*words, folder, **more):
                           timeout=300)      # a command that should end at once must not train for days
 
 
+sys.path.append(str(paths.ROOT / "book"))       # what build.py imports beside it
 SPEC = importlib.util.spec_from_file_location("book_build", paths.ROOT / "book/build.py")
 book_build = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(book_build)

@@ -142,15 +142,28 @@
       h("h4", {}, there ? "Run it again" : "Run it"), tier.rerun.map(command), again && h("p", {}, again));
   }
 
+  /* A claim in words. */
+  function sentence(card) {
+    const rows = card.pairs.map((p) => [`${p.higher} above ${p.lower}`, p.printed, p.printed_p, p.ours, p.p, p.n]);
+    return [
+      h("blockquote", { class: "fm-quote" }, card.quote),
+      h("p", {}, badge(card.status), card.detail && ` ${card.detail}`),
+      card.reading && h("p", {}, card.reading),
+      list(card.facts), rows.length ? table("Its comparisons, in percentage points", ["paper", "p (Holm)", "ours", "p (Holm), ours", "n"], rows) : null,
+      h("p", {}, h("a", { href: `${document.documentElement.dataset.content_root || ""}${card.href}` }, "On the page of claims")),
+      command(card.rerun)];
+  }
+
   function fill(dialog, card) {
     const paper = card.paper && card.paper + (card.n ? ` (n = ${card.n})` : "");
     dialog.replaceChildren(
       h("header", {}, h("h2", { id: "fm-card-title", tabindex: "-1" }, card.title),
         h("button", { type: "button", class: "fm-close", "aria-label": "Close", onclick: () => dialog.close() }, "×")),
       h("p", { class: "fm-of" }, h("code", {}, card.id), ` ${[card.table, card.quantity].filter(known).join("; ")}`),
-      list([["paper", paper], ["number", verdict(card.verdict, "ours less the paper’s")],
-        ["gain over the baseline", verdict(card.gain, "our gain")], ["still to run", card.cost]]) || "",
-      ...card.tiers.map((tier) => section(card, tier)));
+      ...(card.quote ? sentence(card) : [
+        list([["paper", paper], ["number", verdict(card.verdict, "ours less the paper’s")],
+          ["gain over the baseline", verdict(card.gain, "our gain")], ["still to run", card.cost]]),
+        ...card.tiers.map((tier) => section(card, tier))]).filter(known));
     dialog.scrollTop = 0;
     dialog.querySelector("h2").focus({ preventScroll: true });
   }
@@ -204,22 +217,53 @@
 
   /* ---- opening ------------------------------------------------------------------------------------------------------ */
 
-  function show(id, opener) {
+  /* On the scoreboard a card has an address, `#` and its id: opening is going there, and Back closes it. */
+  const addressed = document.querySelector(".fm-map") !== null;
+  let came = false;         // by a step that Back undoes
+
+  function shut() {
+    const at = decodeURIComponent(location.hash.slice(1));
+    if (!addressed || !CARDS[at]) return;
+    if (came) history.back();
+    else history.replaceState(null, "", "#");
+    came = false;
+  }
+
+  function follow() {
+    const id = decodeURIComponent(location.hash.slice(1)), dialog = document.getElementById("fm-card");
+    if (CARDS[id]) show(id, document.getElementById(id) || document.body);
+    else if (dialog?.open) { came = false; dialog.close(); }
+  }
+
+  function ask(id, opener) {
+    if (!addressed) return show(id, opener);
+    came = true;
+    last = opener;
+    location.hash = id;         // and `follow` shows it
+    return null;
+  }
+
+  let last = null;
+
+  function show(id, from) {
+    const opener = last || from;
+    last = null;
     let dialog = document.getElementById("fm-card");
     if (!dialog) {
       dialog = h("dialog", { id: "fm-card", class: "fm-card", "aria-labelledby": "fm-card-title",
         onclick: (event) => event.target === dialog && dialog.close(),          // beside the card
+        onclose: shut,
         onkeydown: (event) => event.key === "Escape" && dialog.close() });      // Sphinx keeps the browser from doing so
       document.body.append(dialog);
     }
     opener.focus({ preventScroll: true });      // where the focus returns to
-    dialog.showModal();
+    if (!dialog.open) dialog.showModal();
     fill(dialog, CARDS[id]);
   }
 
   function opener(id, ...content) {
     const button = h("button", { type: "button", class: "fm-open", "aria-haspopup": "dialog" }, ...content);
-    button.addEventListener("click", () => show(id, button));
+    button.addEventListener("click", () => ask(id, button));
     return button;
   }
 
@@ -233,10 +277,19 @@
     button.append(code);
     row.classList.add("fm-opens");
     row.addEventListener("click", (event) => {          // any number of the row, for the mouse
-      if (!event.target.closest("a, button") && getSelection().isCollapsed) show(id, button);
+      if (!event.target.closest("a, button") && getSelection().isCollapsed) ask(id, button);
     });
   }
 
-  document.querySelectorAll("[data-cell]").forEach(openers);
+  document.querySelectorAll("[data-cell]:not(.fm-tile)").forEach(openers);
+  document.querySelectorAll(".fm-tile").forEach((tile) => tile.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;       // a new tab or window
+    event.preventDefault();
+    ask(tile.dataset.cell, tile);
+  }));
+  if (addressed) {
+    addEventListener("hashchange", follow);
+    follow();
+  }
   window.featureMining = { CARDS, DASH, h };        // tables.js goes on from here
 })();

@@ -44,6 +44,9 @@
     return h("label", {}, name, h("select", {}, h("option", { value: "" }, "all"), options));
   }
 
+  /* The filters stand in the address, as `#verdict=not+run&table=T8`. */
+  const asked = () => new URLSearchParams(location.hash.includes("=") ? location.hash.slice(1) : "");
+
   function filterable(table) {
     const rows = [...table.tBodies[0].rows];
     const verdictOf = (row) => (row.querySelector(".verdict") || row.cells[2]).innerText.trim();
@@ -52,6 +55,16 @@
     const find = h("label", {}, "find", h("input", { type: "search", autocomplete: "off" }));
     const verdicts = choice("verdict", rows.map(verdictOf), (v) => v), tables = choice("table", rows.map(tableOf), title);
     const said = h("span", { role: "status" });
+    const fields = { find: find.lastChild, verdict: verdicts.lastChild, table: tables.lastChild };
+    const write = () => {
+      const parts = Object.entries(fields).filter(([, e]) => e.value).map(([name, e]) => [name, e.value]);
+      history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
+    };
+    const read = () => {
+      if (!location.hash.includes("=") && location.hash.length > 1) return;       // of a card
+      for (const [name, e] of Object.entries(fields)) e.value = asked().get(name) || "";
+      apply();
+    };
     const apply = () => {
       const wanted = find.lastChild.value.toLowerCase().split(/\s+/), [v, t] = [verdicts, tables].map((c) => c.lastChild.value);
       rows.forEach((row) => {
@@ -60,14 +73,23 @@
       });
       said.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
     };
-    const form = h("form", { class: "fm-filter", role: "search", "aria-label": "Filter the table", oninput: apply,
-      onsubmit: (event) => event.preventDefault(), onreset: () => setTimeout(apply) },
+    const form = h("form", { class: "fm-filter", role: "search", "aria-label": "Filter the table", oninput: () => { apply(); write(); },
+      onsubmit: (event) => event.preventDefault(), onreset: () => setTimeout(() => { apply(); write(); }) },
     find, verdicts, tables, h("button", { type: "reset" }, "Show all"), said);
     table.closest(".fm-table").before(form);
-    table.querySelectorAll("td:first-child code").forEach((code) => {       // ids may break at their dots
+    table.querySelectorAll("td code").forEach((code) => {       // ids may break at their dots
       code.replaceChildren(...code.textContent.split(/(?<=[._])/).flatMap((part) => [part, h("wbr")]));
     });
+    const heads = [...table.tHead.rows[0].cells].map((head) => head.innerText.trim());
+    for (const row of rows) {           // on a narrow screen a row is a card, whose lines say what they are
+      [...row.cells].slice(2).forEach((entry, i) => {
+        entry.dataset.head = heads[i + 2];
+        entry.classList.toggle("fm-nothing", entry.innerText.trim() === DASH);
+      });
+    }
+    addEventListener("hashchange", read);
     apply();
+    read();
   }
 
   /* ---- saving ------------------------------------------------------------------------------------------------------------ */

@@ -2,15 +2,14 @@
 
 import csv
 import json
-import os
 import shutil
 from urllib.parse import unquote
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
+from browsing import NARROW, WIDE, axe_faults, chromium, dark, overflow
 from helpers import book_build
 from made_records import ID, decided, recorded
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from featuremining import paths, read_records
 from featuremining.judging import listing
@@ -19,22 +18,11 @@ from featuremining.showing import cards, markup
 from featuremining.studies import cell, load_cells
 from featuremining.studies.outcomes import Standing, Status
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync"]
-NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
-TOC = book_build.toc()
+TOC = list(map(book_build.address, book_build.toc()))
 expect.set_options(timeout=20_000)
 STATIC = paths.ROOT / "book/_static"
 OWN = "X1.resnet20.fm2"
 SHORT = [r for r in read_records("short") if r.key == cell(OWN).run("short", 0).key]
-
-
-def chromium():
-    """The path of Chromium. Without one the tests are skipped, but never in CI."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None and os.environ.get("CI"):
-        pytest.fail("The tests of the book need Chromium: apt-get install chromium.")
-    return found or pytest.skip("no Chromium here (apt-get install chromium)")
 
 
 def test_without_a_browser_only_ci_fails(monkeypatch):
@@ -47,67 +35,11 @@ def test_without_a_browser_only_ci_fails(monkeypatch):
         chromium()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield browser
-        browser.close()
-
-
-def opened(browser):
-    """A page in a fresh profile without a network; errors, and what fails or leaves the files, go into ``page.faults``."""
-    context = browser.new_context(viewport=WIDE, offline=True, reduced_motion="reduce", color_scheme="light")
-    page = context.new_page()
-    page.set_default_timeout(20_000)
-    faults = page.faults = []
-    page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "about:")) else faults.append(r.url))
-    page.on("requestfailed", lambda r: faults.append(f"failed: {r.url}"))
-    page.on("console", lambda m: faults.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda e: faults.append(str(e)))
-    return page
-
-
-@pytest.fixture(scope="module")
-def reader(browser):
-    """One page for all visits: a process of its own for each would cost as much as the visit."""
-    return opened(browser)
-
-
-@pytest.fixture
-def page(browser):
-    page = opened(browser)
-    yield page
-    page.context.close()
-
-
 @pytest.fixture
 def front(page, html):
-    page.goto((html / "book/index.html").as_uri())
+    page.goto((html / "scoreboard.html").as_uri())
     yield page
     assert not page.faults
-
-
-def axe_faults(page, *rules, within="html"):
-    """Serious and critical faults that axe-core finds, with where they are; of all its rules or of some."""
-    options = {"resultTypes": ["violations"], "preload": False} | ({"runOnly": rules} if rules else {})
-    if not page.evaluate("'axe' in window"):
-        page.add_style_tag(content="*, ::before, ::after { transition: none !important; }")     # no colours in between
-        page.evaluate(AXE_SCRIPT)
-    return [(v["id"], node["target"], node["failureSummary"])
-            for v in page.evaluate("([within, options]) => axe.run(within, options)", [within, options])["violations"]
-            if v["impact"] in ("serious", "critical") for node in v["nodes"]]
-
-
-def dark(page):
-    """The reader's system turns dark, and the page with it."""
-    page.emulate_media(color_scheme="dark")
-    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-
-
-def overflow(page):
-    page.set_viewport_size(NARROW)
-    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
 
 @pytest.mark.parametrize("name", [*TOC, "search", "genindex"])
@@ -121,7 +53,7 @@ def test_a_page(name, reader, html):
     assert axe_faults(reader) == []
     dark(reader)
     assert axe_faults(reader, "color-contrast", within="main") == []       # what is around is the front page's
-    assert overflow(reader) == 0
+    assert [overflow(reader, width) for width in (360, 768, 1280, 1920)] == [0, 0, 0, 0]
     assert reader.faults == []
 
 
@@ -134,6 +66,13 @@ def test_faults_are_found(page, tmp_path):
     assert {"image-alt", "color-contrast"} <= {fault for fault, *_ in axe_faults(page)} and overflow(page) > 500
     assert any("nothing is not defined" in fault for fault in page.faults)
     assert {"https://example.org/a.js"} <= set(page.faults) and any("no.png" in fault for fault in page.faults)
+
+
+@pytest.fixture
+def ours(page, html):
+    page.goto((html / "experiments/cifar.html").as_uri())
+    yield page
+    assert not page.faults
 
 
 def column(page, name, table="table.fm-grid"):
@@ -164,15 +103,18 @@ def test_the_grid_is_sorted_by_mouse_and_keyboard(front):
     assert printed(front) == sorted(values, reverse=True)
     head.get_by_role("button").press("Space")
     assert column(front, "cell") == before
-    own = "table.dataframe:not(.fm-grid)"
-    front.locator(f"{own} th", has_text="gain").get_by_role("button").click()
-    *gains, last = column(front, "gain (best)", own)
-    gains = [float(v.replace("−", "-")) for v in gains]
-    assert gains == sorted(gains) and len(gains) > 2 and last == "–"
     other = front.locator("table.fm-grid th", has_text="cell")
     other.get_by_role("button").click()
     assert [c.split(".")[0] for c in column(front, "cell")][-1] == "T10"
     assert front.locator("table.fm-grid [aria-sort=ascending]").count() == 1
+
+
+def test_what_is_missing_of_our_runs_is_sorted_last(ours):
+    own = f'table.dataframe:has(tr[data-cell="{OWN}"]):has(th:nth-child(8))'
+    ours.locator(f"{own} th", has_text="gain").get_by_role("button").click()
+    *gains, last = column(ours, "gain (best)", own)
+    gains = [float(v.replace("−", "-")) for v in gains]
+    assert gains == sorted(gains) and len(gains) > 2 and last == "–"
 
 
 def test_the_grid_is_filtered_by_mouse_and_keyboard(front):
@@ -206,24 +148,24 @@ def test_a_card_opens_by_mouse_on_a_number(front):
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
-def test_a_card_opens_by_keyboard_and_gives_the_focus_back(front, key):
-    button = front.locator(f'tr[data-cell="{OWN}"]').get_by_role("button", name=OWN)
+def test_a_card_opens_by_keyboard_and_gives_the_focus_back(ours, key):
+    button = ours.locator(f'tr[data-cell="{OWN}"]').first.get_by_role("button", name=OWN)
     button.focus()
-    front.keyboard.press(key)
-    card = front.get_by_role("dialog")
+    ours.keyboard.press(key)
+    card = ours.get_by_role("dialog")
     expect(card).to_be_visible()
     for _ in range(12):         # the page behind is out of reach
-        front.keyboard.press("Tab")
-        assert front.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
-    front.keyboard.press("Escape")
+        ours.keyboard.press("Tab")
+        assert ours.evaluate("document.activeElement === document.body || !!document.activeElement.closest('dialog')")
+    ours.keyboard.press("Escape")
     expect(card).to_be_hidden()
     expect(button).to_be_focused()
 
 
-def test_a_card_shows_what_the_record_holds(front):
+def test_a_card_shows_what_the_record_holds(ours):
     record = SHORT[0]
-    front.locator(f'tr[data-cell="{OWN}"]').get_by_role("button", name=OWN).click()
-    card = front.get_by_role("dialog")
+    ours.locator(f'tr[data-cell="{OWN}"]').first.get_by_role("button", name=OWN).click()
+    card = ours.get_by_role("dialog")
     full, short = card.locator("section").all()
     assert "not run" in full.inner_text() and short.locator(".tier-short").count() == 1 and full.locator("svg").count() == 0
     assert short.locator("circle.seed").count() == len(SHORT) and short.locator("circle.paper").count() == 0
@@ -237,10 +179,10 @@ def test_a_card_shows_what_the_record_holds(front):
     table = short.get_by_role("table")
     expect(table.get_by_role("columnheader", name="seed 0")).to_be_visible()
     assert table.get_by_role("rowheader").count() > 8
-    assert axe_faults(front) == []
-    dark(front)
-    assert axe_faults(front, "color-contrast") == []
-    assert overflow(front) == 0 and card.bounding_box()["width"] <= NARROW["width"]
+    assert axe_faults(ours) == []
+    dark(ours)
+    assert axe_faults(ours, "color-contrast") == []
+    assert overflow(ours) == 0 and card.bounding_box()["width"] <= NARROW["width"]
     assert card.evaluate("e => e.scrollWidth - e.clientWidth") == 0
 
 
@@ -258,7 +200,7 @@ def test_a_command_is_copied(front, clipboard):
 
 def test_numbers_of_a_printed_table_open_too(page, html):
     """Where a table stands as the paper prints it, each number is a button."""
-    page.goto((html / "build/book/noisy_labels.html").as_uri())
+    page.goto((html / "experiments/noisy_labels.html").as_uri())
     *others, last = [c for c in load_cells().values() if c.table == "T8" and c.paper]
     expect(page.locator("table.matrix td .fm-open")).to_have_count(len(others) + 1)
     number = page.locator(f'table.matrix [data-cell="{last.id}"] button')
@@ -288,7 +230,7 @@ def test_a_table_is_saved_as_csv_and_json(front, tmp_path):
 def test_without_scripts_everything_is_there(browser, html):
     with browser.new_context(java_script_enabled=False, viewport=WIDE) as context:
         page = context.new_page()
-        page.goto((html / "book/index.html").as_uri())
+        page.goto((html / "scoreboard.html").as_uri())
         once = [row for row in listing.of_first(Ledger.read()) if not row["same_as"]]     # what says another again is not shown
         expect(page.locator("table.fm-grid tbody tr")).to_have_count(len(once))
         expect(page.locator("table.fm-grid tbody tr").last).to_be_visible()

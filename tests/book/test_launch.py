@@ -129,14 +129,14 @@ def test_with_an_address_a_page_has_buttons_to_its_notebook(elsewhere):
     assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-3000:]
     html = elsewhere / "_build/html"
     book_build.finish(html)
-    page = (html / "build/book/cifar.html").read_text()
+    page = (html / "experiments/cifar.html").read_text()
     assert 'href="https://mybinder.org/v2/gh/example/companion/main?urlpath=lab/tree/notebooks/cifar.ipynb"' in page
     assert 'href="https://colab.research.google.com/github/example/companion/blob/main/notebooks/cifar.ipynb"' in page
     assert "build/book/cifar.ipynb" not in "".join(re.findall(r'href="https://[^"]*"', page))
-    assert "mybinder" not in (html / "book/index.html").read_text()
+    assert "mybinder" not in (html / "index.html").read_text()
 
 
 def test_without_an_address_there_are_no_buttons(html):
     if yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]:
         pytest.skip("the project has an address")
-    assert "mybinder" not in (html / "build/book/cifar.html").read_text()
+    assert "mybinder" not in (html / "experiments/cifar.html").read_text()

@@ -10,9 +10,10 @@ from statistics import fmean
 from .. import stats, studies
 from ..records import Record, by_key, once, read_records
 from ..stats import Summary
-from ..studies import Cell, Look
+from ..studies import Cell, Look, Looks
 from ..studies.outcomes import Status
 from . import chances
+from .setting import OURS, Setting
 from .verdicts import Verdict, judge, judge_gain, latest, pooled_spread, printed
 
 
@@ -24,9 +25,11 @@ def epoch(cell: Cell) -> str:
 
 
 class Ledger:
-    """Records of any tiers, grouped by their training. A cell's key is worked out once."""
+    """Records of any tiers, grouped by their training, and the setting under which they are judged. A cell's key is worked out
+    once."""
 
-    def __init__(self, records: Iterable[Record] = ()):
+    def __init__(self, records: Iterable[Record] = (), setting: Setting = OURS):
+        self.setting = setting
         self.records = once(records)
         self.trainings = by_key(self.records)           # key -> records in the order of their seeds
         self._keys: dict[tuple[str, str], str] = {}
@@ -63,11 +66,23 @@ class Ledger:
         runs = self.counting(cell)
         if look and len(runs) < look.n:
             return None
-        return self._summary(runs[:look.n] if look else runs, cell, epoch(cell))
+        return self._summary(runs[:look.n] if look else runs, cell, self.epoch(cell))
 
     def values(self, cell: Cell) -> tuple[float, ...]:
         """Of the runs that count, by the epoch that decides."""
-        return tuple(r.value(epoch(cell), cell.reported) for r in self.counting(cell))
+        return tuple(r.value(self.epoch(cell), cell.reported) for r in self.counting(cell))
+
+    def epoch(self, cell: Cell) -> str:
+        """The selection rule that decides."""
+        return self.setting.selection or epoch(cell)
+
+    def looks(self, cell: Cell) -> Looks:
+        """When runs of the cell's paper are looked at, with the setting's error rate."""
+        return replace(cell.looks, error=self.setting.error)
+
+    def margin(self, cell: Cell) -> float:
+        """Within which two results count as equal."""
+        return self.setting.margin * stats.margin(pooled_spread(cell), cell.n)
 
     def seeds(self, cells: Iterable[Cell]) -> int:
         """How many counting runs each of these cells has at least."""
@@ -104,13 +119,13 @@ class Ledger:
         seeds, on_record = self.seeds([cell]), len(self.of(cell))
         if not seeds:
             return Verdict(Status.NOT_RUN, left_out=on_record)
-        found = latest(cell.looks, seeds, partial(self._number, cell))
-        needed = chances.enough(chances.number(cell.id, self.values(cell))) if found.status.open else None
+        found = latest(self.looks(cell), seeds, partial(self._number, cell))
+        asked = found.status.open and self.setting == OURS
+        needed = chances.enough(chances.number(cell.id, self.values(cell))) if asked else None
         return replace(found, left_out=on_record - seeds, seeds_needed=needed)
 
     def _number(self, cell: Cell, look: Look) -> Verdict:
-        within = stats.margin(pooled_spread(cell), cell.n)
-        return replace(judge(self.deciding(cell, look), printed(cell), within, look.level), look=look)
+        return replace(judge(self.deciding(cell, look), printed(cell), self.margin(cell), look.level), look=look)
 
     def gain(self, cell: Cell) -> Verdict | None:
         """The verdict on the gain over the baseline of the same table and network; None where there is no such pair."""
@@ -120,10 +135,11 @@ class Ledger:
         seeds = self.seeds([cell, base])
         if not seeds:
             return Verdict(Status.NOT_RUN)
-        found, values = latest(cell.looks, seeds, partial(self._gain, cell, base)), (self.values(cell), self.values(base))
-        needed = chances.enough(chances.gain((cell.id, base.id), values)) if found.status.open else None
+        found, values = latest(self.looks(cell), seeds, partial(self._gain, cell, base)), (self.values(cell), self.values(base))
+        asked = found.status.open and self.setting == OURS
+        needed = chances.enough(chances.gain((cell.id, base.id), values)) if asked else None
         return replace(found, seeds_needed=needed)
 
     def _gain(self, cell: Cell, base: Cell, look: Look) -> Verdict:
-        ours, within = (self.deciding(cell, look), self.deciding(base, look)), stats.margin(pooled_spread(cell), cell.n)
-        return replace(judge_gain(ours, (printed(cell), printed(base)), within, look.level), look=look)
+        ours = self.deciding(cell, look), self.deciding(base, look)
+        return replace(judge_gain(ours, (printed(cell), printed(base)), self.margin(cell), look.level), look=look)

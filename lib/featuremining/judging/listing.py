@@ -49,7 +49,7 @@ def _done(cell: Cell, tier: str, on_record: dict) -> list:
 
 def rows(ledger: Ledger) -> list[dict]:
     """One dict per claim, sentences in the order of the paper, then the printed numbers by table: what `fm verdict` prints and
-    the front page's grid shows. Plain JSON but for ``verdict``, a `Standing`; `as_json` writes it as text."""
+    the scoreboard's grid shows. Plain JSON but for ``verdict``, a `Standing`; `as_json` writes it as text."""
     return [_sentence(c, judge(c, ledger)) for c in load_claims().values()] + [
         _number(c, ledger) for c in studies.load_cells().values() if c.paper]
 

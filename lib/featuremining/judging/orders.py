@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from .. import stats, studies
 from ..stats import Summary, holm
 from ..studies import Look
+from ..studies.looks import ERROR
 from ..studies.outcomes import Status
 from .verdicts import pick, pooled_spread
 
@@ -25,7 +26,8 @@ def family(ours: Sequence[tuple[Summary, Summary] | None], bounds: Sequence[tupl
     whether its interval holds zero or lies below. Those that were not run count with p = 1."""
     counted = (lambda p, n=1: look.counted(p, n)) if look else (lambda p, n=1: p)
     plain = [1.0 if mine is None else stats.welch_p(*mine) for mine in ours]
-    zero = [True if mine is None else (mine[0].mean <= mine[1].mean) | (counted(p) >= 1 - stats.LEVEL)
+    error = look.looks.error if look else ERROR
+    zero = [True if mine is None else (mine[0].mean <= mine[1].mean) | (counted(p) >= error)
             for mine, p in zip(ours, plain, strict=True)]
     none = [1.0 if mine is None else _none(mine, *of) for mine, of in zip(ours, bounds, strict=True)]
     return *(holm([counted(p, len(plain)) for p in tests]) for tests in (plain, none)), zero
@@ -36,11 +38,11 @@ def _none(ours: tuple[Summary, Summary], margin: float, half: float | None):
     return some if half is None else stats.larger(some, stats.below_p(*ours, half))
 
 
-def order_status(values, p, none, zero, pairs: int):
-    """Of the differences that were run, among so many pairs, by what `family` says of them."""
+def order_status(values, p, none, zero, pairs: int, error: float = ERROR):
+    """Of the differences that were run, among so many pairs, by what `family` says of them, at an error rate."""
     import numpy as np
 
     values, p, none, zero = map(np.asarray, (values, p, none, zero))
-    settled, small = p < 1 - stats.LEVEL, none < (1 - stats.LEVEL) / 2
+    settled, small = p < error, none < error / 2
     return pick(Status.REPRODUCED, ((settled & (values < 0) | small & zero).any(0), Status.NOT_REPRODUCED),
                 (settled.sum(0) < pairs, Status.INCONCLUSIVE), (small.any(0), Status.DIRECTION))

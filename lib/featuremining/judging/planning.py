@@ -127,6 +127,32 @@ def questions(ledger: Ledger) -> list[Question]:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """What all open questions take on a device, whatever data are at hand: ``planned`` of them ``hours`` together, each run once;
+    of those about accuracy ``first``, likely to be decided, takes the least; the networks that were not measured there."""
+
+    device: str
+    planned: int
+    hours: float
+    first: str
+    first_hours: float
+    unmeasured: tuple[str, ...]
+
+
+def outlook(ledger: Ledger, on: str = "") -> Outlook:
+    on = on or next(iter(devices(ledger)), "")
+    asked = [q for q in questions(ledger) if not any(c.missing for c in q.needs)]
+    costs = {ledger.key(c): hours(c, "full", ledger.records, on) for q in asked for c in q.needs}
+    able = {q.id: w for q in asked if not (w := _wanted(q, costs, ledger, anywhere=True)).why}
+    runs = {run: h for w in able.values() for run, h in w.runs.items()}
+    likely = {q.id: sum(able[q.id].runs.values()) for q in asked
+              if q.id in able and (q.chance or 0) >= stats.POWER and not any(c.task == "cost" for c in q.needs)}
+    first = min(likely, key=likely.__getitem__, default="")
+    unknown = sorted({c.network for q in asked for c in q.needs if costs[ledger.key(c)] is None})
+    return Outlook(on, len(able), sum(runs.values()), first, likely.get(first, 0.0), tuple(unknown))
+
+
+@dataclass(frozen=True)
 class Wanted:
     """A question with its missing runs, (key, seed) -> hours, or ``why`` they can't be planned."""
 

@@ -76,7 +76,8 @@ def compared(claim_: Claim, ledger: Ledger, look: Look | None = None) -> tuple[P
         printed = None if None in (a.published, b.published) else (verdicts.printed(a), verdicts.printed(b))
         rows.append((ids, printed, sides.of_pair(claim_, ids, ledger, look)))
     printed_p = holm([1.0 if printed is None else stats.welch_p(*printed) for _, printed, _ in rows])
-    p, none, zero = family([sides.raised(mine, claim_.within) for *_, mine in rows], [bounds(*ids) for ids, *_ in rows], look)
+    within = [(ledger.setting.margin * margin, half) for margin, half in (bounds(*ids) for ids, *_ in rows)]
+    p, none, zero = family([sides.raised(mine, claim_.within) for *_, mine in rows], within, look)
     return tuple(Pair(*ids, stats.welch(*printed) if printed else None, printed_p[i] if printed else None,
                       stats.welch(*mine) if mine else None, p[i] if mine else None, (mine[0].n, mine[1].n) if mine else (0, 0),
                       none[i], zero[i]) for i, (ids, printed, mine) in enumerate(rows))
@@ -92,12 +93,12 @@ def judge(claim_: Claim, ledger: Ledger) -> Judgement:
 
 def _order(claim_: Claim, ledger: Ledger) -> Judgement:
     seeds = max(sides.seeds(claim_, ids, ledger) for ids in claim_.named_pairs())
-    return latest(claim_.needs[0].looks, seeds, partial(_order_at, claim_, ledger))
+    return latest(ledger.looks(claim_.needs[0]), seeds, partial(_order_at, claim_, ledger))
 
 
 def _order_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
-    pairs = compared(claim_, ledger, look)
-    own_numbers = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed])
+    pairs, error = compared(claim_, ledger, look), ledger.setting.error
+    own_numbers = _by_own_numbers([(p.printed, p.printed_p) for p in pairs if p.printed], error)
     run = [p for p in pairs if p.ours]
     if own_numbers == Status.CONTRADICTED:
         status = Status.CONTRADICTED
@@ -105,12 +106,12 @@ def _order_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
         status = Status.NOT_RUN
     else:
         status = order_status([p.ours.value + claim_.within for p in run], [p.p for p in run], [p.none for p in run],
-                              [p.zero for p in run], len(pairs))
+                              [p.zero for p in run], len(pairs), error)
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
-    firm = sum(p.printed_p < 1 - stats.LEVEL for p in pairs if p.printed)
+    firm = sum(p.printed_p < error for p in pairs if p.printed)
     paper = (f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own_numbers
              else f"{len(pairs)} pair{'s' * (len(pairs) > 1)}, not printed")
-    in_order, settled = sum(p.ours.value + claim_.within > 0 for p in run), sum(p.p < 1 - stats.LEVEL for p in run)
+    in_order, settled = sum(p.ours.value + claim_.within > 0 for p in run), sum(p.p < error for p in run)
     ours = f"{len(run)} of {len(pairs)} pairs run: {in_order} in this order, {settled} settled" if run else ""
     points = f"{claim_.within:g} point{'s' * (claim_.within != 1)}"
     limit = f"read as no more than {points} below, which is our limit" if claim_.within else ""
@@ -124,29 +125,30 @@ def _borrowed(claim_: Claim) -> str:
     return " ".join(filter(None, (claim_.why, bare if any(c.spread is None and not c.own for c in claim_.needs) else "")))
 
 
-def _by_own_numbers(differences: list[tuple[Interval, float]]) -> Status | None:
-    """What printed differences and their p say about the claim that each is positive; None where nothing is printed."""
+def _by_own_numbers(differences: list[tuple[Interval, float]], error: float) -> Status | None:
+    """What printed differences and their p say about the claim that each is positive, at an error rate; None where nothing is
+    printed."""
     if any(difference.value < 0 for difference, _ in differences):
         return Status.CONTRADICTED
     if not differences:
         return None
-    return Status.SUPPORTED if all(p < 1 - stats.LEVEL for _, p in differences) else Status.NOT_ESTABLISHED
+    return Status.SUPPORTED if all(p < error for _, p in differences) else Status.NOT_ESTABLISHED
 
 
 def _gain(claim_: Claim, ledger: Ledger) -> Judgement:
-    return latest(claim_.needs[0].looks, ledger.seeds(claim_.needs), partial(_gain_at, claim_, ledger))
+    return latest(ledger.looks(claim_.needs[0]), ledger.seeds(claim_.needs), partial(_gain_at, claim_, ledger))
 
 
 def _gain_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
     a, b = map(studies.cell, claim_.cells)
     (pair,) = compared(claim_, ledger, look)
     ours, paper = (ledger.deciding(a, look), ledger.deciding(b, look)), (verdicts.printed(a), verdicts.printed(b))
-    verdict = verdicts.judge_gain(ours, paper, stats.margin(verdicts.pooled_spread(a), a.n), look.level)
+    verdict = verdicts.judge_gain(ours, paper, ledger.margin(a), look.level)
     printed = a.published - b.published
     stated = printed if claim_.difference is None else claim_.difference
     rounded = sum(number.half for number in (a.published, b.published, claim_.difference) if number is not None)
     agree = claim_.values in ((), (a.published, b.published)) and abs(stated - printed) < rounded
-    own_numbers = _by_own_numbers([(pair.printed, pair.printed_p)]) if agree else Status.CONTRADICTED
+    own_numbers = _by_own_numbers([(pair.printed, pair.printed_p)], ledger.setting.error) if agree else Status.CONTRADICTED
     return Judgement(Status.CONTRADICTED if own_numbers == Status.CONTRADICTED else verdict.status, own_numbers,
                      stats.signed(pair.ours.value) if pair.ours else "", stats.signed(printed), (pair,),
                      "full" if pair.ours else "", min(pair.n) if pair.ours else None, _borrowed(claim_),
@@ -205,7 +207,7 @@ def _same(claim_: Claim, ledger: Ledger) -> Judgement:
     return replace(other, note=" ".join(filter(None, (note, claim_.why))), pairs=())
 
 
-def _activations(claim_: Claim, _) -> Judgement:
+def _activations(claim_: Claim, ledger: Ledger) -> Judgement:
     """Counts above the threshold, by stage, of one pair of networks per seed: more in every stage, and most of all in the first.
     Logarithms of the ratios over seeds, by Student's test of each stage and of the first one's lead over each other, with Holm's
     correction over all of them."""
@@ -217,7 +219,7 @@ def _activations(claim_: Claim, _) -> Judgement:
     for finding in found:
         first, *_, last = (list(map(sum, stages)) for stages in finding.values["raw"]["counts"].values())
         logs.append([log(x / y) for x, y in zip(last, first, strict=True)])
-    return latest(cell.looks, len(found), partial(_activations_at, logs))
+    return latest(ledger.looks(cell), len(found), partial(_activations_at, logs))
 
 
 def _activations_at(logs: list[list[float]], look: Look) -> Judgement:
@@ -231,7 +233,7 @@ def activations_status(tested: list[Summary], look: Look):
     """All of them above zero, or one below."""
     import numpy as np
 
-    settled = np.array(holm([look.counted(stats.mean_p(s), len(tested)) for s in tested])) < 1 - stats.LEVEL
+    settled = np.array(holm([look.counted(stats.mean_p(s), len(tested)) for s in tested])) < look.looks.error
     below = np.array([s.mean for s in tested]) < 0
     return verdicts.pick(Status.INCONCLUSIVE, ((settled & below).any(0), Status.NOT_REPRODUCED),
                          (settled.all(0), Status.REPRODUCED))

@@ -10,7 +10,7 @@ from ..stats import Summary
 from ..studies import Cell, Look
 from ..studies.claims import Claim
 from ..studies.measures import GAIN, TOP1
-from .ledger import Ledger, epoch
+from .ledger import Ledger
 
 
 def of_pair(claim: Claim, ids: Sequence[str], ledger: Ledger, look: Look | None = None) -> tuple[Summary, Summary] | None:
@@ -46,7 +46,7 @@ def by_seed(cell: Cell, measure: str, ledger: Ledger) -> dict[int, float]:
     """A measure of each run that counts. What was measured of a network counts with the run that made it."""
     runs = {r.seed: r for r in ledger.counting(cell)}
     if measure == TOP1:
-        return {seed: r.value(epoch(cell), cell.reported) for seed, r in runs.items()}
+        return {seed: r.value(ledger.epoch(cell), cell.reported) for seed, r in runs.items()}
     if measure == GAIN:
         base = studies.baseline(cell)
         theirs = by_seed(base, TOP1, ledger) if base else {}

@@ -9,17 +9,18 @@ from math import isfinite
 import pandas as pd
 
 from .. import stats, studies
-from ..judging import cost, planning, verdicts
+from ..judging import cost, listing, planning, verdicts
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..records import Record, findings
 from ..records.findings import Finding
 from ..studies import Cell
+from ..studies.claims import Claim, load_claims
 from ..studies.outcomes import Standing, Status
 from . import markup
 from .markup import DASH
 
-GRID = ["cell", "claim", "verdict", "paper", "ours", "95 % interval", "tier", "n"]     # the verdict is seen without scrolling
+GRID = ["claim", "verdict", "paper", "ours", "95 % interval", "n", "cell"]
 RULES = ("best", "last", "median10")
 QUANTITIES = {"classification": "test top-1 (%)", "detection": "mAP at 0.5 (%)", "cost": "seconds of an iteration"}
 ORIGIN = ("commit", "dirty", "versions", "data_sha256", "device", "threads", "engine", "beside", "precision", "peak_memory_mib",
@@ -37,14 +38,41 @@ def card(cell: Cell, ledger: Ledger) -> dict:
             "published": cell.published, "spread": cell.spread, "n": cell.n, "seconds": cell.seconds, "mib": cell.mib,
             "verdict": _verdict(ledger.verdict(cell), cell), "gain": _verdict(ledger.gain(cell), cell),
             "lacks": cell.missing,
-            "cost": planning.to_decide(cell, ledger),
+            "cost": "" if _costs_are_known(cell) else planning.to_decide(cell, ledger),
             "tiers": [full, *(t for t in others if t["seeds"] or t["findings"])]}
 
 
+def _costs_are_known(cell: Cell) -> bool:
+    """Whether nothing is left to run of a cell of costs."""
+    verdict = cost.verdict(cell, cost.nearest(cost.found([cell], "full"))) if cell.task == "cost" else None
+    return verdict is not None and not verdict.status.open
+
+
+def sentence(claim: Claim, ledger: Ledger) -> dict:
+    """The card of a claim in words: its quote, its verdict and what that rests on."""
+    detail = listing.detail(claim, ledger)
+    standing, paper = detail["verdict"], studies.papers()[claim.paper]
+    return {"id": claim.id, "title": f"{paper.short}, section {claim.section}" if claim.section[0].isdigit() else
+            f"{paper.short}, {claim.section}", "quote": claim.quote, "status": standing.status, "detail": standing.rest,
+            "reading": detail["reading"], "facts": list(facts(detail).items()), "pairs": detail["pairs"],
+            "href": f"claims.html#{markup.anchor(claim.same_as or claim.id)}", "rerun": f"fm verdict {claim.id}"}
+
+
+def facts(detail: dict, cost: str = "") -> dict[str, str]:
+    """What a verdict on a sentence rests on, in words by their heading; ``cost``: of deciding it."""
+    behind = [f"{detail['tier']} tier", detail["device"], f"n = {detail['n']}" if detail["n"] else ""] if detail["tier"] else []
+    ours = detail["ours"] + (f" ({'; '.join(filter(None, behind))})" if behind else "")
+    found = {"by its own numbers": detail["own_numbers"], "the paper": detail["paper"], "ours": ours,
+             "compared": detail["compared"], "limit": detail["limit"], "look": detail["look"], "note": detail["note"],
+             "to decide it": cost}
+    return {name: text for name, text in found.items() if text}
+
+
 def cards(ids: Iterable[str], ledger: Ledger) -> dict[str, dict]:
-    """The cards of those ids that are cells."""
-    cells = studies.load_cells()
-    return {id_: card(cells[id_], ledger) for id_ in dict.fromkeys(ids) if id_ in cells}
+    """The cards of those ids that are cells or sentences."""
+    cells, claims = studies.load_cells(), load_claims()
+    return {id_: card(cells[id_], ledger) if id_ in cells else sentence(claims[id_], ledger)
+            for id_ in dict.fromkeys(ids) if id_ in cells or id_ in claims}
 
 
 def commands(cell: Cell, tier: str) -> list[str]:
@@ -123,13 +151,13 @@ def grid(cells: list[Cell], ledger: Ledger, others: Iterable[dict] = ()) -> pd.D
 def _rows(cell: Cell, ledger: Ledger) -> list[dict]:
     """One row; of a cost, one per device."""
     row = {"cell": cell.id, "claim": ", ".join(cell.labels), "paper": cell.paper, "ours": DASH, "95 % interval": DASH,
-           "tier": DASH, "n": DASH, "verdict": Standing(Status.NOT_RUN)}
+           "n": DASH, "verdict": Standing(Status.NOT_RUN)}
     if cell.task == "cost":
         return [row | _cost(cell, f) for f in findings.read(findings.COST, cell.run("full", 0))] or [row]
     judged = ledger.verdict(cell)
     row["verdict"] = judged.standing(cell) if judged else None
     if summary := ledger.deciding(cell):
-        row |= {"ours": f"{summary.mean:.2f}", "95 % interval": markup.bounds(stats.mean_interval(summary)), "tier": "full",
+        row |= {"ours": f"{summary.mean:.2f}", "95 % interval": markup.bounds(stats.mean_interval(summary)),
                 "n": summary.n}
     return [row]
 
@@ -138,4 +166,4 @@ def _cost(cell: Cell, finding: Finding) -> dict:
     v = finding.values
     interval = {"95 % interval": f"{v['low']:.3f} to {v['high']:.3f}"} if "time_ratio" in v else {}
     return {"claim": f"{', '.join(cell.labels)}; {finding.provenance['device']}", "ours": cost.words(finding), **interval,
-            "tier": "full", "n": f"{v['iterations']} iterations", "verdict": cost.verdict(cell, finding)}
+            "n": f"{v['iterations']} iterations", "verdict": cost.verdict(cell, finding)}

@@ -1,7 +1,9 @@
-"""Values as HTML and Markdown: numbers, badges, tables, links that save. No files, no state, no torch."""
+"""Values as HTML and Markdown: numbers, badges, tables, links that save. What is more than a phrase is a template of the folder
+``templates``. No state, no torch."""
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from html import escape, unescape
 from urllib.parse import quote
 
@@ -18,6 +20,24 @@ class Html(str):
 
     def _repr_html_(self) -> str:
         return self
+
+    __html__ = _repr_html_          # a template leaves it as it is
+
+
+@cache
+def _templates():
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    found = Environment(loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                        undefined=StrictUndefined)
+    found.filters |= {"badge": badge, "signed": stats.signed, "counted": counted, "percent": lambda v: f"{v:.4g}%"}
+    return found
+
+
+def render(name: str, **values) -> Html:
+    """``templates/<name>.html`` with these values; what is not `Html` is escaped, what is missing is an error. Without empty
+    lines and indents, which would end a piece of HTML in a page of Markdown."""
+    return Html(re.sub(r"\n\s*", "\n", _templates().get_template(f"{name}.html").render(values)).strip() + "\n")
 
 
 def percent(s: stats.Summary | None) -> str:
@@ -70,20 +90,15 @@ def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str 
     if frame.empty:
         return Html(f'<p class="fm-caption">{escape(caption)}</p>\n<p class="empty">Nothing on record yet'
                     + (f", {tier} tier" if tier else "") + ".</p>")
-    entries = frame.map(standing)
-    opens = [f' data-cell="{escape(c)}"' for c in entries["cell"]] if "cell" in entries else [""] * len(entries)
+    entries = frame.map(lambda value: Html(standing(value)))
+    ids = list(frame["cell"]) if "cell" in frame else [""] * len(frame)
     if "cell" in entries:
-        entries["cell"] = [f"<code>{c}</code>" for c in entries["cell"]]
-    kinds = [' class="text note"' if column == "note" else ' class="text"' if column in WORDS else "" for column in entries]
-    head = "".join(f"<th{kind}>{escape(column)}</th>" for column, kind in zip(entries, kinds, strict=True))
-    rows = "\n".join(f"<tr{cell}>" + "".join(f"<td{kind}>{v}</td>" for v, kind in zip(row, kinds, strict=True)) + "</tr>"
-                     for cell, row in zip(opens, entries.itertuples(index=False), strict=True))
-    mark, classes = f"{tier_badge(tier)} " if tier else "", f"dataframe {style}".strip()
-    label = escape(f"{caption} ({tier} tier)" if tier else caption)
-    csv = f" {save_link(frame.map(plain).to_csv(index=False), 'CSV', 'csv', caption)}" if "data-cell=" in rows else ""
-    return Html(f'<p class="fm-caption">{mark}{escape(caption)}{csv}</p>\n'
-                f'<div class="fm-table" role="region" aria-label="{label}" tabindex="0"><table class="{classes}">\n'
-                f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>")
+        entries["cell"] = [Html(f"<code>{escape(c)}</code>") for c in ids]
+    kinds = ["text note" if column == "note" else "text" if column in WORDS else "" for column in entries]
+    csv = save_link(for_csv(frame).to_csv(index=False), "CSV", "csv", caption)
+    return render("table", caption=caption, tier=tier, style=style, columns=list(zip(entries, kinds, strict=True)),
+                  rows=list(zip(ids, entries.itertuples(index=False, name=None), strict=True)),
+                  csv=csv if any(ids) or "data-cell=" in "".join(map(str, frame.to_numpy().ravel())) else "")
 
 
 def says(text: str) -> Html:
@@ -98,6 +113,36 @@ def plain(value) -> str:
     '73.71 ± 0.28; not run'
     """
     return unescape(re.sub(r"<[^>]+>", "", str(value).replace("<br>", "; ")))
+
+
+NUMBER = r"([+−-]?\d[\d,]*\.?\d*)"
+SHAPES = ((("",), NUMBER), (("", " spread", " n"), rf"{NUMBER}(?: ± {NUMBER})?(?: \(n = {NUMBER}\))?"),
+          ((" low", " high"), f"{NUMBER} to {NUMBER}"),
+          (("", " low", " high"), rf"{NUMBER}(?: \({NUMBER} to {NUMBER}\))?"))       # of a column's entries -> columns of numbers
+
+
+def for_csv(frame: pd.DataFrame) -> pd.DataFrame:
+    """Plain values. A column whose entries are all numbers, with a spread or an interval, becomes columns of numbers, empty where
+    there is none.
+
+    >>> frame = pd.DataFrame({"ours": ["75.35 ± 0.07", "60.10", "–"], "95 %": ["−1.00 to +0.20", "needs 2 seeds", "–"]})
+    >>> for_csv(frame).to_csv(index=False)
+    'ours,ours spread,95 % low,95 % high\\n75.35,0.07,-1.00,+0.20\\n60.10,,,\\n,,,\\n'
+    """
+    parts = []
+    for name, values in frame.map(plain).items():
+        texts = ["" if text == DASH or text.startswith("needs 2 seeds") else text for text in values]
+        for ends, shape in SHAPES if any(texts) else ():
+            found = [re.fullmatch(shape, text) for text in texts if text]
+            if all(found):
+                groups = iter([[(g or "").replace("−", "-").replace(",", "") for g in match.groups()] for match in found])
+                columns = [f"{name}{end}" for end in ends]
+                made = pd.DataFrame([next(groups) if text else [""] * len(columns) for text in texts], columns=columns)
+                parts.append(made.loc[:, made.any()])
+                break
+        else:
+            parts.append(pd.DataFrame({name: texts if not any(texts) else list(values)}))
+    return pd.concat(parts, axis=1)
 
 
 def save_link(text: str, word: str, ending: str, of: str) -> Html:

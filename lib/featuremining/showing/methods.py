@@ -107,7 +107,10 @@ def results(name: str) -> str:
             frame.insert(1, "data", [c.dataset for c in recorded])
             parts.append(markup.html(frame, "Other runs on record: top-1 in percent, of detectors mAP; gain over the baseline of "
                                      "the same table and tier", tier))
-    return "\n\n".join(parts) or "No cell of the paper uses it; it stands here for comparison in your own experiments."
+    if cells and not parts:
+        return (f"{markup.counted(len(cells), 'number')} of the studies here use it, and no run of them is on record yet: "
+                + ", ".join(f"`{c.id}`" for c in cells) + ".")
+    return "\n\n".join(parts) or "No number of the paper uses it; it stands here for comparison in your own experiments."
 
 
 def used(cell: studies.Cell) -> set[str]:

@@ -13,6 +13,7 @@ from ..records import durations
 from ..studies import claims
 from ..studies.outcomes import OF_CLAIMS, State, Status
 from . import markup
+from .cards import facts
 from .markup import Html, anchor, counted, listed, some
 
 
@@ -50,20 +51,12 @@ def sentences_on(study: str, ledger: Ledger) -> Html:
 
 def _judged(detail: dict, cost: str = "") -> str:
     """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
-    facts = {"by its own numbers": detail["own_numbers"], "the paper": detail["paper"], "ours": _ours(detail),
-             "compared": detail["compared"], "limit": detail["limit"], "look": detail["look"], "note": detail["note"],
-             "to decide it": cost}
-    definitions = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text)
+    definitions = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts(detail, cost).items())
     lines = [f'<blockquote class="fm-quote">{escape(detail["says"])}</blockquote>',
              f'<p>{markup.standing(detail["verdict"])} <code>fm verdict {detail["claim"]}</code></p>',
              f"<p>{escape(detail['reading'])}</p>" if detail["reading"] else "",
              f'<dl class="fm-facts">{definitions}</dl>' if definitions else ""]
     return "\n".join(filter(None, lines))
-
-
-def _ours(detail: dict) -> str:
-    behind = [f"{detail['tier']} tier", detail["device"], f"n = {detail['n']}" if detail["n"] else ""] if detail["tier"] else []
-    return detail["ours"] + (f" ({'; '.join(filter(None, behind))})" if behind else "")
 
 
 def _pairs(detail: dict) -> str:
@@ -86,7 +79,7 @@ def rule(rule_: studies.Rule, ledger: Ledger) -> Html:
 
 
 def grid_rows(ledger: Ledger) -> list[dict]:
-    """The first paper's sentences as rows of the front page's grid, without those that say another again; each leads to its place
+    """The first paper's sentences as rows of the scoreboard's grid, without those that say another again; each leads to its place
     on the page of claims."""
     def begun(text: str) -> str | None:         # the whole stands there
         return f'<span class="fm-clamp">{escape(text)}</span>' if text else None
@@ -96,7 +89,7 @@ def grid_rows(ledger: Ledger) -> list[dict]:
                 + (f"<small>{escape(row['limit'])}</small>" if row["limit"] else ""))
 
     return [{"cell": row["claim"], "claim": said(row),
-             "paper": begun(row["paper"]), "ours": begun(row["ours"]), "tier": row["tier"] or None, "n": row["n"],
+             "paper": begun(row["paper"]), "ours": begun(row["ours"]), "n": row["n"],
              "95 % interval": " to ".join(map(stats.signed, row["interval"])) if row["interval"] else None,
              "verdict": row["verdict"]}
             for row in listing.of_first(ledger) if row["kind"] != "number" and not row["same_as"]]

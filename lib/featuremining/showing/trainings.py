@@ -31,7 +31,7 @@ def status(ledger: Ledger) -> str:
 
 def _experiment(study: str, title: str, ledger: Ledger) -> dict:
     cells = [c for c in studies.load_cells().values() if c.study == study]
-    row = {"experiment": f'<a href="../build/book/{cells[0].notebook}.html">{title}</a>', "cells": len(cells),
+    row = {"experiment": f'<a href="experiments/{cells[0].notebook}.html">{title}</a>', "cells": len(cells),
            "with a printed value": sum(bool(c.paper) for c in cells)}
     for tier in TIERS:
         trainings = {ledger.key(c, tier): c for c in cells}

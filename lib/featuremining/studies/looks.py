@@ -19,12 +19,13 @@ ERROR = 1 - LEVEL
 @dataclass(frozen=True)
 class Looks:
     """``seeds``: how many of each side there are at each look; ``planned``: the look that is meant to decide; ``share``: of the
-    error rate that may be spent by then; ``words``: the whole rule, for readers."""
+    error rate that may be spent by then; ``words``: the whole rule, for readers; ``error``: the whole error rate."""
 
     seeds: tuple[int, ...]
     planned: int
     share: float
     words: str = ""
+    error: float = ERROR
 
     def __post_init__(self):
         rising = all(a < b for a, b in zip((1, *self.seeds), self.seeds, strict=False))
@@ -44,7 +45,7 @@ class Looks:
         from scipy.special import ndtr, ndtri
 
         if n <= self.planned:
-            return 2 * float(ndtr(ndtri(self.share * ERROR / 2) / (n / self.planned) ** 0.5)) / ERROR
+            return 2 * float(ndtr(ndtri(self.share * self.error / 2) / (n / self.planned) ** 0.5)) / self.error
         after = [seeds for seeds in self.seeds if seeds > self.planned]
         return self.share + (1 - self.share) * (after.index(n) + 1) / len(after)
 
@@ -79,13 +80,13 @@ class Look:
     def counted(self, p, family: int = 1):
         """p of a test at this look, with the other looks counted in: to be held against the whole error rate, or corrected over a
         ``family`` of tests by Holm, whose strictest step asks for that part of it."""
-        return p * (ERROR / family / nominal(self.looks, self.n, family)) if self.n in self.looks.seeds else 0 * p + 1
+        return p * (self.looks.error / family / nominal(self.looks, self.n, family)) if self.n in self.looks.seeds else 0 * p + 1
 
 
 @cache
 def nominal(looks: Looks, n: int, family: int = 1) -> float:
-    """The two-sided level of one test at the look of n seeds, so that over all looks a false one comes out in a share of
-    0.05 / ``family``. 0 where there is no such look."""
+    """The two-sided level of one test at the look of n seeds, so that over all looks a false one comes out in a share of the
+    whole error rate over ``family``. 0 where there is no such look."""
     return _nominal(looks, family).get(n, 0.0)
 
 
@@ -101,7 +102,7 @@ def _nominal(looks: Looks, family: int) -> dict[int, float]:
     at, mass, before, levels = np.zeros(1), np.ones(1), 0, {}
     gone = 0.0
     for n in looks.seeds:
-        step, spend = (n - before) ** 0.5, looks.spent(n) * ERROR / family
+        step, spend = (n - before) ** 0.5, looks.spent(n) * looks.error / family
 
         def leaves(bound, at=at, mass=mass, step=step):
             return mass @ (ndtr((at - bound) / step) + ndtr((-at - bound) / step))

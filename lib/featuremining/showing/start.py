@@ -1,0 +1,107 @@
+"""What the book begins with: three answers, all printed gains, all differences of our own. Every number from data. No torch."""
+
+from statistics import fmean
+
+from .. import studies
+from ..judging import audit, listing, planning
+from ..judging.ledger import Ledger
+from ..judging.verdicts import printed
+from ..records.durations import words
+from ..stats import LEVEL, Interval, signed, welch
+from ..studies import Cell
+from ..studies.outcomes import State, Status
+from .forest import Line, forest
+from .markup import Html, bounds, render
+
+SCOREBOARD = "scoreboard.html"
+
+
+def answers(ledger: Ledger) -> Html:
+    """What the paper's own numbers support, what our runs show, what nobody knows yet and what it takes."""
+    rows = [row for row in listing.of_first(ledger) if not row["same_as"]]
+    return render("answers", level=100 * LEVEL, **own_numbers(), **our_runs(ledger, rows), **not_known(ledger, rows))
+
+
+def own_numbers() -> dict:
+    once = audit.distinct(audit.pairs())
+    return {"compared": len(once), "alone": int((once.p < audit.ALPHA).sum()), "corrected": int((once.holm < audit.ALPHA).sum()),
+            "as_error": int((once.holm_as_error < audit.ALPHA).sum())}
+
+
+def our_runs(ledger: Ledger, rows: list[dict]) -> dict:
+    """``decided`` of the ``accuracies`` that the paper prints; what ``stands`` beside them; what becomes of short runs."""
+    cells = studies.load_cells()
+    accuracies = [row for row in rows if row["kind"] == "number" and cells[row["claim"]].published is not None]
+    full = [c for c in cells.values() if not c.own and ledger.difference(c)]
+    short = short_gains(ledger)
+    return {"accuracies": len(accuracies), "decided": sum(row["verdict"].status.state == State.DECIDED for row in accuracies),
+            "full": [{"cell": c, "seeds": ledger.seeds([c, studies.baseline(c)]), "gain": signed(ledger.difference(c).value),
+                      "between": bounds(ledger.difference(c), signed=True)} for c in full],
+            "short": len(short), "below": sum(i.value < 0 for _, i in short),
+            "cheaper": sum(row["verdict"].status == Status.CHEAPER for row in rows)}
+
+
+def short_gains(ledger: Ledger) -> list[tuple[Cell, Interval]]:
+    """Of methods over the same network trained plainly, after a tenth of the schedule; each training once."""
+    found = {ledger.key(c, "short"): (c, i) for c in reversed(studies.load_cells().values())
+             if (i := ledger.difference(c, "short"))}
+    return list(found.values())[::-1]
+
+
+def not_known(ledger: Ledger, rows: list[dict]) -> dict:
+    """How many claims nothing is on record of, and what the open ones would take on the device that most is known of."""
+    waiting = sum(row["verdict"].status.state == State.WAITING for row in rows)
+    outlook = planning.outlook(ledger)
+    return {"claims": len(rows), "waiting": waiting, "device": outlook.device, "time": words(outlook.hours),
+            "planned": outlook.planned, "unmeasured": len(outlook.unmeasured), "first": outlook.first,
+            "first_time": words(outlook.first_hours)}
+
+
+def gains(ledger: Ledger) -> Html:
+    """Every printed gain of Feature Mining over the same network trained plainly, by data set; hollow where we have no run."""
+    groups: dict[str, list[Line]] = {}
+    seen = set()
+    for cell in sorted(studies.load_cells().values(), key=lambda c: c.at.table.order):
+        base = studies.baseline(cell)
+        if base is None or None in (cell.published, base.published) or "fm" not in {m["name"] for m in cell.methods}:
+            continue
+        if (once := (cell.run("full", 0).key, cell.published)) in seen:
+            continue
+        seen.add(once)
+        label = f"{cell.labels[0]}: {cell.labels[1]}"
+        groups.setdefault(studies.titles()[cell.table], []).append(
+            Line(label, welch(printed(cell), printed(base)), cell.id, not ledger.counting(cell)))
+    groups = {title: sorted(lines, key=lambda line: line.interval.value) for title, lines in groups.items()}
+    values = [line.interval.value for lines in groups.values() for line in lines]
+    run = sum(not line.hollow for lines in groups.values() for line in lines)
+    return forest(groups, f"What the paper prints: {len(values)} gains of Feature Mining over the same network trained plainly, "
+                  f"in percentage points with {100 * LEVEL:.0f} % intervals from the printed spreads, {signed(min(values))} to "
+                  f"{signed(max(values))}. Hollow: not run by us ({len(values) - run} of {len(values)}).", SCOREBOARD)
+
+
+def differences(ledger: Ledger) -> Html:
+    """Our own differences to plain training: whole schedules with two seeds a side or more, and a tenth of the schedule."""
+    cells = studies.load_cells().values()
+    full = {ledger.key(c): c for c in reversed(cells)
+            if (i := ledger.difference(c)) and Line("", i).bounded and "fm" in {m["name"] for m in c.methods}}
+    groups = {"Whole schedule, two seeds a side or more": [_line(c, ledger, "full") for c in full.values()][::-1],
+              "A tenth of the schedule": [_line(c, ledger, "short") for c, _ in short_gains(ledger)]}
+    short = [line.interval.value for line in groups["A tenth of the schedule"]]
+    return forest(groups, "What our runs show: differences to the same network trained plainly, in percentage points with "
+                  f"{100 * LEVEL:.0f} % intervals where both sides have two seeds. After a tenth of the schedule the mean is "
+                  f"{signed(fmean(short))}. None of these is a number of the paper." if short else
+                  "What our runs show: differences to the same network trained plainly, in percentage points.")
+
+
+def _line(cell: Cell, ledger: Ledger, tier: str) -> Line:
+    n = min(len(ledger.of(c, tier)) for c in (cell, studies.baseline(cell)))
+    return Line(f"{data_name(cell)}, {cell.labels[0]}: {cell.labels[1]}", ledger.difference(cell, tier), cell.id, note=f"n = {n}")
+
+
+NAMES = {"parts": "Embedded parts", "cifar100": "CIFAR-100", "tiny_imagenet_50": "Tiny ImageNet, 50 classes",
+         "cub_50": "Birds, 50 classes", "cifar100n": "CIFAR-100, labels by people", "parts_voc": "Embedded parts to detect"}
+
+
+def data_name(cell: Cell) -> str:
+    """The data set as readers know it."""
+    return NAMES.get(cell.dataset, cell.dataset.replace("_", " "))

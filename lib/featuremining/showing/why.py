@@ -1,0 +1,120 @@
+"""Why the method may or may not help, as far as the records tell. Every number from data. No torch."""
+
+import json
+from math import log
+from pathlib import Path
+from statistics import fmean
+
+from .. import studies
+from ..datasets import size
+from ..judging import class_activation
+from ..judging.ledger import Ledger
+from ..records import Record, findings
+from ..stats import Interval, Summary, signed, welch
+from ..studies import Cell
+from .figures.parts import part_losses
+from .forest import Line, forest
+from .markup import Html, listed, says
+from .start import data_name
+
+FM = "fm2"                  # Feature Mining as the paper likes it best, by its short name in ids
+SCHEDULES = {"full": "whole schedule", "short": "a tenth of the schedule"}
+
+
+def pairs(ledger: Ledger) -> list[tuple[str, Cell, Cell]]:
+    """(tier, Feature Mining on two layers, its baseline) where both have runs; each training once, smaller schedules first."""
+    found = {}
+    for tier in SCHEDULES:
+        for cell in studies.load_cells().values():
+            base = studies.baseline(cell)
+            if base and cell.method == FM and cell.task == "classification" and ledger.of(cell, tier) and ledger.of(base, tier):
+                found.setdefault(ledger.key(cell, tier), (tier, cell, base))
+    return list(found.values())
+
+
+def setting(tier: str, cell: Cell) -> str:
+    """Data, network and schedule, for a heading."""
+    images = size(cell.dataset, **cell.data).train
+    return f"{data_name(cell)} ({images:,} images), {cell.labels[0]}, {SCHEDULES[tier]}"
+
+
+def last(records: list[Record], curve: str) -> float:
+    """Mean over the seeds of the last value on record."""
+    return fmean(next(v for v in reversed(r.curves[curve]) if v is not None) for r in records)
+
+
+def underfit(ledger: Ledger) -> Html:
+    """Training against test accuracy at the end of each training."""
+    groups: dict[str, list[Line]] = {}
+    lower = []
+    for tier, cell, base in pairs(ledger):
+        for c in (base, cell):
+            train, test = (last(ledger.of(c, tier), curve) for curve in ("train_acc", "test_acc"))
+            title, n = setting(tier, c), len(ledger.of(c, tier))
+            groups.setdefault(title, []).append(Line(c.labels[1], Interval(test, min(test, train), max(test, train)),
+                                                     says=f"training {train:.1f}, test {test:.1f}, n = {n}"))
+            lower += [title] if c == base and train - test < 10 else []
+    figure = forest(groups, "Accuracy in percent at the end: the dot is that on the test images, the other end of the line that "
+                    "on the training images, as they are augmented.", signs=False)
+    return Html(figure + (says(f"In {len(lower)} of {len(groups)} settings plain training itself is within ten points of its own "
+                               "training accuracy, or above it: there is little overfitting that a regulariser could take away. "
+                               "A gain can't be expected to show there, and its absence says little.") if lower else ""))
+
+
+def heads(ledger: Ledger) -> Html:
+    """The losses of the classifiers of the parts over the epochs, of one training on each data set."""
+    shown = {cell.dataset: (setting(tier, cell), ledger.of(cell, tier)[0], log(size(cell.dataset, **cell.data).classes))
+             for tier, cell, _ in reversed(pairs(ledger))}
+    return part_losses(list(shown.values())[::-1])
+
+
+def empty(ledger: Ledger, computed: Path) -> Html:
+    """Of the steps on record, how many boxes were empty, beside what the rule of the boxes makes one expect."""
+    expected = json.loads(computed.read_text(encoding="utf-8"))["boxes"]["8"]["center_clip"]["empty"]
+    seen = [v for tier, cell, _ in pairs(ledger) for r in ledger.of(cell, tier)
+            for v in r.curves.get("fm.stage3.empty", ()) if size(cell.dataset, **cell.data).pixels == 32]
+    if not seen:
+        return Html("<p>No run on record says how many of its boxes were empty.</p>\n")
+    return says(f"Over {len(seen)} epochs on record with a last map of 8 × 8, {100 * fmean(seen):.1f} % of the boxes held no "
+                f"place at all, where {100 * expected:.1f} % are expected. The classifier of the inside then sees nothing but "
+                "its own bias, and the step asks it for the class all the same. On smaller maps there are more; the table beside "
+                "the <a href=\"feature_mining.html#demonstration\">demonstration</a> has them for each reading of the paper.")
+
+
+def averaged(ledger: Ledger) -> Html:
+    """Losses averaged instead of added, and added, over plain training."""
+    groups: dict[str, list[Line]] = {}
+    for tier, cell, _ in pairs(ledger):
+        other = studies.load_cells().get(cell.id.replace(f".{FM}", ".mean_loss"))
+        if other and ledger.of(other, tier):
+            for c in (cell, other):
+                groups.setdefault(setting(tier, c), []).append(
+                    Line(c.labels[1], ledger.difference(c, tier), note=f"n = {len(ledger.of(c, tier))}"))
+    figure = forest(groups, "Difference to plain training in percentage points, losses added as in the paper and averaged.")
+    changes = listed(f"{signed(b.interval.value - a.interval.value)} points on {title.partition(',')[0]}"
+                     for title, (a, b) in groups.items())
+    return Html(figure + says(
+        f"To average the losses instead of adding them makes {changes}. Averaged, every gradient is as many times smaller as "
+        "there are terms, much as with a smaller learning rate. The control that would tell the two apart, plain training with "
+        "other learning rates, was not run.") if groups else figure)
+
+
+def looks(_: Ledger) -> Html:
+    """How much of the class activation falls on the true part: over plain training, of seeds."""
+    lines = []
+    for cell in studies.load_cells().values():
+        base = studies.baseline(cell)
+        per_seed, other = (findings.read("localise", c.run("full", 0)) if c else [] for c in (cell, base))
+        if min(len(per_seed), len(other)) > 1:
+            sides = [class_activation.of_seeds(side, "cam", "energy") for side in (per_seed, other)]
+            lines.append((cell, Line(cell.labels[1], welch(*sides), note=f"n = {len(per_seed)}"), sides))
+    if not lines:
+        return Html('<p class="empty">No class activation is on record.</p>\n')
+    groups = {setting("full", lines[0][0]): [line for _, line, _ in lines]}
+    plain: Summary = lines[0][2][1]
+    gone = [line for _, line, _ in lines if line.interval.high < 0]
+    said = says(f"With {listed(line.label for line in gone)} less of the map lies on that part. A method that makes a network "
+                "use more of an image would do so, and one that makes it look past the part as well; accuracy has to tell which.")
+    figure = forest(groups, "Share of the class activation map that lies on the part that tells the class: difference to plain "
+                    f"training, whose share is {plain.mean:.1f} %, in percentage points.")
+    return Html((said if gone else "") + figure)
