@@ -6,7 +6,7 @@ PYTHON ?= python3
 TORCH ?=
 CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 
-.PHONY: book test notebooks nbval grid grid-plan bench chaos mutants check readme rooms launch setup lock clean
+.PHONY: book test notebooks nbval grid grid-plan bench chaos slow mutants check readme rooms launch setup lock clean
 
 book: $(STAMP)                     ## build the book into _build/html
 	$(PY) book/build.py
@@ -66,6 +66,10 @@ bench: $(STAMP)                    ## every benchmark; leave the machine alone m
 
 chaos: $(STAMP)                    ## kill trainings of every method at random moments for 20 minutes: is each record bit for bit what it would be?
 	OMP_NUM_THREADS=1 $(PY) tests/chaos.py --keep data/benchmarks/reliability/chaos.json
+
+slow: $(STAMP)                     ## the tests that take minutes, and generated inputs a hundred times as many as in `make test`
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m slow
+	OMP_NUM_THREADS=1 FM_HYPOTHESIS=slow $(PY) -m pytest -n 2 tests/test_any_input.py
 
 mutants: $(STAMP)                  ## change one thing at a time in the methods: does a test notice?
 	$(PY) tests/mutants.py

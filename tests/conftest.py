@@ -11,12 +11,16 @@ import pytest
 import torch
 from another_paper import another, forget  # noqa: F401
 from filelock import FileLock
+from hypothesis import settings
 from voc_images import voc_counts, voc_folder  # noqa: F401
 
 from featuremining import paths
 from featuremining.datasets import parts_folders, where
 
 torch.set_num_threads(1)
+settings.register_profile("gate", max_examples=20, derandomize=True, database=None)      # the same few each time
+settings.register_profile("slow", max_examples=2000, database=None)
+settings.load_profile(os.environ.get("FM_HYPOTHESIS", "gate"))
 
 
 @pytest.fixture
