@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -241,7 +242,23 @@ THEBE = re.compile(r'<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-t
                    r'|<script type="text/x-thebe-config">.*?</script>|<script>kernelName = .*?</script>', re.S)
 LAUNCH = re.compile(r'(href="https://(?:mybinder\.org|colab\.research\.google\.com)/[^"]*/)build/book/(\w+\.ipynb")')
 SIDE = '<div id="pst-primary-sidebar"'
+REGION = re.compile(r'(role="region" aria-label=")([^"]*)"')
 CARDS = re.compile(r'<script type="application/json" id="fm-cards">.*?</script>\n', re.S)
+
+
+def told_apart(text: str) -> str:
+    """Regions of one name are numbered, for readers who go from one to the next.
+
+    >>> told_apart('<div role="region" aria-label="a"><div role="region" aria-label="a">')
+    '<div role="region" aria-label="a"><div role="region" aria-label="a (2)">'
+    """
+    seen: Counter = Counter()
+
+    def name(region: re.Match) -> str:
+        seen[region[2]] += 1
+        return region[1] + region[2] + (f" ({seen[region[2]]})" if seen[region[2]] > 1 else "") + '"'
+
+    return REGION.sub(name, text)
 
 
 def finish(html: Path) -> None:
@@ -253,7 +270,7 @@ def finish(html: Path) -> None:
     for page in (p for p in html.rglob("*.html") if "_static" not in p.parts):
         text = CARDS.sub("", THEBE.sub("", page.read_text(encoding="utf-8"))).replace('role="doc-biblioentry"', 'role="listitem"')
         text = LAUNCH.sub(r"\1notebooks/\2", text)
-        text = text.replace(SIDE, f'{SIDE} role="region" aria-label="The book"')
+        text = told_apart(text.replace(SIDE, f'{SIDE} role="region" aria-label="The book"'))
         found = {id_: known[id_] for id_ in re.findall(r'data-cell="([^"]+)"', text) if id_ in known}
         content = json.dumps(found, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
         block = f'<script type="application/json" id="fm-cards">{content}</script>\n'
