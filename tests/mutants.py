@@ -215,6 +215,8 @@ MUTANTS = [
             ("by_products", "1.5 * A - 0.5 * B", "1.5 * A - B"),
             ("of_eigenvalues", "torch.addcmul(A, B, C)", "A"),
             ("of_eigenvalues", "A - 1.5", "A"),
+            ("of_eigenvalues", "A.triu() + A.triu(1).mT", "A"),
+            ("shares", "torch.where(alive(A), A, 0)", "A"),
             ("newton_schulz", "A.sqrt() * by_products(B, C, 0)", "by_products(B, C, 0)"),
             ("newton_schulz_of_factor", "by_products(A, B, 1) / C.sqrt()", "by_products(A, B, 1)"),
             ("inverse_newton_schulz", "by_products(A, B, 1) / C.sqrt()", "by_products(A, B, 1)"),

@@ -93,8 +93,10 @@ def test_the_method_written_out(d, roots, shape):
     maps = x
     if d is not None:
         maps = torch.einsum("oc,bchw->bohw", layer.project.weight[:, :, 0, 0], x) + layer.project.bias[:, None, None]
+    f = layer.average(maps).detach().numpy()
     for b in range(2):
         p = np.mean([np.cov(maps[2 * g + b].flatten(1).detach().numpy(), bias=True) for g in range(8)], axis=0)
+        np.testing.assert_allclose(f[b] @ f[b].T, p, atol=1e-12)
         p = w.T @ (p / np.linalg.norm(p)) @ w
         for _ in range(roots):
             p = scipy.linalg.sqrtm(p).real

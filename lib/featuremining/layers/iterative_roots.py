@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..errors import UsageError, choose
-from .spectral import Spectral, between, eigh, of_values, once, rotate, symmetric
+from .spectral import Spectral, alive, between, eigh, of_values, once, rotate, symmetric
 
 Prenorm = Literal["trace", "frobenius"]
 Form = Literal["auto", "eigen", "products"]
@@ -42,10 +42,11 @@ def by_products(a: Tensor, iterations: int, which: int) -> Tensor:
 
 
 def of_eigenvalues(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-    """z_n (..., d) of eigenvalues a (..., d) of A, and the divided differences (..., d, d) of z_n as a function of a.
+    """z_n (..., d) of ascending eigenvalues a (..., d) of A, and the divided differences (..., d, d) of z_n as a function of a.
 
     z <- z h with h = (3 - a z^2) / 2, and for the differences the product rule [f g]_ij = f_i [g]_ij + [f]_ij g_j. It makes of
-    [z] the differences [z] (h_i + h_j - 3/2 - a_i z_i z_j / 2) - z_i z_j^2 / 2, where the bracket has rank 3.
+    [z] the differences [z] (h_i + h_j - 3/2 - a_i z_i z_j / 2) - z_i z_j^2 / 2, where the bracket has rank 3. In the end it is
+    (1 - sqrt(a_i / a_j)) / 2: rounding errors grow where a_i > a_j, so those differences are taken from their equals, (j, i).
     """
     z = one = torch.ones_like(a)
     dz = torch.zeros(1, dtype=a.dtype, device=a.device)
@@ -54,12 +55,14 @@ def of_eigenvalues(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
         bracket = torch.stack([h, one, a * z], -1) @ torch.stack([one, h - 1.5, -0.5 * z], -2)
         dz = torch.addcmul((-0.5 * z)[..., :, None] * (z * z)[..., None, :], dz, bracket)
         z = z * h
-    return z, dz
+    return z, dz.triu() + dz.triu(1).mT
 
 
 def shares(values: Tensor, prenorm: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Of eigenvalues l (..., d): their norm t (..., 1), a = l / t, and dt/dl."""
+    """Of eigenvalues l (..., d): their norm t (..., 1), a = l / t, and dt/dl. Those within rounding of 0 are 0, since many steps
+    would make much of a rounding error."""
     choose("pre-normalisation", prenorm, ("trace", "frobenius"))
+    values = torch.where(alive(values), values, 0)
     t = values.sum(-1, keepdim=True) if prenorm == "trace" else torch.linalg.vector_norm(values, dim=-1, keepdim=True)
     t = t.clamp(min=torch.finfo(values.dtype).tiny)
     a = values / t
