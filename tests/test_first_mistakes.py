@@ -1,5 +1,8 @@
 """What goes wrong on a first day is one sentence that says what to do."""
 
+import os
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import Image
 
 from featuremining import FMError, UsageError, build
 from featuremining.datasets import decode
+from featuremining.judging import listing
 from featuremining.recipes import recipe
 from featuremining.studies import Run
 from featuremining.training import engine, replicas
@@ -74,6 +78,33 @@ def test_a_place_without_records_is_named(tmp_path):
     (tmp_path / "runs").write_text("", encoding="utf-8")
     done = fm("verdict", "T1.one_layer", folder=tmp_path)
     assert done.returncode == 2 and "is a file" in done.stderr
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (("data", "CIFAR100"), "Did you mean 'cifar100'"), (("run", "X1.resnet20.fm2", "--tier", "Smoke"), "Did you mean 'smoke'"),
+    (("verdict", "t1.resnet56.fm2"), "Did you mean T1.resnet56.fm2"),
+    (("run", "x1.resnet20.fm2", "--tier", "smoke"), "X1.resnet20")], ids=str)
+def test_capitals_are_no_riddle(words, says, tmp_path):
+    (tmp_path / "runs").mkdir()
+    done = fm(*words, folder=tmp_path)
+    assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
+    assert listing.cells("t1.RESNET56") == listing.cells("T1.resnet56")
+
+
+def test_a_data_folder_that_is_a_file(tmp_path):
+    (tmp_path / "data").write_text("", encoding="utf-8")
+    done = fm("data", folder=tmp_path, FM_DATA_DIR=str(tmp_path / "data"))
+    assert done.returncode == 2 and "is a file: FM_DATA_DIR" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "| head -1"])
+def test_a_closed_stream_is_no_traceback(closed, tmp_path):
+    """As by cron or a pager; what can't be said is not said."""
+    (tmp_path / "runs").mkdir()
+    command = f"'{sys.executable}' -m featuremining status T1.resnet56 {closed}"
+    environment = {**os.environ, "FM_RUNS_DIR": str(tmp_path / "runs")}
+    done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("kind", "ending"), [(np.uint16, "png"), (np.uint16, "tif"), (np.int32, "tif")], ids=str)

@@ -1,6 +1,7 @@
 """``fm``: train a cell, see what holds and what to run next, find data. ``python -m featuremining`` is the same."""
 
 import json
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -216,6 +217,8 @@ def data(name: Annotated[str, typer.Argument(help="a data set to fetch; none: li
     """Which data sets are at hand, where, and how to get the others; with a name, fetch that one (resumable, checked)."""
     from . import datasets
 
+    if paths.raw().is_file():
+        raise UsageError(f"{paths.raw()} is a file: FM_DATA_DIR names the folder of data sets.")
     if name:
         datasets.get(name)
     print(f"looking in {paths.raw()} (FM_DATA_DIR moves it)")
@@ -232,9 +235,11 @@ def doctor() -> None:
 def main() -> None:
     """Errors are one sentence: exit 2 for words that don't fit, 1 for everything that went wrong outside of them. Files that were
     left out are named at the end, and then the exit is 1."""
-    for stream in (sys.stdout, sys.stderr):         # what a terminal can't show is replaced
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:              # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))     # noqa: SIM115
+        if hasattr(stream := getattr(sys, name), "reconfigure"):
+            stream.reconfigure(errors="replace")    # what a terminal can't show is replaced
     with left_out() as found:
         code = _carry_out()
     sys.exit(code or int(terminal.left_out(found) > 0))

@@ -21,8 +21,9 @@ def choose(what: str, name, known):
         return name
     from difflib import get_close_matches
 
-    near = get_close_matches(str(name), map(str, known), 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    written = {str(k).lower(): str(k) for k in known}
+    near = get_close_matches(str(name).lower(), written, 1)
+    hint = f" Did you mean {written[near[0]]!r}?" if near else ""
     raise UsageError(f"There is no {what} {name!r}.{hint} Known: {', '.join(map(str, known))}.")
 
 

@@ -18,8 +18,9 @@ from .sentences import Judgement, judge
 
 
 def cells(prefix: str) -> list[Cell]:
-    """Those whose id begins so, in the order of the paper."""
-    found = sorted((c for c in studies.load_cells().values() if c.id.startswith(prefix)), key=lambda c: c.at.table.place)
+    """Those whose id begins so, in capitals or not, in the order of the paper."""
+    found = sorted((c for c in studies.load_cells().values() if c.id.lower().startswith(prefix.lower())),
+                   key=lambda c: c.at.table.place)
     if not found:
         raise UsageError(f"No cell's id begins with {prefix!r}; `fm status` without a prefix lists all.")
     return found
