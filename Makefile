@@ -27,7 +27,7 @@ notebook-%: $(STAMP)
 
 # each notebook on records of its own, both times from nothing: what others left, or what is committed, would be shown once and missed once
 APART = FM_RUNS_DIR="$(CURDIR)/build/nbval/$*/$(1)/runs" FM_BUILD_DIR="$(CURDIR)/build/nbval/$*/$(1)" OMP_NUM_THREADS=1
-nbval: $(NOTEBOOKS:%=nbval-%)      ## every notebook in the smoke tier, twice from nothing: the same tables and figures? `make -j2 nbval`
+nbval: $(NOTEBOOKS:%=nbval-%)      ## every notebook in the smoke tier, twice from nothing: the same tables and figures? `make -j2 nbval` (15 minutes)
 
 nbval-%: $(STAMP)
 	rm -rf build/nbval/$* && mkdir -p build/nbval/$*
