@@ -120,14 +120,14 @@ def test_confusion_by_angle_and_of_similar_classes(scratch):
 
 
 @pytest.mark.parametrize(("entry", "says"), [
-    ('measures = ["detail.later"]', "detail.later"), ('measures = ["gain", "gain", "gain"]', "two at most"),
-    ("within = -1.0", "belong to the kind order"), ('measures = ["top1"]\npairs = [["A", "A"]]', "with itself by two measures")])
+    ('measures = ["detail.later"]', "detail.later"), ('measures = ["gain", "gain", "gain"]', "at most 2 items"),
+    ("within = -1.0", "greater than or equal to 0"), ('measures = ["top1"]\npairs = [["A", "A"]]', "with itself by two measures")])
 def test_a_bad_measure_is_named(studies_copy, entry, says):
     pairs = "" if "pairs" in entry else 'pairs = [["A", "B"]]'
     text = f'["T1.bad"]\nsection = "1"\nquote = "x"\nkind = "order"\n{entry}\n{pairs}\n'
     text = text.replace('"A"', '"T1.resnet56.fm1"').replace('"B"', '"T1.resnet56.fm2"')
     (studies_copy / "feature_mining/sentences.toml").write_text(text)
-    with pytest.raises(FMError, match=rf"T1\.bad is not a valid claim.*{says}"):
+    with pytest.raises(FMError, match=rf"T1\.bad.*{says}"):
         load_claims()
 
 
