@@ -121,7 +121,7 @@ def test_with_an_address_a_page_has_buttons_to_its_notebook(elsewhere):
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Page")], metadata=kernel), elsewhere / "build/book/cifar.ipynb")
     (elsewhere / "book/index.md").write_text("# Front\n")
     (elsewhere / "toc.yml").write_text("format: jb-book\nroot: book/index\nchapters:\n  - file: build/book/cifar\n")
-    for path in ("book/references.bib", *(f"book/_static/{p.name}" for p in (ROOT / "book/_static").iterdir())):
+    for path in ("book/references.bib", "book/hooks.py", *(f"book/_static/{p.name}" for p in (ROOT / "book/_static").iterdir())):
         shutil.copy(ROOT / path, elsewhere / path)
     program = Path(sys.executable).with_name("jupyter-book")
     command = [str(program), "build", ".", "--toc", "toc.yml", "-W", "-n"]
