@@ -121,7 +121,8 @@ def test_confusion_by_angle_and_of_similar_classes(scratch):
 
 @pytest.mark.parametrize(("entry", "says"), [
     ('measures = ["detail.later"]', "detail.later"), ('measures = ["gain", "gain", "gain"]', "at most 2 items"),
-    ("within = -1.0", "greater than or equal to 0"), ('measures = ["top1"]\npairs = [["A", "A"]]', "with itself by two measures")])
+    ("within = -1.0", "greater than or equal to 0"),
+    ('measures = ["top1"]\npairs = [["A", "A"]]', "with itself by two measures")])
 def test_a_bad_measure_is_named(studies_copy, entry, says):
     pairs = "" if "pairs" in entry else 'pairs = [["A", "B"]]'
     text = f'["T1.bad"]\nsection = "1"\nquote = "x"\nkind = "order"\n{entry}\n{pairs}\n'
