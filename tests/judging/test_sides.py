@@ -73,6 +73,9 @@ def test_what_was_measured_of_another_network_does_not_count(scratch):
     assert sides.by_seed(cell(LDFR), "detail.after", Ledger()) == {}
     assert sides.by_seed(cell(LDFR), "detail.finer", Ledger([one])) == {}          # of an older form, without this value
     assert sides.seeds(claim("LDFR.P.detail"), (LDFR, LDFR), Ledger([one, two, four])) == 2
+    finding = findings.read("detail", cell(LDFR).run("full", 0))[0]
+    findings.write("detail", cell(LDFR).run("full", 0), "seed0", finding.values, {**finding.provenance, "dirty": True})
+    assert sides.by_seed(cell(LDFR), "detail.after", Ledger([one, two, four])) == {1: 4.0, 3: 7.0}
 
 
 def test_gains_are_those_over_the_baseline_of_the_same_seed():
@@ -106,11 +109,14 @@ def test_the_same_is_no_more_than_a_point_below(half, status):
 
 def test_confusion_by_angle_and_of_similar_classes(scratch):
     base, unit, ical = (f"ICAL.X1.resnet20.{name}" for name in ("baseline", "unit", "ical"))
-    measured(base, "confusion", near=(0.9, 1.0, 0.8, 0.9), far=(0.2, 0.3, 0.25, 0.2), similar=(20.0, 20.5, 20.2, 19.9))
-    measured(unit, "confusion", near=(0.9,) * 4, far=(0.2,) * 4, similar=(20.4, 20.1, 19.8, 20.3))
-    measured(ical, "confusion", near=(0.9,) * 4, far=(0.2,) * 4, similar=(15.0, 15.3, 15.1, 14.8))
+    measured(base, "confusion", near=(0.9, 1.0, 0.8, 0.9), far=(0.2, 0.3, 0.25, 0.2), similar=(20.0, 20.5, 20.2, 19.9),
+             similar_angle=(70.0, 71.0, 70.5, 70.2))
+    measured(unit, "confusion", near=(0.9,) * 4, far=(0.2,) * 4, similar=(20.4, 20.1, 19.8, 20.3),
+             similar_angle=(72.0, 71.5, 71.8, 72.2))
+    measured(ical, "confusion", near=(0.9,) * 4, far=(0.2,) * 4, similar=(15.0, 15.3, 15.1, 14.8),
+             similar_angle=(80.0, 80.5, 79.8, 80.1))
     made = Ledger([r for id_ in (base, unit, ical) for r in runs(id_, 1.0, 2.0, 3.0, 4.0)])
-    for id_ in ("ICAL.P.angle", "ICAL.P.correlated", "ICAL.P.similar"):
+    for id_ in ("ICAL.P.angle", "ICAL.P.similar", "ICAL.P.enlarged"):
         assert judge(claim(id_), made).status == Status.REPRODUCED, id_
     detail = listing.detail(claim("ICAL.P.similar"), made)
     assert "superclass" in detail["compared"] and detail["unit"] == "percent of the test images"

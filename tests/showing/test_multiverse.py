@@ -55,7 +55,8 @@ def test_what_choices_change_is_the_difference_of_means(scratch):
     for n, (method, values) in enumerate(reached.items()):
         for seed, value in enumerate(values):
             run = studies.cell(f"A9s.resnet20.{method}").run("full", seed)
-            made = example([value], 1000, seed=seed, spec=run.spec(), weights=f"{10 * n + seed:064x}")
+            accuracies = [90.0 - 7 * n, *[value] * 10]             # one lucky epoch, and then ten
+            made = example(accuracies, 1000, seed=seed, spec=run.spec(), weights=f"{10 * n + seed:064x}")
             records.write(made, paths.record("full", run.key, seed))
     ledger = Ledger.read()
     rows = shown_choices.effects(ledger)
@@ -65,6 +66,9 @@ def test_what_choices_change_is_the_difference_of_means(scratch):
     assert (rows.low[0], rows.high[0]) == (pytest.approx(theirs.low), pytest.approx(theirs.high)) and rows.high[1] == float("inf")
     assert rows.another[0] == pytest.approx(t.ppf(0.975, 1) * 0.5**0.5 * 1.5**0.5)          # of 40 and 41
     shown = shown_choices.picture(ledger)
-    assert "Of 2 ways to choose otherwise, 1 changed" in shown and "losses averaged (+31.0)" in shown
-    assert "1 were tried with one seed: none of them" in shown
+    p = ttest_ind((70, 73), (40, 41), equal_var=False).pvalue
+    assert rows.p[0] == pytest.approx(p) and rows.p.isna()[1]          # alone in its family
+    assert f"Of 1 that have several seeds, {1 if p < 0.05 else 'none'} changed" in shown
+    assert ("losses averaged (+31.0)." in shown) == (p < 0.05)
+    assert f"Of 1 with one seed, {'none' if rows.another[1] > 10.5 else 1} lies" in shown and "by chance 0.1 would" in shown
     assert "+31.0" in shown and "−10.5" not in shown and "-10.5" in shown and "n = 2" in shown

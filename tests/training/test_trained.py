@@ -73,6 +73,10 @@ def test_on_another_device_a_difference_is_said_to_be_one(one):
     found = trained.check(one, "cpu")
     assert found.elsewhere == "Abacus" and found.same
     assert f"(recorded on Abacus, here {found.here})" in shown.said(found._replace(now=~found.now))
+    many = found._replace(now=np.arange(1000) < 500, then=np.arange(1000) < 500)
+    turned = [many._replace(now=np.roll(many.now, by)) for by in (2, 3)]            # 4 and 6 images of 1,000 differ
+    assert [t.close for t in turned] == [True, False] and not found._replace(now=~found.now).close
+    assert not turned[0]._replace(here="Abacus").close
 
 
 def test_of_older_records_the_number_alone_is_compared(one):

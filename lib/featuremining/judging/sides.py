@@ -43,7 +43,8 @@ def _values(claim: Claim, a: Cell, b: Cell, ledger: Ledger) -> list[list[float]]
 
 
 def by_seed(cell: Cell, measure: str, ledger: Ledger) -> dict[int, float]:
-    """A measure of each run that counts. What was measured of a network counts with the run that made it."""
+    """A measure of each run that counts. What was measured of a network counts with the run that made it, unless by code that was
+    not committed."""
     runs = {r.seed: r for r in ledger.counting(cell)}
     if measure == TOP1:
         return {seed: r.value(ledger.epoch(cell), cell.reported) for seed, r in runs.items()}
@@ -52,7 +53,8 @@ def by_seed(cell: Cell, measure: str, ledger: Ledger) -> dict[int, float]:
         theirs = by_seed(base, TOP1, ledger) if base else {}
         return {seed: value - theirs[seed] for seed, value in by_seed(cell, TOP1, ledger).items() if seed in theirs}
     kind, _, name = measure.partition(".")
-    found = {f.name: f for f in findings.read(kind, cell.run("full", 0))} if runs else {}
+    read = findings.read(kind, cell.run("full", 0)) if runs else []
+    found = {f.name: f for f in read if f.provenance.get("dirty") is not True}
     of = {seed: found[f"seed{seed}"] for seed in runs if f"seed{seed}" in found}
     measured = {seed: f.values.get(name) for seed, f in of.items()
                 if f.provenance.get("weights", {}).get(runs[seed].id) == runs[seed].weights}

@@ -14,4 +14,5 @@ MEASURES = {
                        "percent of a class's images"),
     "confusion.far": ("the same in the half of pairs at the larger angles", "percent of a class's images"),
     "confusion.similar": ("images taken for another class of their superclass", "percent of the test images"),
+    "confusion.similar_angle": ("angle between class vectors of one superclass", "degrees"),
 }

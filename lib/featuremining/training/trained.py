@@ -16,6 +16,8 @@ from ..studies import Run, cell
 from .engine import deterministic, pick_device
 from .evaluation import evaluate
 
+ROUNDED = 0.005         # share of the test images that another device's rounding may turn
+
 
 def file_of(run: Run) -> Path | None:
     """Where the weights of a run lie: of a training here, else those that are published; None where neither is at hand."""
@@ -86,6 +88,12 @@ class Check(NamedTuple):
     def same(self) -> bool:
         """Whether it has right what it had, image by image where that is known."""
         return int(self.now.sum()) == self.recorded and not self.differing
+
+    @property
+    def close(self) -> bool:
+        """Whether so few images differ, on another device, that its rounding may be why (`ROUNDED`)."""
+        off = len(self.differing) or abs(int(self.now.sum()) - self.recorded)
+        return bool(self.elsewhere) and off <= ROUNDED * len(self.now)
 
     @property
     def elsewhere(self) -> str:

@@ -89,7 +89,7 @@ def effects(rows: pd.DataFrame) -> Html:
                 axes.errorbar(row.difference, y, xerr=(row.high - row.low) / 2, fmt="none", ecolor=COLOURS[0], capsize=3)
             axes.plot(row.difference, y, "o", color=COLOURS[0], ms=7, mfc=COLOURS[0] if several else "none")
         labels = [f"{row.instead} ({row.cell.partition('.')[0]}, n = {row.n})" for row in rows.itertuples()]
-        axes.set(xlabel="instead of the default, test top-1 (percentage points)", ylim=(len(rows) - 0.5, -0.5),
+        axes.set(xlabel="less the default, test top-1, median of the last ten epochs (points)", ylim=(len(rows) - 0.5, -0.5),
                  yticks=range(len(rows)), yticklabels=labels)
         summary = "; ".join(f"{label} {d:+.1f}" for label, d in zip(labels, rows.difference, strict=True))
         return inline(figure, "What an open choice changes", "Differences in percentage points; hollow: one seed; grey: another "
