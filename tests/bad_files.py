@@ -66,6 +66,9 @@ FINDINGS = {    # kind -> values that are right, values that are not with what i
     "activations": ({"raw": {"counts": {"a": [[1, 2], [3, 4]], "b": [[1, 2], [3, 4]]}}}, {
         "values.raw.counts.a": {"raw": {"counts": {"a": 1, "b": [[1]]}}}, "values.raw.counts": {"raw": {"counts": {"a": [[1]]}}},
         "other numbers of stages": {"raw": {"counts": {"a": [[1, 2]], "b": [[1, 2], [3, 4]]}}}}),
+    "view": ({"area": 20.5}, {"values.area": {"area": "20.5"}}),
+    "confusion": ({"near": 3.0, "far": None}, {"values.near": {"near": [3.0]}}),
+    "detail": ({"before": 1.0}, {"values.after": {"after": {}}}),
     "detections": ({"images": [{"boxes": [[0.0, 0.0, 1.0, 1.0]], "labels": [1], "scores": [0.5]}]}, {
         "values.images": {"images": []}, "values.images.0.boxes.0": {"images": [{"boxes": [[0.0]], "labels": [1],
             "scores": [0.5]}]},

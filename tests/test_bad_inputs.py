@@ -62,6 +62,7 @@ ALL = [
     *(Bad("finding", name, ("note", data)) for name, data in BYTES),
     Bad("finding", "of another training", ("note", {"key": "x"}), "it is of short/x"),
     Bad("finding", "a provenance of text", ("note", {"provenance": "here"}), "provenance"),
+    Bad("finding", "weights of a list", ("view", {"provenance__weights": ["x"]}), r"provenance\.weights"),
     *(Bad("benchmark", says, harm, re.escape(says)) for says, harm in bad.BENCHMARKS.items()),
     *(Bad("benchmark", f"file: {name}", data) for name, data in BYTES),
     *(Bad("manifest", name, text, "line|regular|can't be read") for name, text in (*bad.MANIFESTS.items(), ("a pipe", "fifo"),
@@ -150,7 +151,8 @@ class Readers:
         findings.write(kind, run, "seed0", values, origin)
         path = findings.path(kind, run, "seed0")
         if isinstance(change, dict):
-            bad.edited(path, **(change if kind == "note" else {f"values__{name}": value for name, value in change.items()}))
+            whole = kind == "note" or "provenance__weights" in change
+            bad.edited(path, **(change if whole else {f"values__{name}": value for name, value in change.items()}))
             self.relist()
         elif change is not None:
             bad.put(path, change)

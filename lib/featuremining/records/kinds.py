@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, TypeAdapter
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
 from ..files import open_
+from ..studies.measures import MEASURES
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 AtLeast0 = Annotated[float, Field(ge=0)]
@@ -169,9 +170,22 @@ class Benchmarks(TypedDict):
     groups: dict[str, Group]
 
 
-VALUES: dict[str, Any] = {"cost": Annotated[Cost, AfterValidator(_ratios)], "construction": Construction, "localise": Localised,
-                          "activations": Activations, "detections": Detections}
-ORIGIN = {"cost": CostOrigin}
+def _measured(kind: str) -> Any:
+    """What orders compare: a number, or None where there is none to be had."""
+    names = {measure.partition(".")[2] for measure in MEASURES if measure.startswith(f"{kind}.")}
+    return open_(TypedDict("Measured", {name: NotRequired[float | None] for name in names}))     # type: ignore
+
+
+@open_
+class NetworkOrigin(TypedDict):
+    weights: NotRequired[dict[str, str]]        # id of a run -> sha256
+
+
+COMPARED = {measure.partition(".")[0] for measure in MEASURES if "." in measure}
+VALUES: dict[str, Any] = {**{kind: _measured(kind) for kind in COMPARED}, "cost": Annotated[Cost, AfterValidator(_ratios)],
+                          "construction": Construction, "localise": Localised, "activations": Activations,
+                          "detections": Detections}
+ORIGIN = {**dict.fromkeys((*COMPARED, "localise", "activations", "detections"), NetworkOrigin), "cost": CostOrigin}
 
 
 @cache
