@@ -15,8 +15,8 @@ from featuremining.models.inserts import gsop_net
 from featuremining.protocol import plain_step
 
 F64 = torch.float64
-SMALL = {"resnet20": {"depth": 8}, "resnet164": {"depth": 11}, "preresnet20": {"depth": 8}, "wrn_16_4": {"depth": 10, "width": 1},
-         "pyramidnet_110_84": {"depth": 8, "alpha": 12}}
+SMALL = {"resnet20": {"depth": 14}, "resnet164": {"depth": 11}, "preresnet20": {"depth": 8},
+         "wrn_16_4": {"depth": 10, "width": 1}, "pyramidnet_110_84": {"depth": 8, "alpha": 12}}
 FUSIONS = ("average", "max", "concat")
 MODES = ("channel", "spatial", *FUSIONS)
 CHANNEL = {"layer": "gsop", "within": "stage3", "d": 8}
@@ -220,7 +220,7 @@ def test_blocks_stand_where_they_are_put(name, place):
     inside = [m for m in (net.inserted if "after" in place else net.stages[index]).modules() if isinstance(m, GSoP)]
     ends = [m.residual[-1] for m in net.stages[index].modules() if hasattr(m, "residual")] if "within" in place else inside
     assert inside == ([b for b in ends if isinstance(b, GSoP)]) and len(inside) == (
-        len(ends) if place.get("blocks") == "all" else 1)
+        len(ends) if place.get("blocks") == "all" else 1) and isinstance(ends[-1], GSoP)
     with torch.no_grad():
         a, b = net.trace(batch(2).x).maps, plain.trace(batch(2).x).maps
         assert all(torch.equal(x, y) for x, y in zip(a[:max(index, 0)], b, strict=False)) and not torch.equal(a[-1], b[-1])
