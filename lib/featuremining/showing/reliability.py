@@ -16,7 +16,7 @@ def markdown() -> str:
     if not path().exists():
         return "`make chaos` on this version: not run.\n"
     found = json.loads(path().read_text(encoding="utf-8"))
-    return (f"When `make chaos` was last kept ({measured_on(found['provenance']['device'], found['provenance'])}), in "
+    return (f"When `tests/chaos.py` was last kept ({measured_on(found['provenance']['device'], found['provenance'])}), in "
             f"{found['minutes']:g} minutes {found['runs']} trainings of {len(found['methods'])} methods were killed "
             f"{found['kills']} times and went on from a checkpoint {found['resumed']} times; {found['cut']} checkpoints were cut "
             f"short and {found['flipped']} had a bit flipped. {found['equal']} of {found['runs']} records were bit for bit those "
