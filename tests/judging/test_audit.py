@@ -227,7 +227,7 @@ def test_a_damaged_file_is_one_sentence(tmp_path, monkeypatch):
     file.write_text((paper.folder / file.name).read_text().replace('quote = "as depicted', 'qoute = "as depicted'))
     monkeypatch.setattr(audit, "papers", lambda: {"feature_mining": replace(paper, folder=tmp_path)})
     audit.data.cache_clear()
-    with pytest.raises(FMError, match=r"audit\.toml is not valid: an entry of slips has section, qoute, note\."):
+    with pytest.raises(FMError, match=r"audit\.toml is not valid: slips\.\d\.quote: it is missing\."):
         audit.data()
     audit.data.cache_clear()
 

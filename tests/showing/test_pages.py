@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import torch
 import typer
+from bad_files import FINDINGS, LOOK
 from helpers import ALL, conforms, plain_settings
 
 import featuremining
@@ -359,7 +360,8 @@ def test_means_over_seeds_are_set_against_the_baselines(tmp_path, monkeypatch):
     monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))
     for method, energy in (("baseline", 43.0), ("fm2", 21.0)):
         for seed in (0, 1):
-            values = {how: {"pointing": 50.0 + seed, "energy": energy + seed / 10} for how in ("cam", "grad_cam")}
+            look = {**LOOK, "pointing": 50.0 + seed, "energy": energy + seed / 10}
+            values = {**FINDINGS["localise"][0], "cam": look, "grad_cam": look}
             write_finding("localise", studies.cell(f"F2s.resnet20.{method}").run("full", 0), f"seed{seed}", values, {})
     found = class_activation.worse_over_seeds()
     assert [(cell.id, how, what, n) for cell, _, how, what, _, n in found] == [
