@@ -47,6 +47,7 @@ from featuremining.showing import (
     why,
 )
 from featuremining.showing.executed import unfinished
+from featuremining.showing.figures import boxes
 from featuremining.studies.claims import load_claims
 
 ROOT = paths.ROOT
@@ -185,6 +186,7 @@ def project_parts() -> dict[str, str]:
             "map": scoreboard.scoreboard(ledger), "settings": settings.settings(ledger),
             "demonstration": demonstration.demonstration(DEMONSTRATION),
             "claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "effects": choices.picture(ledger),
+            "boxes": boxes.coverage(8) + "\n",
             "register.A": choices.markdown("A"),
             **{f"register.{part}": choices.markdown(part) for part in ("P", "GCP", "LDFR", "CM", "GEO", "ICAL")},
             "negative": negative.markdown(ledger),

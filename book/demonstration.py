@@ -15,7 +15,7 @@ import torch
 
 from featuremining import paths, records, studies
 from featuremining.datasets import load
-from featuremining.methods.segments import OneBox
+from featuremining.measuring.boxes import READINGS, shares
 from featuremining.models.weights import digest
 from featuremining.records import provenance
 from featuremining.training import engine
@@ -24,14 +24,6 @@ from featuremining.training.run import Training
 
 CELL, SEED, IMAGES = "F2s.resnet20.fm2", 0, 6
 FILE = Path(__file__).with_name("demonstration.json")
-READINGS = {                # settings of the method -> how the page calls them
-    "center_clip": ({}, "centre anywhere, even widths, cut at the border (CutMix’s code; the default here)"),
-    "exact_width": ({"exact_width": True}, "the same, with widths that may be odd"),
-    "corner_clip": ({"box": "corner_clip"}, "corner anywhere, cut at the border (the equation as printed)"),
-    "inside": ({"box": "inside"}, "wholly inside the map"),
-    "min_box": ({"min_box": 1}, "the default, but one place at least inside and one outside")}
-PLAIN = {"box": "center_clip", "exact_width": False, "min_box": 0, "pool": "gap", "beta": (1.0, 1.0), "area": None,
-         "share_box": False}
 SIZES = (7, 8, 14, 16, 32)
 
 
@@ -45,19 +37,6 @@ def trained(run: studies.Run) -> Training:
             for _ in training.one_epoch(report):
                 pass
     return training
-
-
-def boxes(size: int, n: int = 2**14) -> dict[str, dict[str, float]]:
-    """Of each reading, how often a box on ``size`` x ``size`` places is empty or the whole map, and its mean share of the map."""
-    found = {}
-    for name, (settings, _) in READINGS.items():
-        kind = OneBox(**PLAIN | settings)
-        empty, whole = kind.empty((1, size, size))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            area = kind.mask(kind.draw(n, "cpu"), size, size).double().mean().item()
-        found[name] = {"empty": round(empty, 4), "whole": round(whole, 4), "area": round(area, 3)}
-    return found
 
 
 def rounded(values: torch.Tensor, digits: int = 4) -> list:
@@ -84,7 +63,7 @@ def content(training: Training, data, recorded: str = "") -> dict:
         "heads": {part: {"weight": rounded(w), "bias": rounded(b)} for part, (w, b) in heads.items()},
         "images": [{"index": i, "label": int(data.test_y[i]), "pixels": b64encode(data.test_x[i].numpy().tobytes()).decode(),
                     "map": rounded(m, 3)} for i, m in zip(shown, trace.maps[-1], strict=True)],
-        "readings": {name: words for name, (_, words) in READINGS.items()}, "boxes": {str(size): boxes(size) for size in SIZES}}
+        "readings": {name: words for name, (_, words) in READINGS.items()}, "boxes": {str(size): shares(size) for size in SIZES}}
 
 
 def main(tier: str = "full") -> None:

@@ -98,7 +98,8 @@ def test_the_box_is_moved_by_keys_and_sliders(idea):
 def test_boxes_are_drawn_as_training_draws_them(idea):
     """Under each reading of the paper, against the method's own code."""
     import torch
-    from demonstration import READINGS
+
+    from featuremining.measuring.boxes import READINGS
 
     for reading, (settings, _) in READINGS.items():
         rule, exact = settings.get("box", "center_clip"), settings.get("exact_width", False)
@@ -253,9 +254,8 @@ def test_pages_say_what_they_are(html):
 
 def test_the_demonstration_is_of_a_network_that_was_trained():
     """Its settings are those of the cell that it names; the table of empty boxes is what the method's code gives."""
-    from demonstration import boxes
-
     from featuremining import studies
+    from featuremining.measuring.boxes import shares as boxes
 
     of_tier = {studies.cell(DATA["cell"]).run(tier, 0).id: tier for tier in ("smoke", "full")}
     tier = of_tier[DATA["run"]]
