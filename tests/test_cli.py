@@ -88,7 +88,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, sent):
     words = [sys.executable, "-m", "featuremining", "run", "X1.resnet20.baseline", "--tier", "smoke", "--device", "cpu"]
     environment = {**os.environ, "FM_RUNS_DIR": str(tmp_path / "runs"), "FM_BUILD_DIR": str(tmp_path / "build")}
     process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))     # a shell's & ignores it
+                               preexec_fn=lambda: signal.signal(sent, signal.SIG_DFL))      # a shell's & or nohup ignores it
     process.stdout.readline()       # the training has begun
     process.send_signal(sent)
     _, errors = process.communicate()

@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from featuremining import paths
 from featuremining.judging import orders, sentences
+from featuremining.judging.ledger import Ledger
 from featuremining.judging.sentences import judge
 from featuremining.judging.verdicts import gain_status, judge_gain, number_status
 from featuremining.stats import Summary, equivalence_p, margin, welch
@@ -161,5 +162,5 @@ def test_more_activations_are_rarely_found_where_there_are_none(monkeypatch):
         ratios = np.exp(rng.normal(0, 0.1, (4, 3)))
         found = [SimpleNamespace(values={"raw": {"counts": {"a": [[1]] * 3, "b": [[r] for r in row]}}}) for row in ratios]
         monkeypatch.setattr(sentences, "findings_of", lambda kind, run, found=found: found)
-        settled += judge(claim("F4.more_activations"), None).status != Status.INCONCLUSIVE
+        settled += judge(claim("F4.more_activations"), Ledger()).status != Status.INCONCLUSIVE
     assert settled / worlds <= at_most(0.05, worlds)

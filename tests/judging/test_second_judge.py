@@ -233,15 +233,15 @@ IN_RULES = [Mutant(where, old, new, "") for where, old, new in (
     ("judging.ledger:Ledger.deciding", "runs[:A]", "runs[-A:]"),                             # not the lowest seeds
     ("judging.ledger:Ledger.seeds", "min(A)", "max(A)"),
     ("judging.orders:bounds", "(A - B) / 2", "A - B"),
-    ("judging.orders:order_status", "A < 1 - stats.LEVEL", "A < 0.1"),
-    ("judging.orders:order_status", "(1 - stats.LEVEL) / 2", "0.0"),
+    ("judging.orders:order_status", "A < error", "A < 0.1"),
+    ("judging.orders:order_status", "error / 2", "0.0"),
     ("judging.sentences:_order", "max(A)", "min(A)"),
     ("judging.comparisons:status", "A > 0", "A < 0"),
     ("judging.comparisons:status", "A < 1 - level", "A < 0.5"),
     ("judging.comparisons:compare", "holm(A)", "A"),
     ("judging.comparisons:_summary", "r.value(which)", "r.value('best')"),
     ("studies.looks:Look.level", "1 - A", "0.95"),
-    ("studies.looks:Look.counted", "ERROR / family / A", "1"),
+    ("studies.looks:Look.counted", "self.looks.error / family / A", "1"),
 )]
 
 

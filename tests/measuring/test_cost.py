@@ -92,7 +92,7 @@ def test_synthetic_records_answer_cells(bench, tmp_path, monkeypatch):
     assert len(found) == len({r.id for r in found}) == 1000
     cells = [c for c in load_cells().values() if c.task != "cost"]
     assert all(Ledger(found).ours(c, rule=rule).n == 4 for c in cells for rule in ("best", "last", "median10"))
-    assert len({r.key for r in found} - {c.run("full", 0).key for c in cells}) > 50
+    assert len({r.key for r in found} - {c.run("full", 0).key for c in cells}) > 20
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -17,6 +17,7 @@ from featuremining.showing import figures
 from featuremining.showing.figures.cost import cost_figure
 from featuremining.showing.figures.detections import grid
 from featuremining.showing.figures.maps import class_activation
+from featuremining.showing.figures.parts import part_losses
 
 
 def record(seed, test_acc, ce):
@@ -46,6 +47,11 @@ def detections():
     return grid([np.zeros((8, 8, 3), np.uint8)], [objects], {"FM": [out]}, ["disc", "square"], "full")
 
 
+def losses():
+    one = replace(read_records()[0], curves={"ce": [2.0, 1.25], "fm.stage3.inside": [3.0, 2.5]})
+    return part_losses([("X", one, 4.605)])
+
+
 def cost():
     cell = studies.cell("T10.resnet56.fm2")
     values = {"time_ratio": 1.125, "low": 1.1, "high": 1.15, "rounds": 300}
@@ -55,6 +61,11 @@ def cost():
 
 SEEDS = "X1.resnet20.fm2 seed"
 EXPECTED = {    # figure -> what its description says, and its CSV
+    losses: ("X: whole 1.25, inside, last stage 2.50, a guess 4.6", """
+training,epoch,ce,fm.stage3.inside
+X,1,2.0,3.0
+X,2,1.25,2.5
+"""),
     curves: ("at the end, by seed: X1.resnet20.fm2 30.25, 31.00", f"""
 epoch,{SEEDS} 0: test top-1 (%),{SEEDS} 1: test top-1 (%),\
 "{SEEDS} 0: training loss, term of the main head","{SEEDS} 1: training loss, term of the main head"
@@ -108,8 +119,9 @@ def test_every_figure_of_the_library_is_tested():
     lib = paths.ROOT / "lib/featuremining"
     source = {str(p.relative_to(lib)): p.read_text() for p in lib.rglob("*.py") if p.stem != "style"}
     assert {name for name, text in source.items() if re.search(r"\binline\(figure", text)} == {
-        f"showing/figures/{kind}.py" for kind in ("activations", "audit", "cost", "curves", "detections", "differences",
-                                                  "error_rates", "heat", "maps", "samples")} | {"showing/pooling.py"}
+        f"showing/figures/{kind}.py" for kind in ("activations", "audit", "boxes", "cost", "curves", "detections", "differences",
+                                                  "error_rates", "heat", "maps", "neighbours", "parts", "samples")} | {
+        "showing/pooling.py"}
     assert all("savefig" not in text for text in source.values())
 
 
@@ -127,6 +139,6 @@ def test_every_image_of_the_book_has_words(html):
             assert re.search(r'alt="[^"]+"|alt=""|aria-hidden', image), (page.name, image[:100])
         depth = 0                                       # what lies inside a drawing needs no name of its own
         for tag in re.findall(r"<svg\b[^>]*>|</svg>", text):
-            assert depth or re.search(r'role="img"|aria-hidden="true"', tag), (page.name, tag[:100])
+            assert depth or re.search(r'role="img"|role="group"[^>]* aria-label=|aria-hidden="true"', tag), (page.name, tag[:100])
             depth += -1 if tag == "</svg>" else 1
     assert drawn >= 5

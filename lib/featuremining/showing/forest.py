@@ -53,7 +53,7 @@ def axis(values: Iterable[float]) -> tuple[float, float, list[float]]:
     """Ends that hold zero and all finite values, and some round marks between them.
 
     >>> axis([0.4, 10.07, float("inf")])
-    (-0.5, 10.5, [0, 2, 4, 6, 8, 10])
+    (-0.5, 10.6, [0, 2, 4, 6, 8, 10])
     """
     found = [0.0, *(v for v in values if isfinite(v))]
     step = next((s for s in STEPS if (max(found) - min(found)) / s <= 6), STEPS[-1])
