@@ -62,6 +62,13 @@ def test_before_and_after_are_compared_seed_by_seed(scratch, after, status):
         assert pair.p == pytest.approx(p) and pair.ours.value == pytest.approx(sum(after) / 4 - sum(before) / 4)
 
 
+def test_seeds_beyond_the_look_change_nothing(scratch):
+    """Four are judged, the lowest; a fifth would turn it round."""
+    measured(LDFR, "detail", before=(29.0, 29.9, 28.6, 29.3, 90.0), after=(30.5, 31.1, 30.2, 30.9, 1.0))
+    found = judge(claim("LDFR.P.detail"), Ledger(runs(LDFR, 1.0, 2.0, 3.0, 4.0, 5.0)))
+    assert (found.status, found.n) == (Status.REPRODUCED, 4) and found.pairs[0].ours.value == pytest.approx(30.675 - 29.2)
+
+
 def test_what_was_measured_of_another_network_does_not_count(scratch):
     """Of uncommitted code, of weights that no record has, of a seed without a record; a value that is none."""
     measured(LDFR, "detail", before=(1.0, 2.0, 3.0, None), after=(2.0, 4.0, 5.0, 7.0))
