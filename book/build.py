@@ -307,7 +307,7 @@ def main(words: list[str]) -> None:
         launch()
         return
     built = build(Path(words[0]).resolve() if words else ROOT)
-    print(f"{len(built)} pages; open {built[0].parents[1] / 'index.html'}")
+    print(f"{len(built)} pages; open {built[0].parent / 'index.html'}")
 
 
 if __name__ == "__main__":
