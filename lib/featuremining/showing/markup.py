@@ -80,7 +80,7 @@ def tier_badge(tier: str) -> str:
 
 
 WORDS = {"what", "data", "map", "activations", "cell", "claim", "network", "method", "verdict", "gain", "run", "device", "commit",
-         "table", "check", "planted"}           # read as words
+         "table", "check", "planted", "recipe"}           # read as words
 
 
 def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str = "") -> Html:
