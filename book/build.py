@@ -48,7 +48,7 @@ from featuremining.showing import (
 )
 from featuremining.showing.executed import unfinished
 from featuremining.showing.figures import boxes
-from featuremining.studies.claims import load_claims
+from featuremining.studies.claims import load_claims, of_first
 
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
@@ -154,7 +154,7 @@ def headline() -> str:
     printed = sorted((c for c in studies.load_cells().values() if c.paper), key=lambda c: c.at.table.order)
     costs = sum(c.seconds is not None for c in printed)
     numbers = ", ".join(dict.fromkeys(str(c.at.table.number) for c in printed if c.seconds is None))
-    sentences = [c for c in load_claims().values() if c.paper == next(iter(studies.papers()))]
+    sentences = of_first()
     once = sum(not c.same_as for c in sentences)
     parts = (f"{listing.tally(listing.of_first(ledger))} {pages.on_record(ledger)}",
              markup.html(cards.grid(printed, ledger, pages.grid_rows(ledger)), "What the paper says, and what our runs say",

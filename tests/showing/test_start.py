@@ -1,6 +1,7 @@
 """What the book begins with, and the pages that go with it: every number from data, whatever is on record."""
 
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -50,13 +51,22 @@ def test_the_answers_are_those_of_the_data():
     assert own["compared"] == len(once) >= own["alone"] >= own["corrected"] >= own["as_error"]
     assert ours["decided"] == sum(row["kind"] == "number" and row["verdict"].status.state == State.DECIDED
                                   and studies.cell(row["claim"]).published is not None for row in rows) > 0
-    assert [one["cell"].id for one in ours["full"]] == [
-        c.id for c in studies.load_cells().values() if not c.own and ledger.difference(c)]
+    assert [(one["cell"].id, one["seeds"], one["gain"]) for one in ours["full"]] == [(ID, 4, "+1.67")]     # 75.35 less 73.675
+    assert "1 experiment of the paper has runs of ours in full: ResNet-56, FM (2 layers), +1.67 points" in start.answers(ledger)
     assert rest["waiting"] == sum(row["verdict"].status.state == State.WAITING for row in rows)
     shown = start.answers(ledger)
     for number in (f"{own['alone']} of {own['compared']}", f"{ours['decided']} of {ours['accuracies']}",
                    f"{rest['waiting']} of {rest['claims']}"):
         assert f">{number}</p>" in shown
+
+
+def test_an_experiment_that_tables_share_is_told_once():
+    """ResNet-110 stands in three tables; with one seed a side there is no interval, and more than three are counted."""
+    made = [r for id_ in ("T1.resnet110.fm2", "T1.resnet110.fm1", "T1.resnet110.baseline", ID, BASE, "T1.resnet56.fm1")
+            for r in recorded(id_, 70.0 + len(id_))]
+    shown = start.answers(Ledger(made))
+    assert "4 experiments of the paper have runs of ours in full" in shown and "; and 1 more." in shown
+    assert "needs 2 seeds each; 1 seed a side" in shown
 
 
 def test_the_outlook_counts_each_run_once():
@@ -101,3 +111,32 @@ def test_why_says_nothing_without_runs():
     made = recorded(ID, 70.0, tier="short") + recorded(BASE, 69.0, tier="short")
     pair = why.pairs(Ledger(made))
     assert [(tier, cell.run("short", 0).key) for tier, cell, _ in pair] == [("short", made[0].key)]
+
+
+def curved(id_, tier, value, **curves):
+    """A record of the cell whose curves end with these values."""
+    (one,) = recorded(id_, value, tier=tier)
+    epochs = len(one.curves["ce"])
+    return replace(one, curves={**one.curves, **{name: [v] * epochs for name, v in curves.items()}})
+
+
+def test_why_says_what_the_curves_say(tmp_path):
+    """One setting that overfits, one that does not yet, one whose labels are wrong; boxes of 8 x 8 places alone."""
+    made = [curved("X1.resnet20.fm2", "short", 60.0, train_acc=61.0, **{"fm.stage3.empty": 0.25}),
+            curved("X1.resnet20.baseline", "short", 62.0, train_acc=65.0),
+            curved("F6.resnet56.fm2.50", "full", 40.0, train_acc=99.0, **{"fm.stage3.empty": 0.25}),
+            curved("F6.resnet56.baseline.50", "full", 41.0, train_acc=99.5),
+            curved("T8s.resnet20.fm2.symmetric50", "short", 41.0, train_acc=22.0, memorised=0.5),
+            curved("T8s.resnet20.baseline.symmetric50", "short", 45.0, train_acc=25.0, memorised=0.5),
+            curved("T4s.resnet20.fm2", "short", 52.0, **{"fm.stage3.empty": 0.75}),
+            curved("T4s.resnet20.baseline", "short", 55.0), curved("T4s.resnet20.mean_loss", "short", 48.0)]
+    shown = why.underfit(Ledger(made))
+    assert "In 2 of 3 settings" in shown and "2 of these stopped after a tenth" in shown and "(T8s)" not in shown
+    assert "training 65.0, test 61.5, n = 1" in shown
+    said = why.averaged(Ledger(made))
+    assert "makes −4.00 points on Tiny ImageNet, 50 classes (25,000 images) after a tenth of the schedule (n = 1)" in said
+    file = tmp_path / "d.json"
+    file.write_text('{"boxes": {"8": {"center_clip": {"empty": 0.0625}}}}')
+    boxes = why.empty(Ledger(made), file)
+    epochs = sum(len(r.curves["fm.stage3.empty"]) for r in made if "fm.stage3.empty" in r.curves and "tiny" not in r.key)
+    assert f"Over {epochs} epochs" in boxes and "25.0 % of the boxes" in boxes and "6.2 % are expected" in boxes

@@ -1,18 +1,18 @@
 """What becomes of verdicts under other settings than ours (`setting`), where they can differ: the first paper's sentences by its
-own numbers, its claims by our runs, and the differences of our own studies. No torch here."""
+own numbers, its claims by our runs, and the differences of our own cells. No torch here."""
 
 from dataclasses import dataclass
 
 from .. import stats, studies
 from ..studies import Cell
-from ..studies.claims import load_claims
+from ..studies.claims import of_first
 from ..studies.outcomes import Status
-from . import comparisons, listing, sentences
+from . import comparisons, sentences
 from .ledger import Ledger
 from .setting import OFFERED, OURS, Setting
 
 KINDS = ("The paper’s sentences, by its own numbers", "Claims of the paper, by our runs",
-         "Differences to plain training in our own studies")
+         "Differences to plain training in cells of our own, each by itself")
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,6 @@ def rows(ledger: Ledger) -> list[Row]:
     return [*_own_numbers(ledgers), *_claims(ledgers), *_differences(ledger)]
 
 
-def of_first() -> list:
-    first = next(iter(studies.papers()))
-    return [c for c in load_claims().values() if c.paper == first and not c.same_as]
-
-
 def _row(kind: str, id_: str, says: str, judged) -> Row:
     """``judged``: setting -> status."""
     return Row(kind, id_, says, tuple(map(judged, OFFERED)), judged(OURS))
@@ -45,7 +40,7 @@ def _own_numbers(ledgers: dict[Setting, Ledger]) -> list[Row]:
     """They depend on the level alone."""
     found = []
     by_level = {s.level: ledger for s, ledger in ledgers.items()}
-    for claim in of_first():
+    for claim in (c for c in of_first() if not c.same_as):
         at = {level: sentences.judge(claim, ledger).own_numbers for level, ledger in by_level.items()}
         if claim.kind in ("order", "gain") and None not in at.values():
             found.append(_row(KINDS[0], claim.id, claim.quote, lambda s, at=at: at[s.level]))
@@ -55,7 +50,7 @@ def _own_numbers(ledgers: dict[Setting, Ledger]) -> list[Row]:
 def _claims(ledgers: dict[Setting, Ledger]) -> list[Row]:
     """Those that runs of ours are on record of."""
     found = []
-    for claim in of_first():
+    for claim in (c for c in of_first() if not c.same_as):
         if claim.kind in ("order", "gain") and sentences.judge(claim, ledgers[OURS]).ours:
             found.append(_row(KINDS[1], claim.id, claim.quote, lambda s, c=claim: sentences.judge(c, ledgers[s]).status))
     for cell in studies.load_cells().values():
@@ -65,12 +60,15 @@ def _claims(ledgers: dict[Setting, Ledger]) -> list[Row]:
 
 
 def _differences(ledger: Ledger) -> list[Row]:
-    """Each by itself, without correction for looking at all of them: two seeds a side at least, each training once."""
+    """Of tables without a rule, which judges its own: by itself, without correction for looking at all of them, from two seeds
+    a side on, each training once."""
     found: dict[str, Row] = {}
     for tier in ("full", "short"):
         for cell in studies.load_cells().values():
             base = studies.baseline(cell)
-            if base is None or min(len(ledger.of(c, tier)) for c in (cell, base)) < 2:
+            if base is None or not cell.own or cell.table in studies.rules():
+                continue
+            if min(len(ledger.of(c, tier)) for c in (cell, base)) < 2:
                 continue
             says = f"{', '.join(cell.labels)}, {tier}"
             found.setdefault(ledger.key(cell, tier), _row(
@@ -81,10 +79,3 @@ def _differences(ledger: Ledger) -> list[Row]:
 def _settled(ledger: Ledger, cell: Cell, base: Cell, tier: str, setting: Setting) -> Status:
     sides = [ledger.ours(c, tier, setting.selection or "best") for c in (cell, base)]
     return comparisons.status(stats.welch_p(*sides), setting.level, sides[0].mean - sides[1].mean)
-
-
-def agrees(ledger: Ledger) -> bool:
-    """Whether the rows say under our own setting what the book says everywhere else."""
-    real = {row["claim"]: row for row in listing.rows(ledger)}
-    return all(row.ours == (real[row.id]["own_numbers"] if row.kind == KINDS[0] else real[row.id]["verdict"].status)
-               for row in rows(ledger) if row.kind != KINDS[2])

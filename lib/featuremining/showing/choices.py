@@ -7,7 +7,7 @@ from ..judging.ledger import Ledger
 from ..records import seeds
 from ..studies.choices import PLACES, Choice, choices, default_of, differing, place
 
-RULE = "median10"
+RULE, TABLE = "median10", "A9s"         # one network on one small data set
 
 
 def markdown(part: str) -> str:
@@ -46,13 +46,13 @@ def _tried(choice: Choice) -> list[str]:
 
 
 def effects(ledger: Ledger) -> pd.DataFrame:
-    """What an open choice, made otherwise, changed: a row per choice and cell that makes it so, where it and the cell that
+    """What an open choice, made otherwise, changed in our table `TABLE` of them: a row per cell, where it and the cell that
     differs in nothing else have full-tier runs. Percentage points of the median of the last ten epochs, for which none is chosen,
     largest first; intervals and ``p``, with Holm's correction, where both have several seeds; ``another``: how far one more seed
     of the default itself would lie from its mean, in 95 % of cases."""
     rows = []
     for choice in choices():
-        for cell in differing(choice):
+        for cell in (c for c in differing(choice) if c.table == TABLE):
             default = default_of(choice, cell)
             pair = [ledger.ours(c, "full", RULE) for c in (cell, default)] if default else [None]
             if None not in pair:
@@ -77,6 +77,6 @@ def picture(ledger: Ledger) -> str:
     outside = (single.difference.abs() > single.another).sum()
     said = (f"Of {len(several)} that have several seeds, {len(clear) or 'none'} changed the accuracy beyond what seeds do, with "
             f"Holm's correction{': ' + ', '.join(clear) if clear else ''}. Of {len(single)} with one seed, {outside or 'none'} "
-            "lies beyond the grey bar, where one more seed of the default would lie in 95 % of cases; by chance "
-            f"{len(single) / 20:.1f} would.\n\n") if len(rows) else ""
+            f"{'lie' if outside > 1 else 'lies'} beyond the grey bar, where one more seed of the default would lie in 95 % of "
+            f"cases; by chance {len(single) / 20:.1f} would.\n\n") if len(rows) else ""
     return said + drawn(rows) + "\n"

@@ -10,19 +10,20 @@ from ..datasets import size
 from ..judging import class_activation
 from ..judging.ledger import Ledger
 from ..records import Record, findings
-from ..stats import Interval, Summary, signed, welch
+from ..stats import Interval, signed, welch
 from ..studies import Cell
 from .figures.parts import part_losses
 from .forest import Line, forest
 from .markup import Html, listed, says
-from .start import data_name
+from .start import data_words
 
 FM = "fm2"                  # Feature Mining as the paper likes it best, by its short name in ids
+CLOSE = 10                  # points between training and test accuracy
 SCHEDULES = {"full": "whole schedule", "short": "a tenth of the schedule"}
 
 
 def pairs(ledger: Ledger) -> list[tuple[str, Cell, Cell]]:
-    """(tier, Feature Mining on two layers, its baseline) where both have runs; each training once, smaller schedules first."""
+    """(tier, Feature Mining on two layers, its baseline) where both have runs; each training once, whole schedules first."""
     found = {}
     for tier in SCHEDULES:
         for cell in studies.load_cells().values():
@@ -33,9 +34,8 @@ def pairs(ledger: Ledger) -> list[tuple[str, Cell, Cell]]:
 
 
 def setting(tier: str, cell: Cell) -> str:
-    """Data, network and schedule, for a heading."""
-    images = size(cell.dataset, **cell.data).train
-    return f"{data_name(cell)} ({images:,} images), {cell.labels[0]}, {SCHEDULES[tier]}"
+    """Data, network, schedule and table, for a heading."""
+    return f"{data_words(cell)}, {cell.labels[0]}, {SCHEDULES[tier]} ({cell.table})"
 
 
 def last(records: list[Record], curve: str) -> float:
@@ -44,21 +44,24 @@ def last(records: list[Record], curve: str) -> float:
 
 
 def underfit(ledger: Ledger) -> Html:
-    """Training against test accuracy at the end of each training."""
+    """Training against test accuracy at the end of each training, where training labels are right."""
     groups: dict[str, list[Line]] = {}
     lower = []
     for tier, cell, base in pairs(ledger):
+        if "memorised" in ledger.of(base, tier)[0].curves:          # of wrong labels a training accuracy says something else
+            continue
         for c in (base, cell):
             train, test = (last(ledger.of(c, tier), curve) for curve in ("train_acc", "test_acc"))
             title, n = setting(tier, c), len(ledger.of(c, tier))
             groups.setdefault(title, []).append(Line(c.labels[1], Interval(test, min(test, train), max(test, train)),
                                                      says=f"training {train:.1f}, test {test:.1f}, n = {n}"))
-            lower += [title] if c == base and train - test < 10 else []
+            lower += [(title, tier)] if c == base and train - test < CLOSE else []
     figure = forest(groups, "Accuracy in percent at the end: the dot is that on the test images, the other end of the line that "
                     "on the training images, as they are augmented.", signs=False)
-    return Html(figure + (says(f"In {len(lower)} of {len(groups)} settings plain training itself is within ten points of its own "
-                               "training accuracy, or above it: there is little overfitting that a regulariser could take away. "
-                               "A gain can't be expected to show there, and its absence says little.") if lower else ""))
+    short = sum(tier == "short" for _, tier in lower)
+    return Html(figure + (says(f"In {len(lower)} of {len(groups)} settings plain training ends within {CLOSE} points of its own "
+                               f"training accuracy, or above it; {short} of these stopped after a tenth of the schedule. There a "
+                               "regulariser has little overfitting to take away, so that no gain says little.") if lower else ""))
 
 
 def heads(ledger: Ledger) -> Html:
@@ -84,37 +87,36 @@ def empty(ledger: Ledger, computed: Path) -> Html:
 def averaged(ledger: Ledger) -> Html:
     """Losses averaged instead of added, and added, over plain training."""
     groups: dict[str, list[Line]] = {}
+    changes = []
     for tier, cell, _ in pairs(ledger):
         other = studies.load_cells().get(cell.id.replace(f".{FM}", ".mean_loss"))
         if other and ledger.of(other, tier):
-            for c in (cell, other):
-                groups.setdefault(setting(tier, c), []).append(
-                    Line(c.labels[1], ledger.difference(c, tier), note=f"n = {len(ledger.of(c, tier))}"))
+            lines = [Line(c.labels[1], ledger.difference(c, tier), note=f"n = {len(ledger.of(c, tier))}") for c in (cell, other)]
+            groups[setting(tier, cell)] = lines
+            n = min(len(ledger.of(c, tier)) for c in (cell, other))
+            changes.append(f"{signed(lines[1].interval.value - lines[0].interval.value)} points on {data_words(cell)} after "
+                           f"{'the whole' if tier == 'full' else 'a tenth of the'} schedule (n = {n})")
     figure = forest(groups, "Difference to plain training in percentage points, losses added as in the paper and averaged.")
-    changes = listed(f"{signed(b.interval.value - a.interval.value)} points on {title.partition(',')[0]}"
-                     for title, (a, b) in groups.items())
     return Html(figure + says(
-        f"To average the losses instead of adding them makes {changes}. Averaged, every gradient is as many times smaller as "
-        "there are terms, much as with a smaller learning rate. The control that would tell the two apart, plain training with "
-        "other learning rates, was not run.") if groups else figure)
+        f"To average the losses instead of adding them makes {listed(changes)}. Averaged, every gradient is as many times "
+        "smaller as there are terms, much as with a smaller learning rate. The control that would tell the two apart, plain "
+        "training with other learning rates, has no cell here yet.") if groups else figure)
 
 
 def looks(_: Ledger) -> Html:
     """How much of the class activation falls on the true part: over plain training, of seeds."""
-    lines = []
+    groups: dict[str, list[Line]] = {}
     for cell in studies.load_cells().values():
         base = studies.baseline(cell)
         per_seed, other = (findings.read("localise", c.run("full", 0)) if c else [] for c in (cell, base))
         if min(len(per_seed), len(other)) > 1:
-            sides = [class_activation.of_seeds(side, "cam", "energy") for side in (per_seed, other)]
-            lines.append((cell, Line(cell.labels[1], welch(*sides), note=f"n = {len(per_seed)}"), sides))
-    if not lines:
-        return Html('<p class="empty">No class activation is on record.</p>\n')
-    groups = {setting("full", lines[0][0]): [line for _, line, _ in lines]}
-    plain: Summary = lines[0][2][1]
-    gone = [line for _, line, _ in lines if line.interval.high < 0]
-    said = says(f"With {listed(line.label for line in gone)} less of the map lies on that part. A method that makes a network "
+            mine, plain = (class_activation.of_seeds(side, "cam", "energy") for side in (per_seed, other))
+            groups.setdefault(setting("full", cell), []).append(Line(
+                cell.labels[1], welch(mine, plain), note=f"of {plain.mean:.1f} %, n = {len(per_seed)}"))
+    gone = [f"{line.label} on {title.partition(',')[0]}" for title, lines in groups.items() for line in lines
+            if line.interval.high < 0]
+    said = says(f"With {listed(gone)} less of the map lies on that part. A method that makes a network "
                 "use more of an image would do so, and one that makes it look past the part as well; accuracy has to tell which.")
     figure = forest(groups, "Share of the class activation map that lies on the part that tells the class: difference to plain "
-                    f"training, whose share is {plain.mean:.1f} %, in percentage points.")
+                    "training in percentage points, and the share that plain training has.")
     return Html((said if gone else "") + figure)

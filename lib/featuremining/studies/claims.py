@@ -144,6 +144,12 @@ def about(study: str) -> list[Claim]:
             or str(Table.at_start_of(c.id)) in named or study in {cell.notebook for cell in c.needs}]
 
 
+def of_first() -> list[Claim]:
+    """The sentences of the first paper."""
+    first = next(iter(papers()))
+    return [c for c in load_claims().values() if c.paper == first]
+
+
 def claim(id_: str) -> Claim | Cell:
     """The sentence or the printed number with this id; `UsageError` with the nearest ids if there is none."""
     by_id: dict[str, Claim | Cell] = {**load_claims(), **{c.id: c for c in cells.load_cells().values() if c.paper}}

@@ -55,8 +55,10 @@ class Status(StrEnum):
     SUPPORTED = "supported", State.DECIDED, "By the paper's own numbers alone: they say so, beyond their spread."
     NOT_ESTABLISHED = "not established", State.DECIDED, (
         "By the paper's own numbers alone: they are printed so, but the spread leaves room for chance.")
-    ABOVE = "above its baseline", State.DECIDED, "Of a comparison of our own: settled so, by the rule fixed before its first run."
-    BELOW = "below its baseline", State.DECIDED, "Of a comparison of our own: settled so, by the rule fixed before its first run."
+    ABOVE = "above its baseline", State.DECIDED, (
+        "Of a comparison of our own: settled so, by its rule, or by itself where it has none.")
+    BELOW = "below its baseline", State.DECIDED, (
+        "Of a comparison of our own: settled so, by its rule, or by itself where it has none.")
     NOT_SETTLED = "not settled", State.DECIDED, "Of a comparison of our own: all its seeds are on record and do not settle it."
     UNFINISHED = "unfinished", State.BEGUN, "Open: of a comparison of our own, seeds are missing."
 
