@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from featuremining import METHODS, Batch, UsageError, build, compose, make, paths
+from featuremining import METHODS, Batch, UsageError, build, compose, make, paths, plain_step
 from featuremining.recipes import recipe
 from featuremining.studies import Run
 from featuremining.training import checkpoint
@@ -84,6 +84,15 @@ def conforms(names, tmp_path_factory):
     plain = build("resnet20", 10)
     plain.load_state_dict(net.state_dict())
     assert torch.equal(net.eval()(batch().x), plain.eval()(batch().x))
+
+
+def trains(name, net, n, tmp_path_factory):
+    """A step of the method on a network has finite losses, and gradients for all of both."""
+    method = make(name, **settings_for(name, tmp_path_factory)).prepare(net)
+    out = method.step(plain_step, net, batch(n))
+    sum(out.losses.values()).backward()
+    assert all(loss.isfinite() for loss in out.losses.values())
+    assert all(p.grad is not None and p.grad.isfinite().all() for m in (net, method) for p in m.parameters())
 
 
 def plain_settings(name):

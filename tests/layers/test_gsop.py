@@ -5,14 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers import ALL, batch, settings_for
+from helpers import ALL, batch, settings_for, trains
 from torch import nn
 
 from featuremining import METHODS, UsageError, build, compose, make
 from featuremining.layers.gsop import GSoP, over, rows_of
 from featuremining.models import options_of
 from featuremining.models.inserts import gsop_net
-from featuremining.protocol import plain_step
 
 F64 = torch.float64
 SMALL = {"resnet20": {"depth": 14}, "resnet164": {"depth": 11}, "preresnet20": {"depth": 8},
@@ -259,11 +258,7 @@ def test_gsop_nets(which):
 def test_every_method_trains_a_network_with_gsop_blocks(name, tmp_path_factory):
     torch.manual_seed(0)
     net = build("resnet20", 10, insert=[CHANNEL, {"layer": "gsop", "after": "stage2", "mode": "max", "d": 8}])
-    method = make(name, **settings_for(name, tmp_path_factory)).prepare(net)
-    out = method.step(plain_step, net, batch(8))
-    sum(out.losses.values()).backward()
-    assert all(loss.isfinite() for loss in out.losses.values())
-    assert all(p.grad is not None and p.grad.isfinite().all() for m in (net, method) for p in m.parameters())
+    trains(name, net, 8, tmp_path_factory)
 
 
 def test_all_methods_together_and_a_covariance_head(tmp_path_factory):

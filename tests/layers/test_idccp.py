@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from helpers import ALL, batch, settings_for
+from helpers import ALL, batch, settings_for, trains
 
 from featuremining import METHODS, UsageError, build, compose, load, make
 from featuremining.layers.covariance import untriu
 from featuremining.layers.idccp import IDCCP, d4, signed_root
+from featuremining.measuring.detail import around
+from featuremining.measuring.insight import grad_cam
+from featuremining.measuring.view import measure
 from featuremining.models import options_of
 from featuremining.protocol import plain_step
 from featuremining.recipes import recipe
@@ -194,11 +197,7 @@ def test_all_before_the_head_is_drawn_as_without_it():
 def test_every_method_trains_it(name, tmp_path_factory):
     torch.manual_seed(0)
     net = build("resnet20", 10, head="idccp")
-    method = make(name, **settings_for(name, tmp_path_factory)).prepare(net)
-    out = method.step(plain_step, net, batch(4))
-    sum(out.losses.values()).backward()
-    assert all(loss.isfinite() for loss in out.losses.values())
-    assert all(p.grad is not None and p.grad.isfinite().all() for m in (net, method) for p in m.parameters())
+    trains(name, net, 4, tmp_path_factory)
 
 
 def test_all_methods_together(tmp_path_factory):
@@ -240,3 +239,23 @@ def test_what_cannot_be_is_one_sentence(network, head, says):
         build(network, 10, head={"name": "idccp", **head})
     with pytest.raises(UsageError, match="needs a network with head='covariance'"):
         make("fm", covariance=True).prepare(build("resnet20", 10, depth=8, head="idccp"))
+
+
+def test_where_it_looks_is_of_the_images_alone():
+    """Not of their turned copies: as the slope of the logit at the first of the eight."""
+    torch.manual_seed(0)
+    net = build("resnet20", 9, head="idccp", insert=[{"layer": "low_rank", "after": "stage2"}]).eval()
+    x, y = torch.randn(2, 3, 32, 32), torch.tensor([1, 4])
+    maps = grad_cam(net, x, y)
+    assert maps.shape == (2, 8, 8)
+    leaf = []
+
+    def cut(a):
+        leaf.append(a.detach().requires_grad_())
+        return leaf[0].clone()
+
+    net.trace(x, edits={2: cut}).logits.gather(1, y[:, None]).sum().backward()
+    a, slope = leaf[0].detach()[:2], leaf[0].grad[:2]
+    assert torch.allclose(maps, (slope.mean((2, 3))[:, :, None, None] * a).sum(1).relu(), atol=1e-7)
+    assert all(len(part) == 2 for part in around(net, "stage2", x))
+    assert measure(net, [(x, y)])["n"] == 2

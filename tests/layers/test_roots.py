@@ -230,6 +230,15 @@ def test_many_steps_in_float32(shape, prenorm):
         assert error(gradient(root, x.float(), g.float()).double(), gradient(root, x, g)) < (1e-4 if n < 20 else 2e-2)
 
 
+def test_many_steps_of_the_inverse_in_float32():
+    """On a singular matrix: null directions grow by 1.5 a step, and nothing else does."""
+    p = covariance(features(16, 7, 2))
+    for n in (5, 15, 25):
+        for form in ("eigen", "products") if n == 5 else ("eigen",):
+            found = matrix_inverse_sqrt(p.float(), "newton_schulz", iterations=n, form=form)
+            assert error(found.double(), matrix_inverse_sqrt(p, "newton_schulz", iterations=n, form=form)) < 1e-3
+
+
 def test_the_design_s_table_of_five_steps():
     """Relative errors that were measured with the authors' program: trace, n = 3, 5, 7, and Frobenius."""
     p = with_spectrum(log_spaced(8, 10))

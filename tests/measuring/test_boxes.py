@@ -25,13 +25,14 @@ def by_hand(rule, size, n=20000):
                 start = int(u * (size - cut + 1))
                 spans.append((start, start + cut))
             else:
-                spans.append((max(at - cut // 2, 0), min(at + cut // 2, size)))
+                end = at - cut // 2 + cut if rule == "exact_width" else at + cut // 2
+                spans.append((max(at - cut // 2, 0), min(end, size)))
         (top, bottom), (left, right) = spans
         count[top:bottom, left:right] += 1
     return 100 * count / n
 
 
-@pytest.mark.parametrize("rule", ["center_clip", "corner_clip", "inside"])
+@pytest.mark.parametrize("rule", ["center_clip", "exact_width", "corner_clip", "inside"])
 def test_places_are_held_as_often_as_in_boxes_drawn_otherwise(rule):
     assert np.abs(boxes.coverage(rule, 8).numpy() - by_hand(rule, 8)).max() < 2         # percent; both are of draws
 

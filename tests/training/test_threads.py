@@ -11,17 +11,22 @@ from featuremining.training import threads
 from featuremining.training.loop import train
 
 
+def forget():
+    threads.chosen.cache_clear()
+    threads.own.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def nothing_said(monkeypatch):
     """Neither by the environment, nor by what was chosen before; afterwards torch has its number again."""
     for name in ("FM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "")
     monkeypatch.setattr(threads, "LOOK", 0.0)
-    threads.chosen.cache_clear()
+    forget()
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-    threads.chosen.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(("idle", "most", "number"), [
@@ -64,29 +69,44 @@ def test_idle_is_less_than_all_cores_and_at_most_all():
     assert 0 <= threads.idle() <= os.cpu_count() and 1 <= threads.usable() <= os.cpu_count()
 
 
-@pytest.mark.parametrize("quota", ["max 100000", "150000 100000", "1000 100000", "", "nonsense"])
-def test_a_container_is_asked(quota, monkeypatch):
+@pytest.mark.parametrize(("quota", "number"), [("max 100000", 8), ("150000 100000", 1), ("350000 100000", 3), ("1000 100000", 1),
+                                               ("", 8), ("nonsense", 8)])
+def test_a_container_is_asked(quota, number, monkeypatch):
     monkeypatch.setattr(threads.Path, "read_text", lambda self, **_: quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    assert threads.usable() == number
+
+
+def test_a_cost_after_a_training_is_measured_with_torchs_own_number(monkeypatch, capsys):
     torch.set_num_threads(2)
-    allowed = min(2, len(os.sched_getaffinity(0)))
-    assert threads.usable() == (1 if quota[:1] == "1" else allowed)
+    monkeypatch.setattr(threads, "idle", lambda: 0.0)
+    threads.settle()
+    assert torch.get_num_threads() == 1
+    threads.settle(choose=False)
+    assert torch.get_num_threads() == 2
+    threads.settle()
+    assert torch.get_num_threads() == 1 and capsys.readouterr().out.count("threads") == 2       # one line, said once
 
 
-def test_a_training_keeps_the_number_that_it_began_with(few_images, monkeypatch):
+@pytest.fixture
+def killed(few_images, monkeypatch):
+    """A run of two epochs that one thread began, killed after the first."""
     run = small_run(epochs=2)
     torch.set_num_threads(1)
     die_after_one_epoch(train, run, monkeypatch)
+    return run
+
+
+def test_a_training_keeps_the_number_that_it_began_with(killed):
     torch.set_num_threads(2)
-    record = train(run, "cpu")
+    record = train(killed, "cpu")
     assert record.provenance["threads"] == 1 and not record.provenance["resumed_elsewhere"] and torch.get_num_threads() == 1
 
 
-def test_another_number_that_was_named_is_on_record(few_images, monkeypatch):
-    run = small_run(epochs=2)
-    torch.set_num_threads(1)
-    die_after_one_epoch(train, run, monkeypatch)
+def test_another_number_that_was_named_is_on_record(killed):
     threads.settle(2)
-    record = train(run, "cpu")
+    record = train(killed, "cpu")
     assert [place["threads"] for place in record.provenance["resumed_elsewhere"]] == [2]
 
 

@@ -110,7 +110,7 @@ def test_a_published_file_with_one_flipped_bit_is_refused(one):
     data = path.read_bytes()
     header = int.from_bytes(data[:8], "little")
     rng = random.Random(0)
-    for at in (*range(8), *rng.sample(range(8, header), 40), *rng.sample(range(header, len(data)), 20)):
+    for at in (*range(8), *rng.sample(range(8, 8 + header), 40), *rng.sample(range(8 + header, len(data)), 20)):
         path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1:])
         try:
             state = trained.weights_of(one)

@@ -98,11 +98,20 @@ class ConvMix(nn.Module):
         return sizes / sizes.sum()
 
 
+def averages(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Adaptive average pooling of (B, C, H, W) to (H', W') by products with constant matrices, whose gradient is deterministic
+    on a GPU."""
+    with torch.no_grad():
+        rows, columns = (F.adaptive_avg_pool1d(torch.eye(n, dtype=x.dtype, device=x.device), m)
+                         for n, m in zip(x.shape[2:], size, strict=True))
+    return rows.mT @ x @ columns
+
+
 def pooled(x: Tensor, size: Sequence[int], pool) -> Tensor:
     """``pool`` of (B, C, H, W) to (H', W'): by windows where they fit, whose gradient is deterministic on a GPU."""
     if tuple(x.shape[2:]) == tuple(size):
         return x
     window = [n // m for n, m in zip(x.shape[2:], size, strict=True)]
     if [m * w for m, w in zip(size, window, strict=True)] != list(x.shape[2:]):
-        return pool(x, size)
+        return averages(x, size) if pool is F.adaptive_avg_pool2d else pool(x, size)
     return (F.avg_pool2d if pool is F.adaptive_avg_pool2d else F.max_pool2d)(x, window)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError, choose
-from .convmix import pooled
+from .convmix import averages, pooled
 from .covariance import covariance
 from .spectral import full_precision
 
@@ -66,11 +66,7 @@ class SpatialGate(nn.Module):
 def over(grid: Tensor, size: Sequence[int]) -> Tensor:
     """A grid (B, 1, h, w) over a map of another size, (B, 1, H, W): by adaptive averages, which repeat numbers where the map is a
     multiple of the grid."""
-    if tuple(size) == tuple(grid.shape[2:]):
-        return grid
-    if all(many % few == 0 for many, few in zip(size, grid.shape[2:], strict=True)):
-        return F.interpolate(grid, tuple(size), mode="nearest")         # the same, with a gradient that is deterministic on a GPU
-    return F.adaptive_avg_pool2d(grid, tuple(size))
+    return grid if tuple(size) == tuple(grid.shape[2:]) else averages(grid, size)
 
 
 class GSoP(nn.Module):

@@ -163,4 +163,5 @@ def inverse_newton_schulz(matrix: Tensor, iterations: int = 5, prenorm: Prenorm 
     if pick_form(form, a) == "products":
         return by_products(a, checked(iterations), 1) / t.sqrt()
     values, vectors = eigh(a)
+    values = torch.where(alive(values), values, 0)          # as in `shares`
     return Spectral.apply(a, vectors, *of_eigenvalues(values, checked(iterations))) / t.sqrt()

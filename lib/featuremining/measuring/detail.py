@@ -46,9 +46,10 @@ def fine(maps: Tensor) -> Tensor:
 
 @torch.no_grad()
 def around(model, place: str, x: Tensor) -> tuple[Tensor, Tensor]:
-    """What a network's layer reads and gives for images (B, 3, H, W), in evaluation mode."""
+    """What a network's layer reads and gives for images (B, 3, H, W), in evaluation mode; not for copies
+    of them, which some networks see as well."""
     seen: list[tuple[Tensor, Tensor]] = []
-    hook = model.inserted[place].register_forward_hook(lambda _, read, out: seen.append((read[0], out)))
+    hook = model.inserted[place].register_forward_hook(lambda _, read, out: seen.append((read[0][:len(x)], out[:len(x)])))
     try:
         with evaluating(model):
             model(x)

@@ -62,7 +62,8 @@ def neighbours(cell: Cell, run: Run) -> None:
     """Around a low-rank layer how much detail its maps hold (kind ``detail``), how wide the network looks (``view``), which
     classes it confuses at which angle (``confusion``), over all test images."""
     kinds = {"view": view.measure, "confusion": partial(confusion.measure, groups=groups_of(run.dataset))}
-    kinds |= {"detail": detail.measure} if any(e["layer"] == "low_rank" for e in run.options.get("insert", ())) else {}
+    low_rank = [e for e in run.options.get("insert", ()) if e["layer"] == "low_rank" and "after" in e]
+    kinds |= {"detail": detail.measure} if low_rank else {}
     for kind, measure in kinds.items():
         if wanted(kind, cell, run):
             keep(kind, run, f"seed{run.seed}", measure(network(run), load(run.dataset, **run.data).tests("cpu")), run)

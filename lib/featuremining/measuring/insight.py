@@ -64,7 +64,8 @@ def grad_cam(model, x: Tensor, classes: Tensor, stage: int = -1) -> Tensor:
     with evaluating(model), torch.enable_grad():
         logits = model.trace(x, edits={stage % count: cut}).logits
         (slope,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), leaves)
-    return (slope.mean((2, 3), keepdim=True) * leaves[0].detach()).sum(1).relu()
+    slope, a = slope[:len(x)], leaves[0].detach()[:len(x)]          # the images' own; some networks see turned copies, too
+    return (slope.mean((2, 3), keepdim=True) * a).sum(1).relu()
 
 
 def upsample(maps: Tensor, height: int, width: int) -> Tensor:

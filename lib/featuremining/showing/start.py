@@ -32,7 +32,7 @@ def our_runs(ledger: Ledger, rows: list[dict]) -> dict:
     what becomes of short runs; costs that come out cheaper."""
     cells = studies.load_cells()
     accuracies = [row for row in rows if row["kind"] == "number" and cells[row["claim"]].published is not None]
-    in_order = sorted(cells.values(), key=lambda c: c.at.table.order, reverse=True)
+    in_order = sorted(cells.values(), key=lambda c: (c.published is None, c.at.table.order), reverse=True)
     full = list({ledger.key(c): c for c in in_order if not c.own and ledger.difference(c)}.values())[::-1]
     short = short_gains(ledger)
     return {"accuracies": len(accuracies), "decided": sum(row["verdict"].status.state == State.DECIDED for row in accuracies),

@@ -20,7 +20,8 @@ LOOK = 0.3          # seconds, to see how many cores are idle
 
 def settle(wanted: int = 0, choose: bool = True) -> None:
     """``wanted`` threads from now on, in this process; 0: what ``FM_THREADS`` says, else what OMP_NUM_THREADS does, else, where
-    one may ``choose``, what `chosen` gives. `UsageError` for an ``FM_THREADS`` that is no number."""
+    one may ``choose``, what `chosen` gives, and torch's `own` number where not. `UsageError` for an ``FM_THREADS`` that is no
+    number."""
     if wanted:
         os.environ["FM_THREADS"] = str(wanted)
     said = os.environ.get("FM_THREADS", "")
@@ -29,7 +30,16 @@ def settle(wanted: int = 0, choose: bool = True) -> None:
             raise UsageError(f"FM_THREADS is a number of threads, 1 or more, got {said!r}.")
         torch.set_num_threads(int(said))
     elif choose and not named():
+        own()
         torch.set_num_threads(chosen())
+    elif not named() and chosen.cache_info().currsize:
+        torch.set_num_threads(own())
+
+
+@cache
+def own() -> int:
+    """Torch's own number, before another was chosen."""
+    return torch.get_num_threads()
 
 
 @cache
