@@ -15,9 +15,10 @@ from ..stats import Interval, signed
 from ..studies.claims import load_claims
 from ..studies.ids import Table
 from ..studies.outcomes import Status
-from . import checks, notebook, selection
+from . import checks, selection
 from .figures import audit as drawn
 from .markup import DASH, Html, badge, bounds, html, says
+from .parameters import given
 
 PARAMETERS = ("tier",)
 OWN = {Status.SUPPORTED: "supported", Status.NOT_ESTABLISHED: "not established", Status.CONTRADICTED: "contradicted"}
@@ -25,7 +26,7 @@ OWN = {Status.SUPPORTED: "supported", Status.NOT_ESTABLISHED: "not established",
 
 def start(names: dict) -> "Audit":
     """Check the notebook's parameter, given as its ``globals()``."""
-    return Audit(choose("tier", notebook.given(names, PARAMETERS, Audit)["tier"], (*TIERS, "all")))
+    return Audit(choose("tier", given(names, PARAMETERS, Audit)["tier"], (*TIERS, "all")))
 
 
 @dataclass(frozen=True)

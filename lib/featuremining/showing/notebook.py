@@ -1,11 +1,7 @@
 """What the notebooks call, so that their cells hold no logic: check the parameters, train what is missing, show."""
 
-import ast
-import json
 import warnings
 from dataclasses import dataclass
-from difflib import get_close_matches
-from types import ModuleType
 
 from .. import paths, records, studies
 from ..errors import UsageError, choose
@@ -19,6 +15,7 @@ from .cost import cost_table
 from .figures import detections, maps
 from .figures.cost import cost_figure
 from .markup import Html
+from .parameters import given, is_list_of, parsed
 
 PARAMETERS = ("tier", "cells", "seeds", "device", "train")
 CAPTIONS = {
@@ -230,53 +227,16 @@ class Page:
         return records.once(record for _, runs in self.found for record in runs)
 
 
-def given(names: dict, parameters: tuple[str, ...], page: type) -> dict:
-    """A notebook's parameters among its ``globals()``. What its parameters cell or papermill sets and what is no parameter is an
-    error, and so is one that is missing; of other names in the kernel nothing is asked. Where it is not known which cells ran,
-    a name that is nearly a parameter's is an error. ``page`` is what the check makes of them, when a cell runs twice."""
-    suspects = declared(names.get("In", []), parameters)
-    if suspects is None:
-        suspects = [name for name, value in names.items() if get_close_matches(name, parameters, 1, 0.7)
-                    and not isinstance(value, ModuleType | page)]
-    for name in suspects:
-        choose("parameter", name, parameters)
-    for name in parameters:
-        if name not in names:
-            raise UsageError(f"The parameter {name} is missing.")
-    return {name: names[name] for name in parameters}
-
-
-def declared(history: list[str], parameters: tuple[str, ...]) -> list[str] | None:
-    """What the parameters cell set when it last ran, and after it the cells that papermill puts in; None where none has run.
-
-    >>> declared(["", "x = 1", "tier: str = 'smoke'", "y = 2", "# Parameters\\nteir = 'full'"], ("tier",))
-    ['tier', 'teir']
-    """
-    found = None
-    for source in history:
-        try:
-            body = ast.parse(source).body
-        except SyntaxError:         # a line for the shell
-            continue
-        typed = [node.target.id for node in body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
-        if set(typed) & set(parameters):
-            found = typed
-        elif source.startswith("# Parameters") and found is not None:
-            targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
-            found = [*found, *(target.id for target in targets if isinstance(target, ast.Name))]
-    return found
-
-
 def start(study: str, names: dict) -> Page:
     """Check a notebook's parameters, given as its ``globals()``."""
     warnings.filterwarnings("ignore", "IProgress not found")        # of tqdm, which timm imports; no bar of it is shown
     values = given(names, PARAMETERS, Page)
     choose("tier", values["tier"], TIERS)
     for name, kind, example in (("cells", str, '["X1.resnet20.fm2"]'), ("seeds", int, "[0, 1]")):
-        values[name] = _parsed(values[name])
-        if not values[name] or not _is_list_of(kind, values[name]):
+        values[name] = parsed(values[name])
+        if not values[name] or not is_list_of(kind, values[name]):
             raise UsageError(f"{name} must be a list such as {example}, got {short(values[name])}.")
-    values["train"] = _parsed(values["train"])
+    values["train"] = parsed(values["train"])
     if not isinstance(values["train"], bool) or not isinstance(values["device"], str):
         raise UsageError(f"train must be true or false and device a name, got {short(values['train'])} and "
                          f"{short(values['device'])}.")
@@ -291,15 +251,3 @@ def start(study: str, names: dict) -> Page:
     if values["train"]:
         studies.plan(values["cells"], values["tier"], values["seeds"])     # what can't be trained yet says so at once
     return Page(study, *(values[name] for name in PARAMETERS))
-
-
-def _parsed(value):
-    """Papermill's ``-p`` hands lists and ``false`` over as text; ``-y`` and another cell hand over values."""
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError):
-        return value
-
-
-def _is_list_of(kind: type, value) -> bool:
-    return isinstance(value, list) and all(isinstance(v, kind) and not isinstance(v, bool) for v in value)
