@@ -243,7 +243,7 @@ MUTANTS = [
             ("scales", "nn.Conv2d(A, 4 * A, (A, 1), groups=A)", "nn.Conv2d(A, 4 * A, (A, 1))"),
             ("ChannelGate.__init__", "nn.Conv2d(A, B, 1, C)", "nn.Conv2d(A, B, 1)"),
             ("SpatialGate.forward", "A.flatten(2).mT", "A.flatten(2) @ A.flatten(2).mT"),
-            ("over", "A % B == 0", "True"),
+            ("over", "averages(A, B)", "F.interpolate(A, B)"),
             ("GSoP.forward", "A.relu() if B.relu else A", "A"),
             ("GSoP.forward", "(A + B) / 2", "A + B"),
             ("GSoP.forward", "torch.maximum(*A)", "torch.minimum(*A)")),

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from bad_files import FINDINGS, LOOK
 from jinja2 import UndefinedError
 from made_records import ID, decided, recorded
 
 from featuremining import stats, studies
 from featuremining.judging import audit, listing, planning
 from featuremining.judging.ledger import Ledger
-from featuremining.records import durations
+from featuremining.records import durations, findings
 from featuremining.showing import markup, scoreboard, settings, start, why
 from featuremining.showing.forest import Line, forest
 from featuremining.stats import Interval
@@ -140,3 +141,17 @@ def test_why_says_what_the_curves_say(tmp_path):
     boxes = why.empty(Ledger(made), file)
     epochs = sum(len(r.curves["fm.stage3.empty"]) for r in made if "fm.stage3.empty" in r.curves and "tiny" not in r.key)
     assert f"Over {epochs} epochs" in boxes and "25.0 % of the boxes" in boxes and "6.2 % are expected" in boxes
+
+
+def test_where_networks_look_is_told_by_data_set(tmp_path, monkeypatch):
+    """Two seeds a side of each of two settings, one of which lies below; with a seed each nothing is said."""
+    monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))
+    for id_, energy in (("F2s.resnet20.baseline", 43.0), ("F2s.resnet20.fm2", 21.0), ("T6s.resnet20.baseline", 30.0),
+                        ("T6s.resnet20.fm2", 30.0)):
+        for seed in (0, 1):
+            look = {**LOOK, "energy": energy + seed / 5}
+            findings.write("localise", studies.cell(id_).run("full", 0), f"seed{seed}", {
+                **FINDINGS["localise"][0], "cam": look, "grad_cam": look}, {"weights": {}})
+    shown = why.looks(Ledger())
+    assert "With FM (2 layers) on Embedded parts (1,800 images) less of the map" in shown and shown.count("fm-dot") == 2
+    assert "plain 43.1 %, n = 2" in shown and "plain 30.1 %, n = 2" in shown

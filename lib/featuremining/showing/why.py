@@ -106,15 +106,15 @@ def averaged(ledger: Ledger) -> Html:
 def looks(_: Ledger) -> Html:
     """How much of the class activation falls on the true part: over plain training, of seeds."""
     groups: dict[str, list[Line]] = {}
+    gone = []
     for cell in studies.load_cells().values():
         base = studies.baseline(cell)
         per_seed, other = (findings.read("localise", c.run("full", 0)) if c else [] for c in (cell, base))
         if min(len(per_seed), len(other)) > 1:
             mine, plain = (class_activation.of_seeds(side, "cam", "energy") for side in (per_seed, other))
-            groups.setdefault(setting("full", cell), []).append(Line(
-                cell.labels[1], welch(mine, plain), note=f"of {plain.mean:.1f} %, n = {len(per_seed)}"))
-    gone = [f"{line.label} on {title.partition(',')[0]}" for title, lines in groups.items() for line in lines
-            if line.interval.high < 0]
+            line = Line(cell.labels[1], welch(mine, plain), note=f"plain {plain.mean:.1f} %, n = {len(per_seed)}")
+            groups.setdefault(setting("full", cell), []).append(line)
+            gone += [f"{line.label} on {data_words(cell)}"] if line.interval.high < 0 else []
     said = says(f"With {listed(gone)} less of the map lies on that part. A method that makes a network "
                 "use more of an image would do so, and one that makes it look past the part as well; accuracy has to tell which.")
     figure = forest(groups, "Share of the class activation map that lies on the part that tells the class: difference to plain "
