@@ -18,8 +18,7 @@ RECOVERY = {"layer": "low_rank", "after": "stage2"}     # learns in one step of 
 LAYERS = {"low_rank, a step that learns": {"insert": [RECOVERY]},
           "low_rank, a step between": {"insert": [{**RECOVERY, "update_every": 10**6}]},
           "convmix": {"head": {"name": "convmix"}}, "convmix, vector": {"head": {"name": "convmix", "mode": "vector"}},
-          "unit": {"head": {"name": "unit"}}, "covariance": {"head": {"name": "covariance"}},
-          "gsop": {"insert": [{"layer": "gsop", "within": f"stage{i}"} for i in (1, 2, 3)]}, "idccp": {"head": {"name": "idccp"}}}
+          "unit": {"head": {"name": "unit"}}, "covariance": {"head": {"name": "covariance"}}}         # gsop, idccp: roots.py
 GOALS = {"fm, 1 layer": ("<= 1.01", "<= 1.001", "<= 1.02"), "fm, 2 layers": ("<= 1.02", "<= 1.01", "<= 1.05")}
 PAPER = {"fm, 1 layer": ("paper: 1.04 (0.098 s / 0.094 s)", "paper: 1.019", ""),
          "fm, 2 layers": ("paper: 1.20 (0.113 s / 0.094 s)", "paper: 1.126", "")}

@@ -1,5 +1,6 @@
 """What a training step costs: operations, memory and time, of any callable. Counts are exact, times need a quiet machine."""
 
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -73,13 +74,15 @@ def seconds(work: Work, device: torch.device, clock: Callable[[], float] = time.
 
 def side_by_side(works: Mapping[str, Work], device: torch.device, rounds: int = 15, warm: int = 3,
                  clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
-    """Seconds of every call of several works that take turns, each round in another order: a machine's drift hits all alike."""
+    """Seconds of every call of several works that take turns, each round in another order: a machine's drift hits all alike, and
+    so does what one work leaves to the next, such as memory that has to be had anew after a large one."""
     names = list(works)
     for name in names * warm:
         works[name]()
     took: dict[str, list[float]] = {name: [] for name in names}
-    for i in range(rounds):
-        for name in names[i % len(names):] + names[:i % len(names)]:
+    draw = random.Random(0)
+    for _ in range(rounds):
+        for name in draw.sample(names, len(names)):
             took[name].append(seconds(works[name], device, clock))
     return took
 

@@ -10,7 +10,7 @@ from ..judging import comparisons, cost
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
 from ..records import findings
-from . import figures, images, markup, neighbours, pages, pooling, tables, trainings, weights
+from . import figures, images, learning, markup, neighbours, pages, pooling, tables, trainings, weights
 from .cost import cost_table
 from .figures import detections, maps
 from .figures.cost import cost_figure
@@ -209,6 +209,14 @@ class Page:
     def differences(self, table: str) -> Html:
         """The same as intervals."""
         return figures.differences(comparisons.compare(self._rule(table), self.ledger), self._rule(table))
+
+    def learning(self, table: str) -> Html:
+        """Training against test accuracy, losses and empty boxes of the study's full runs."""
+        return learning.learning(self._rule(table), self.ledger)
+
+    def schedules(self) -> Html:
+        """What Feature Mining adds by the length of the training, from all studies, where lengths can be compared."""
+        return learning.schedules(self.ledger)
 
     def answers(self, table: str) -> Html:
         """Which test images were right: how far runs of one cell disagree, the spread that follows, and networks side by side."""

@@ -10,58 +10,33 @@ from ..datasets import size
 from ..judging import class_activation
 from ..judging.ledger import Ledger
 from ..records import Record, findings
-from ..stats import Interval, signed, welch
+from ..stats import signed, welch
 from ..studies import Cell
 from .figures.parts import part_losses
 from .forest import Line, forest
+from .learning import FM, epochs, last, pairs, setting, train_and_test
 from .markup import Html, listed, says
 from .start import data_words
 
-FM = "fm2"                  # Feature Mining as the paper likes it best, by its short name in ids
 CLOSE = 10                  # points between training and test accuracy
-SCHEDULES = {"full": "whole schedule", "short": "a tenth of the schedule"}
-
-
-def pairs(ledger: Ledger) -> list[tuple[str, Cell, Cell]]:
-    """(tier, Feature Mining on two layers, its baseline) where both have runs; each training once, whole schedules first."""
-    found = {}
-    for tier in SCHEDULES:
-        for cell in studies.load_cells().values():
-            base = studies.baseline(cell)
-            if base and cell.method == FM and cell.task == "classification" and ledger.of(cell, tier) and ledger.of(base, tier):
-                found.setdefault(ledger.key(cell, tier), (tier, cell, base))
-    return list(found.values())
-
-
-def setting(tier: str, cell: Cell) -> str:
-    """Data, network, schedule and table, for a heading."""
-    return f"{data_words(cell)}, {cell.labels[0]}, {SCHEDULES[tier]} ({cell.table})"
-
-
-def last(records: list[Record], curve: str) -> float:
-    """Mean over the seeds of the last value on record."""
-    return fmean(next(v for v in reversed(r.curves[curve]) if v is not None) for r in records)
+BRIEF = 60                  # epochs: a fifth of the paper's on CIFAR-100
 
 
 def underfit(ledger: Ledger) -> Html:
     """Training against test accuracy at the end of each training, where training labels are right."""
-    groups: dict[str, list[Line]] = {}
+    groups: dict[str, list[tuple[Cell, list[Record]]]] = {}
     lower = []
     for tier, cell, base in pairs(ledger):
-        if "memorised" in ledger.of(base, tier)[0].curves:          # of wrong labels a training accuracy says something else
+        plain = ledger.of(base, tier)
+        if "memorised" in plain[0].curves:          # of wrong labels a training accuracy says something else
             continue
-        for c in (base, cell):
-            train, test = (last(ledger.of(c, tier), curve) for curve in ("train_acc", "test_acc"))
-            title, n = setting(tier, c), len(ledger.of(c, tier))
-            groups.setdefault(title, []).append(Line(c.labels[1], Interval(test, min(test, train), max(test, train)),
-                                                     says=f"training {train:.1f}, test {test:.1f}, n = {n}"))
-            lower += [(title, tier)] if c == base and train - test < CLOSE else []
-    figure = forest(groups, "Accuracy in percent at the end: the dot is that on the test images, the other end of the line that "
-                    "on the training images, as they are augmented.", signs=False)
-    short = sum(tier == "short" for _, tier in lower)
-    return Html(figure + (says(f"In {len(lower)} of {len(groups)} settings plain training ends within {CLOSE} points of its own "
-                               f"training accuracy, or above it; {short} of these stopped after a tenth of the schedule. There a "
-                               "regulariser has little overfitting to take away, so that no gain says little.") if lower else ""))
+        groups.setdefault(setting(tier, cell), []).extend([(base, plain), (cell, ledger.of(cell, tier))])
+        lower += [epochs(tier, cell)] if last(plain, "train_acc") - last(plain, "test_acc") < CLOSE else []
+    brief = sum(length <= BRIEF for length in lower)
+    return Html(train_and_test(groups) + (says(
+        f"In {len(lower)} of {len(groups)} settings plain training ends within {CLOSE} points of its own training accuracy, or "
+        f"above it; {brief} of these were trained for {BRIEF} epochs or fewer. There a regulariser has little overfitting to "
+        "take away, so that no gain says little.") if lower else ""))
 
 
 def heads(ledger: Ledger) -> Html:
@@ -95,7 +70,7 @@ def averaged(ledger: Ledger) -> Html:
             groups[setting(tier, cell)] = lines
             n = min(len(ledger.of(c, tier)) for c in (cell, other))
             changes.append(f"{signed(lines[1].interval.value - lines[0].interval.value)} points on {data_words(cell)} after "
-                           f"{'the whole' if tier == 'full' else 'a tenth of the'} schedule (n = {n})")
+                           f"{epochs(tier, cell)} epochs (n = {n})")
     figure = forest(groups, "Difference to plain training in percentage points, losses added as in the paper and averaged.")
     return Html(figure + says(
         f"To average the losses instead of adding them makes {listed(changes)}. Averaged, every gradient is as many times "

@@ -11,7 +11,7 @@ from ...errors import UsageError
 from ...records.findings import Finding
 from ...studies import Cell
 from ..markup import Html
-from .style import COLOURS, STYLE, inline, nothing
+from .style import STYLE, inline, looks, nothing
 
 
 def activations(measured: list[tuple[Cell, Finding]], unit: str, tier: str) -> Html:
@@ -37,13 +37,14 @@ def activation_histogram(edges: Sequence[float], counts: Mapping[str, Sequence[S
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.2 * stages, 3.4), layout="constrained")
         panels = figure.subplots(1, stages, sharex=True, squeeze=False)[0]
-        colours, dashes = COLOURS * len(tables), ["-", "--", "-.", ":"] * len(tables)
         beyond = edges[-1] + max(edges[-1] - edges[0], 0.1) / 15
         for stage, axes in enumerate(panels):
-            for (name, c), colour, dash in zip(tables.items(), colours, dashes, strict=False):
+            for name, look in looks(tables).items():
+                c = tables[name]
                 seen = np.where(c[stage] > 0, c[stage], np.nan)         # no logarithm of nothing
-                axes.stairs(seen[:-1], edges, color=colour, ls=dash, lw=1.6, label=f"{name} (n = {n} images)", baseline=None)
-                axes.plot([beyond], seen[-1:], "o", color=colour, ms=4)
+                axes.stairs(seen[:-1], edges, color=look.colour, ls=look.dash(), lw=1.6, baseline=None,
+                            label=f"{name} (n = {n} images)")
+                axes.plot([beyond], seen[-1:], "o", color=look.colour, ms=4)
             axes.set(yscale="log", title=f"stage {stage + 1}")
         panels[0].set_ylabel("activations per image")
         figure.supxlabel(f"{unit} (dots: all beyond)", fontsize=11)

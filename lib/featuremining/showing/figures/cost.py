@@ -9,7 +9,7 @@ from ...records.findings import Finding
 from ...studies import Cell
 from ..cost import costs_of, device
 from ..markup import Html
-from .style import COLOURS, INK, STYLE, inline
+from .style import INK, STYLE, inline, looks
 
 
 def cost_figure(cells: list[Cell], costs: list[Finding]) -> Html:
@@ -38,8 +38,7 @@ def cost_figure(cells: list[Cell], costs: list[Finding]) -> Html:
 
 def _panel(panel, pairs: list[tuple[Cell, Finding]], networks: list[str], title: str) -> None:
     methods = list(dict.fromkeys(cell.labels[1] for cell, _ in pairs))
-    looks = zip(methods, COLOURS * len(methods), "os^vD" * len(methods), strict=False)
-    for k, (method, colour, marker) in enumerate(looks):
+    for k, (method, (colour, _, marker)) in enumerate(looks(methods).items()):
         measured = [(cell, f.values) for cell, f in pairs if cell.labels[1] == method]
         y = [networks.index(cell.labels[0]) + 0.24 * (k - (len(methods) - 1) / 2) for cell, _ in measured]
         x, n = [s["time_ratio"] for _, s in measured], sorted({s["rounds"] for _, s in measured})

@@ -1,5 +1,6 @@
 """What was recorded over epochs. No files, no state, no torch."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from ...records import Record, once
 from ...studies import Cell
 from ..markup import Html
-from .style import COLOURS, STYLE, inline, nothing, to_file
+from .style import STYLE, inline, looks, nothing, to_file
 
 LEARNING = (("test_acc", "test top-1 (%)"), ("ce", "training loss, term of the main head"))      # curve, axis
 MEMORISATION = (("memorised", "wrong labels memorised (%)"), ("recovered", "recognised in spite of them (%)"),
@@ -42,12 +43,15 @@ def save(groups: list[tuple[Cell, list[Record]]], path: Path, panels: Sequence[t
 def _drawn(groups: list[tuple[Cell, list[Record]]], panels: Sequence[tuple[str, str]]) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, len(panels))
-    colours, dashes = COLOURS * len(groups), ["-", "--", "-.", ":"] * len(groups)
-    for (cell, records), colour, dash in zip(groups, colours, dashes, strict=False):
+    look, drawn = looks(cell.labels[1] for cell, _ in groups), Counter()
+    for cell, records in groups:
+        mine = look[cell.labels[1]]
+        line = {"color": mine.colour, "ls": mine.dash(drawn[cell.labels[1]]), "lw": 1.8}
+        drawn[cell.labels[1]] += 1
         for i, record in enumerate(records):
             label = f"{' · '.join(cell.labels)} (n = {len(records)})" if i == 0 else None
             for panel, (name, _) in zip(axes, panels, strict=True):
-                panel.plot(*_series(record, name), dash, color=colour, lw=1.8, label=label)
+                panel.plot(*_series(record, name), label=label, **line)
     for panel, (_, title) in zip(axes, panels, strict=True):
         panel.set(xlabel="epoch", ylabel=title)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)

@@ -9,7 +9,7 @@ from ...records import Record, once
 from ...stats import Summary, mean_interval
 from ...studies import Cell, Rule
 from ..markup import Html
-from .style import COLOURS, INK, STYLE, inline, nothing
+from .style import COLOURS, INK, STYLE, inline, looks, nothing
 
 
 def multiverse(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
@@ -19,29 +19,42 @@ def multiverse(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
               if (values := [r.value("median10", cell.reported) for r in once(records)])]
     if not groups:
         return nothing(tier)
-    marks = {"baseline": (COLOURS[1], "--"), "fm2": (COLOURS[0], "-.")}
+    import seaborn  # here, since it takes seconds that most pages need not wait
+
+    look = looks(cell.labels[1] for cell, *_ in groups)
+    marks = {cell.method: (look[cell.labels[1]].colour, dash) for method, dash in (("baseline", "--"), ("fm2", "-."))
+             for cell, *_ in groups if cell.method == method}
+    rows = pd.DataFrame([{"cell": cell.id, "choice": cell.labels[1], "run": i, "top-1 (%)": v}
+                         for cell, _, values in groups for i, v in enumerate(values)])
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 1.2 + 0.32 * len(groups)), layout="constrained")
         axes = figure.subplots()
-        for y, (cell, s, values) in enumerate(groups):
-            colour, dash = marks.get(cell.method, (INK, ""))
-            if s.n > 1:
-                axes.errorbar(s.mean, y, xerr=mean_interval(s).half, fmt="|", color=colour, ms=11, capsize=3, elinewidth=1.4)
-            axes.plot(values, [y] * s.n, "o", color=colour, ms=4.5, alpha=0.7)
-            if dash:
+        at = {"x": "top-1 (%)", "y": "cell", "hue": "cell", "legend": False, "ax": axes, "order": [c.id for c, *_ in groups],
+              "palette": {cell.id: marks.get(cell.method, (INK,))[0] for cell, *_ in groups}}
+        several = rows[rows.groupby("cell").cell.transform("size") > 1]
+        if len(several):
+            seaborn.pointplot(several, **at, errorbar=_interval, linestyle="none", marker="|", markersize=11, capsize=0.3,
+                              err_kws={"linewidth": 1.4})
+        seaborn.stripplot(rows, **at, jitter=False, size=4.5, alpha=0.7)
+        for cell, s, _ in groups:
+            if cell.method in marks:
+                colour, dash = marks[cell.method]
                 axes.axvline(s.mean, color=colour, ls=dash, lw=1.4, label=f"{cell.labels[1]}, mean", zorder=0)
-        points = [v for *_, values in groups for v in values]
-        room = 0.15 * (max(points) - min(points)) + 0.2             # the intervals of two seeds may run out of the axes
-        axes.set(xlabel="test top-1 (%), median of the last ten epochs", yticks=range(len(groups)),
-                 ylim=(len(groups) - 0.5, -0.5), xlim=(min(points) - room, max(points) + room),
+        points = rows["top-1 (%)"]
+        room = 0.15 * (points.max() - points.min()) + 0.2           # the intervals of two seeds may run out of the axes
+        axes.set(xlabel="test top-1 (%), median of the last ten epochs", ylabel="", yticks=range(len(groups)),
+                 ylim=(len(groups) - 0.5, -0.5), xlim=(points.min() - room, points.max() + room),
                  yticklabels=[f"{cell.labels[1]} (n = {s.n})" for cell, s, _ in groups])
         if any(cell.method in marks for cell, *_ in groups):
             figure.legend(loc="outside lower center", ncols=2, fontsize=9)
         summary = "; ".join(f"{cell.labels[1]} {s.mean:.2f} (n = {s.n})" for cell, s, _ in groups)
-        rows = [{"cell": cell.id, "choice": cell.labels[1], "run": i, "top-1 (%)": v}
-                for cell, _, values in groups for i, v in enumerate(values)]
-        return inline(figure, f"One choice at a time, {tier} tier", f"Test accuracy in percent by choice: {summary}",
-                      pd.DataFrame(rows))
+        return inline(figure, f"One choice at a time, {tier} tier", f"Test accuracy in percent by choice: {summary}", rows)
+
+
+def _interval(values) -> tuple[float, float]:
+    """Of the mean of several seeds, as elsewhere."""
+    interval = mean_interval(Summary.of(list(values)))
+    return interval.low, interval.high
 
 
 def differences(compared: list[Comparison], rule: Rule) -> Html:

@@ -13,11 +13,10 @@ from ...judging.comparisons import Comparison
 from ...records.findings import Finding
 from ...studies import Cell
 from ..markup import Html
-from .style import COLOURS, INK, STYLE, inline, nothing
+from .style import INK, STYLE, inline, looks, nothing
 
 PARTS = 10              # of the pairs of classes, by their angle
 DOTS = 400              # pairs of a network up to which each has its dot
-MARKERS = "os^vD"
 
 
 def by_angle(angles: Sequence[float], confused: Sequence[float], parts: int = PARTS) -> np.ndarray:
@@ -43,7 +42,8 @@ def confusion(measured: list[tuple[Cell, Finding]], tier: str) -> Html:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 4.2), layout="constrained")
         axes = figure.subplots()
-        for (name, found), colour, marker in zip(groups.items(), COLOURS, MARKERS * len(groups), strict=False):
+        for name, (colour, _, marker) in looks(groups).items():
+            found = groups[name]
             angles, confused = (np.concatenate([np.fromstring(f.values[what], sep=" ") for f in found])
                                 for what in ("angles", "confused"))
             means = by_angle(angles, confused)
@@ -116,10 +116,11 @@ def gains_and_costs(compared: list[tuple[Comparison, Cost]], title: str) -> Html
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 4.2), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
-        looks = list(zip(drawn, COLOURS * len(drawn), MARKERS * len(drawn), strict=False))
+        look = looks(c.cell.labels[1] for c, _ in drawn)
         for panel, (over, of) in zip(axes, panels, strict=True):
             panel.axhline(0, color=INK, lw=1)
-            for (c, cost), colour, marker in looks:
+            for c, cost in drawn:
+                colour, _, marker = look[c.cell.labels[1]]
                 if (at := of(cost)) is None:
                     continue
                 panel.errorbar(at[0], c.outcome.value, xerr=[[at[0] - at[1]], [at[2] - at[0]]],

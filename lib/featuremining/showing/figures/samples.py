@@ -12,7 +12,7 @@ from ...records import Record, once
 from ...stats import Summary, mean_interval
 from ...studies import Cell
 from ..markup import Html
-from .style import COLOURS, STYLE, inline, nothing
+from .style import STYLE, inline, looks, nothing
 
 
 def accuracy_over(x: Sequence[float], groups: Mapping[str, Sequence[Sequence[float]]], xlabel: str, tier: str,
@@ -27,15 +27,16 @@ def accuracy_over(x: Sequence[float], groups: Mapping[str, Sequence[Sequence[flo
         figure = Figure(figsize=(7, 3.8), layout="constrained")
         axes = figure.subplots()
         gap = 0.012 * (max(x) - min(x))                      # side by side, so that bars do not cover one another
-        colours, dashes = COLOURS * len(groups), ["-", "--", "-.", ":"] * len(groups)
-        for k, ((name, values), colour, dash) in enumerate(zip(groups.items(), colours, dashes, strict=False)):
+        for k, (name, look) in enumerate(looks(groups).items()):
+            values, colour = groups[name], look.colour
             points = [(at + (k - (len(groups) - 1) / 2) * gap, Summary.of(list(seeds)), seeds)
                       for at, seeds in zip(x, values, strict=True) if len(seeds)]
             if not points:
                 continue
             places, sizes = [at for at, _, _ in points], sorted({s.n for _, s, _ in points})
             label = f"{name} (n = {sizes[0]})" if len(sizes) == 1 else f"{name} (n = {sizes[0]} to {sizes[-1]})"
-            axes.plot(places, [s.mean for _, s, _ in points], dash + "D", color=colour, lw=1.8, ms=7, mfc="none", label=label)
+            axes.plot(places, [s.mean for _, s, _ in points], "D", ls=look.dash(), color=colour, lw=1.8, ms=7, mfc="none",
+                      label=label)
             bars = [(at, s.mean, mean_interval(s).half) for at, s, _ in points if s.n > 1]
             if bars:
                 axes.errorbar(*zip(*bars, strict=True), fmt="none", ecolor=colour, elinewidth=1.4, capsize=3)
