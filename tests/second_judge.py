@@ -201,7 +201,7 @@ class Judge:
             p.append(welch_p(a, b) if whole else 1.0)
             found.append(NOT_RUN if not any(sides) else "unfinished" if not whole else
                          "above its baseline" if a.mean() > b.mean() else "below its baseline")
-        return ["not settled" if status.endswith("baseline") and q >= 1 - rule["level"] else status
+        return ["no clear difference" if status.endswith("baseline") and q >= 1 - rule["level"] else status
                 for status, q in zip(found, holm(p), strict=True)]
 
     def latest(self, looks: dict, have: int, judged) -> str:

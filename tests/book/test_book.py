@@ -48,7 +48,7 @@ def test_results_come_from_the_records(html):
     ledger = Ledger.read()
     gains = [g for c in studies.load_cells().values() if c.table == "X1" and (g := ledger.difference(c, "short"))]
     assert len(gains) > 3 and all(signed(g.value) in front for g in gains)
-    assert pages.on_record(ledger).rpartition(" cells ")[2] in board        # "and 48 of our own small ones."
+    assert pages.on_record(ledger).rpartition(" experiments ")[2] in board        # "and 48 of our own small ones."
     assert page.count("verdict-not-run") >= 50 - len(read_records("full"))
     assert 'role="img"' in page or not found
 
@@ -197,6 +197,6 @@ def test_a_method_page_shows_its_cells_and_costs():
             if cell.published is not None:
                 assert (f"<code>{cell.id}</code>" in shown) == (name in [m["name"] for m in cell.methods])
         mine = [c for c in cells if name in [m["name"] for m in c.methods]]
-        waiting = "no run of them is on record yet" in shown and all(f"`{c.id}`" in shown for c in mine)
+        waiting = "No run with it is on record yet" in shown and all(f"`{c.id}`" in shown for c in mine)
         assert shown.startswith("<p") or (waiting if mine else "No number of the paper uses it" in shown)
         assert f">{name}: time of a step" in cost or f">{name}, " in cost or "Not measured yet" in cost

@@ -234,8 +234,8 @@ def test_a_damaged_file_is_one_sentence(tmp_path, monkeypatch):
 
 def test_the_sentences_count_what_the_tables_show():
     page = shown.Audit("all")
-    assert f"{len(PAIRS)} pairs are {len(ONCE)} comparisons" in page.pairs()
-    assert f"with Holm's correction within the claim, {(ONCE.holm < 0.05).sum()} do" in page.pairs()
+    assert f"{len(PAIRS)} pairs come down to {len(ONCE)} comparisons" in page.pairs()
+    assert f"with Holm's correction within the claim, {(ONCE.holm < 0.05).sum()} are" in page.pairs()
     said, found = page.summary(), audit.summary()
     once = [c for c in claims.load_claims().values() if not c.same_as]
     assert f"something in {len(once)} sentences" in said and "80 accuracies and 3 pairs" in said

@@ -56,7 +56,7 @@ def test_the_rule_by_another_hand():
     found = comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", up) + made("X3.resnet20.fm1", nil)))
     tests = [stats.ttest_ind(values, (70.0, 70.2, 70.1, 69.9), equal_var=False) for values in (up, nil)]
     assert found[0].p == pytest.approx(4 * tests[0].pvalue) and found[2].p == pytest.approx(min(1, 3 * tests[1].pvalue))
-    assert (found[0].status, found[2].status) == (Status.ABOVE, Status.NOT_SETTLED)
+    assert (found[0].status, found[2].status) == (Status.ABOVE, Status.NO_CLEAR_DIFFERENCE)
     for c, test in zip((found[0], found[2]), tests, strict=True):
         assert (c.outcome.low, c.outcome.high) == pytest.approx(tuple(test.confidence_interval(0.95)))
         assert c.beside.value == pytest.approx(c.outcome.value)
@@ -80,11 +80,11 @@ def test_other_tiers_do_not_count():
 
 def test_the_page_says_question_rule_and_progress():
     said = pages.rule(RULE, Ledger())
-    assert escape(RULE.question) in said and "Holm" in said and "0 of 24 runs" in said
-    assert "1 of 24 runs" in pages.rule(RULE, Ledger(BASE[:1]))
+    assert escape(RULE.question) in said and "Holm" in said and "Runs so far: 0 of 24." in said
+    assert "Runs so far: 1 of 24." in pages.rule(RULE, Ledger(BASE[:1]))
     frame = table(comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", (71.0, 71.3, 70.9, 71.2)))))
     assert [v.status for v in frame["verdict"]] == [Status.ABOVE, Status.UNFINISHED, Status.UNFINISHED, Status.NOT_RUN]
-    assert frame["last epoch"][0].startswith("+1.05 (+0.") and frame["n"][0] == "4 and 4"
+    assert frame["last epoch (decides)"][0].startswith("+1.05 (+0.") and frame["n"][0] == "4 and 4"
 
 
 def test_a_gain_of_the_same_recipe_has_its_paired_interval_beside():

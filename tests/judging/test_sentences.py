@@ -85,7 +85,7 @@ def test_the_papers_numbers_as_ours_never_speak_against_it(id_):
 def test_an_order_wants_all_its_pairs():
     some = {"T9.resnet56.fm2": UP, "T9.resnet56.fm1": DOWN}
     found = judge(claim("T9.two_layers"), Ledger(records(some)))
-    assert (found.status, found.ours) == (Status.INCONCLUSIVE, "1 of 2 pairs run: 1 in this order, 1 settled")
+    assert (found.status, found.ours) == (Status.INCONCLUSIVE, "1 of 2 pairs run: 1 in this order, 1 significant")
     assert judge(claim("T9.two_layers"), Ledger(records(some | {"T9.resnet56.fm3": DOWN}))).status == Status.REPRODUCED
     assert judge(claim("T9.two_layers"), Ledger(runs("T9.resnet56.fm2", *UP, tier="short"))).status == Status.NOT_RUN
 

@@ -68,7 +68,8 @@ def test_what_choices_change_is_the_difference_of_means(scratch):
     shown = shown_choices.picture(ledger)
     p = ttest_ind((70, 73), (40, 41), equal_var=False).pvalue
     assert rows.p[0] == pytest.approx(p) and rows.p.isna()[1]          # alone in its family
-    assert f"Of 1 that have several seeds, {1 if p < 0.05 else 'none'} changed" in shown
+    assert f"Of the 1 choice tried with several seeds, {1 if p < 0.05 else 'none'} changed" in shown
     assert ("losses averaged (+31.0)." in shown) == (p < 0.05)
-    assert f"Of 1 with one seed, {'none' if rows.another[1] > 10.5 else 1} lies" in shown and "by chance 0.1 would" in shown
+    assert f"Of the 1 tried with one seed, {'none' if rows.another[1] > 10.5 else 1} lies" in shown
+    assert "by chance 0.1 would" in shown
     assert "+31.0" in shown and "−10.5" not in shown and "-10.5" in shown and "n = 2" in shown

@@ -187,7 +187,7 @@ def test_a_notebook_says_what_the_sentences_on_its_experiment_come_to(tmp_path):
     assert "<details><summary>Not run: 1 sentence</summary>" in pages.sentences_on("small_data", Ledger(short))
     full = [record_in(tmp_path, cell, "full", 0, 40.0 + i) for i, cell in enumerate(pair)]
     shown = pages.sentences_on("small_data", Ledger(short + full))
-    assert "1 of 6 pairs run: 1 in this order, 0 settled. The sentence" in shown and ">inconclusive<" in shown
+    assert "1 of 6 pairs run: 1 in this order, 0 significant. The sentence" in shown and ">inconclusive<" in shown
     assert "Not run" not in shown
     (run, *others) = rows_of(shown)
     assert "F6.resnet56.fm2.50" in run[0] and "+1.00" in run and len(others) == 5
@@ -215,7 +215,7 @@ def test_whose_the_full_runs_are(tmp_path):
     """Figure 6 prints no number, Table 1 does, and A9s is ours."""
     made = [record_in(tmp_path, studies.cell(id_), "full", 0, 60.0) for id_ in ("F6.resnet56.fm2.50", "A9s.resnet20.fm2")]
     assert "none has runs under the paper's protocol yet" in pages.on_record(Ledger(made))
-    assert "1 run of the paper's cells and 1 of our own" in pages.on_record(Ledger(made))
+    assert "1 run of the paper's experiments and 1 of our own" in pages.on_record(Ledger(made))
     more = [*made, record_in(tmp_path, studies.cell("T1.resnet110.fm2"), "full", 0, 60.0)]
     twice = sum(c.run("full", 0).key == more[-1].key for c in studies.load_cells().values() if c.published)
     assert f"{twice} have runs" in pages.on_record(Ledger(more)) and twice > 1      # a training of several tables
@@ -275,16 +275,17 @@ def test_a_page_says_what_its_runs_took(tmp_path):
     cells = [studies.cell(f"X1.resnet20.{m}") for m in ("baseline", "fm2")]
     made = [record_in(tmp_path, cell, "short", seed, 60.0, 1800) for cell in cells for seed in (0, 1)]
     said = trainings.took([(cells[0], made[:2]), (cells[1], made[2:])], "short")
-    assert "On record in the short tier: 4 runs, 2.0 h in all, 8 MiB of memory at most." in said
+    assert "Runs on record, short: 4 runs, 2.0 h in all, 8 MiB of memory at most." in said
     device = next(iter(durations.benchmarks()))
     hours = [durations.hours(c, "full", read_records(), device).hours for c in cells]
-    assert f"One seed of each in the full tier: about {durations.words(sum(hours))} ({device})." in said
+    assert f"One full run of each: about {durations.words(sum(hours))} ({device})." in said
     twice = trainings.took([(cells[0], made[:2]), (studies.cell("F4s.resnet20.baseline"), made[:2])], "short")
     assert "2 runs, 60 minutes in all" in twice and durations.words(hours[0]) in twice      # one training in two tables
-    assert "no run of these cells" in trainings.took([(cells[0], [])], "full")
+    assert "none yet" in trainings.took([(cells[0], [])], "full")
     unknown = trainings.took([(studies.cell("T5.resnet50.fm2"), [])], "full")
-    assert "What their full tier takes was not measured." in unknown
-    assert "; not measured: 1." in trainings.took([(cells[0], []), (studies.cell("T5.resnet50.fm2"), [])], "full")
+    assert "How long a full run takes was not measured." in unknown
+    both = trainings.took([(cells[0], []), (studies.cell("T5.resnet50.fm2"), [])], "full")
+    assert "; for 1 of them it was not measured." in both
 
 
 def test_a_page_says_what_its_measurements_took(tmp_path, monkeypatch):
@@ -292,7 +293,7 @@ def test_a_page_says_what_its_measurements_took(tmp_path, monkeypatch):
     monkeypatch.setenv("FM_RUNS_DIR", str(tmp_path))
     cell, values = studies.cell("T10.resnet56.fm2"), {"iterations": 300, "seconds": 1.2, "each": "1.1 1.3"}
     write_finding("cost", cell.run("full", 0), "one", values, {"device": "one", "threads": 2})
-    assert "On record in the full tier: 1 measurement, 6 minutes of iterations." in trainings.took([(cell, [])], "full")
+    assert "Runs on record, full: 1 measurement, 6 minutes of iterations." in trainings.took([(cell, [])], "full")
 
 
 def test_every_experiment_says_what_it_took():

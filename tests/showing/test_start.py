@@ -154,5 +154,5 @@ def test_where_networks_look_is_told_by_data_set(tmp_path, monkeypatch):
             findings.write("localise", studies.cell(id_).run("full", 0), f"seed{seed}", {
                 **FINDINGS["localise"][0], "cam": look, "grad_cam": look}, {"weights": {}})
     shown = why.looks(Ledger())
-    assert "With FM (2 layers) on Embedded parts (1,800 images) less of the map" in shown and shown.count("fm-dot") == 2
+    assert "With FM (2 layers) on Built-in images (1,800 images) less of the map" in shown and shown.count("fm-dot") == 2
     assert "plain 43.1 %, n = 2" in shown and "plain 30.1 %, n = 2" in shown

@@ -142,10 +142,10 @@ def test_the_page_names_the_cells_that_choose_otherwise(scratch):
     (choice,) = [c for c in choices.choices() if c.id == "P12"]
     cells = choices.differing(choice)
     assert {c.condition for c in cells} == {"stride2", "resize32"}
-    assert "runs of them on record: 0." in markdown("P12")
+    assert "runs on record: 0." in markdown("P12")
     run = cells[0].run("short", 0)
     records.write(example(spec=run.spec()), paths.record("short", run.key, 0))
-    assert "runs of them on record: 1." in markdown("P12")
+    assert "runs on record: 1." in markdown("P12")
 
 
 def test_every_method_named_exists():

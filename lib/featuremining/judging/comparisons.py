@@ -75,7 +75,7 @@ def status(p: float | None, level: float, difference: float):
     if p is None:
         return Status.UNFINISHED
     settled = p < 1 - level
-    return pick(Status.NOT_SETTLED, (settled & (difference > 0), Status.ABOVE), (settled, Status.BELOW))
+    return pick(Status.NO_CLEAR_DIFFERENCE, (settled & (difference > 0), Status.ABOVE), (settled, Status.BELOW))
 
 
 def progress(rule: Rule, ledger: Ledger) -> tuple[int, int]:

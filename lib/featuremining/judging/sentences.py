@@ -109,10 +109,10 @@ def _order_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
                               [p.zero for p in run], len(pairs), error)
     above = sum(p.printed.value > 0 for p in pairs if p.printed)
     firm = sum(p.printed_p < error for p in pairs if p.printed)
-    paper = (f"{above} of {len(pairs)} pairs printed in this order, {firm} settled" if own_numbers
+    paper = (f"{above} of {len(pairs)} pairs printed in this order, {firm} significant" if own_numbers
              else f"{len(pairs)} pair{'s' * (len(pairs) > 1)}, not printed")
     in_order, settled = sum(p.ours.value + claim_.within > 0 for p in run), sum(p.p < error for p in run)
-    ours = f"{len(run)} of {len(pairs)} pairs run: {in_order} in this order, {settled} settled" if run else ""
+    ours = f"{len(run)} of {len(pairs)} pairs run: {in_order} in this order, {settled} significant" if run else ""
     points = f"{claim_.within:g} point{'s' * (claim_.within != 1)}"
     limit = f"read as no more than {points} below, which is our limit" if claim_.within else ""
     return Judgement(status, own_numbers, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),

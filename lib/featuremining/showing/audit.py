@@ -59,19 +59,19 @@ class Audit:
         compared = audit.pairs()
         orders, once = audit.orders(compared), audit.distinct(compared)
         table = pd.DataFrame([{
-            "claim": _anchor(row.claim), "pairs": row.pairs, "printed so": row.above, "settled alone": row.settled,
-            "settled (Holm)": row.holm, "if ± is a standard error (Holm)": row.holm_as_error,
+            "claim": _anchor(row.claim), "pairs": row.pairs, "printed so": row.above, "significant alone": row.settled,
+            "significant (Holm)": row.holm, "if ± is a standard error (Holm)": row.holm_as_error,
             "own numbers": badge(row.status, OWN[row.status]) + (" *" if row.borrowed else "")} for row in orders.itertuples()])
         close, supported = once[once.holm >= audit.ALPHA], orders[orders.status == Status.SUPPORTED]
         one_layer = sum(studies.cell(i).method == "fm1" for i in close.higher)
-        return _join(html(table, "Orders that the paper claims, by its printed numbers"), says(
-            f"The {len(compared)} pairs are {len(once)} comparisons of printed numbers. "
+        return _join(html(table, "Rankings that the paper claims, by its printed numbers"), says(
+            f"The {len(compared)} pairs come down to {len(once)} comparisons of printed numbers. "
             f"{_all_of(once.difference > 0).capitalize()} are printed on the side that is claimed. Taken alone, "
-            f"{(once.p < audit.ALPHA).sum()} differ by more than their spread allows; with Holm's correction within the claim, "
-            f"{len(once) - len(close)} do. Of the {len(close)} that do not, {one_layer} set Feature Mining on one layer against "
-            f"something. If the printed ± were the standard error of the mean, {(once.holm_as_error < audit.ALPHA).sum()} would "
-            f"be settled, and of the {len(supported)} orders that the numbers support, "
-            f"{(supported.holm_as_error == supported.pairs).sum()} would still be."))
+            f"{(once.p < audit.ALPHA).sum()} are significant; with Holm's correction within the claim, "
+            f"{len(once) - len(close)} are. Of the {len(close)} that are not, {one_layer} compare Feature Mining on one layer "
+            f"with something. If the printed ± were the standard error of the mean, {(once.holm_as_error < audit.ALPHA).sum()} "
+            f"would be significant, and of the {len(supported)} rankings that the numbers support, "
+            f"{(supported.holm_as_error == supported.pairs).sum()} would still be supported."))
 
     def forest(self, *tables: str) -> Html:
         """The compared differences of these tables; one table of several networks has a panel for each."""
@@ -96,9 +96,9 @@ class Audit:
                               for row in close.itertuples())
         return _join(html(table, "The same training in several tables"), says(
             f"{trainings.same_spread.sum()} of {len(trainings)} repeat mean and spread, as the same runs must. {named} repeat "
-            "the mean alone. Had each of those tables runs of its own, all their means would round alike with a chance of "
+            "only the mean. Had each of those tables runs of its own, all their means would round alike with a chance of "
             f"{_chance(prod(odd.chance))}; of {_chance(prod(odd.at_most))} if all spreads were as small as the smallest. So the "
-            "means were probably taken over, and a spread was computed or typed anew. It matters where a lead is small: that "
+            "means were probably taken over, and a spread was computed or typed again. This matters where a lead is small: that "
             f"over BYOT in Table 2, {signed(close.difference[0])}, has an interval that includes zero under "
             f"{_all_of((close.low < 0) & (close.high > 0))} spreads ({intervals})."))
 
@@ -144,11 +144,11 @@ class Audit:
             "comparison": _named(row.higher, row.lower), "power": f"{row.power:.0%}",
             "difference (95 %)": f"{signed(row.difference)} ({bounds(Interval(0, row.low, row.high), signed=True)})"}
             for row in weak.itertuples()])
-        return _join(html(table, "What n runs against n runs can find, by the spreads of each table, in points"), html(
-            named, "Printed differences below that, and the power at each"), says(
-            f"{len(once) - len(weak)} of the {len(once)} compared differences are larger than what the paper's design finds "
-            f"four times in five; for the other {len(weak)} its runs are too few, and a repetition of the same size would "
-            "settle each with the chance that is given as its power, were it true as printed."))
+        return _join(html(table, "The smallest difference that n runs a side can find, in points"), html(
+            named, "Printed differences smaller than that, and the power at each"), says(
+            f"{len(once) - len(weak)} of the {len(once)} compared differences are large enough for the paper's design to find "
+            f"them four times in five. For the other {len(weak)} it has too few runs: the power given for each is the chance "
+            "that a repetition of the same size would find it, if it is true as printed."))
 
     def images(self) -> Html:
         """What the draw of the test images does to an accuracy."""

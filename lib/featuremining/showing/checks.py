@@ -17,8 +17,8 @@ def instrument() -> Html:
     for rate in rates:
         first, check = rate.check.name not in named, rate.check
         named.add(check.name)
-        rows.append({"check": check.name if first else "", "planted": rate.plant,
-                     "found": f"{rate.found:.0%}", "false alarms": f"{rate.false:.1%}", "to be relied on": rate.power,
+        rows.append({"check": check.name if first else "", "fault put in": rate.plant,
+                     "found": f"{rate.found:.0%}", "false alarms": f"{rate.false:.1%}", "reliable": rate.power,
                      "on this paper": _objections(check, report) if first else ""})
     asked = "".join(f"<li><em>{c.name}</em>: {c.asks}</li>" for c in checks.CHECKS)
     return Html(says(_answer(report, rates)) + f"<ul>{asked}</ul>\n" + html(pd.DataFrame(rows), CAPTION)

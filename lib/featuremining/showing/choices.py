@@ -6,6 +6,7 @@ from .. import stats
 from ..judging.ledger import Ledger
 from ..records import seeds
 from ..studies.choices import PLACES, Choice, choices, default_of, differing, place
+from .markup import counted
 
 RULE, TABLE = "median10", "A9s"         # one network on one small data set
 
@@ -17,7 +18,7 @@ def markdown(part: str) -> str:
 
 def _entry(choice: Choice) -> str:
     lines = _lines(choice) or [f"- here: **{choice.ours}**", f"- instead: {choice.others}"]
-    parts = [f"({choice.id.lower()})=\n### {choice.id} · {choice.title}", choice.question.strip(), "\n".join(lines),
+    parts = [f"({choice.id.lower()})=\n### {choice.title} [{choice.id}]{{.fm-key}}", choice.question.strip(), "\n".join(lines),
              choice.evidence.strip()]
     return "\n\n".join([*parts, *_tried(choice)])
 
@@ -42,7 +43,7 @@ def _tried(choice: Choice) -> list[str]:
     keys = {(tier, cell.run(tier, 0).key) for cell in cells for tier in ("short", "full")}
     runs = sum(len(numbers) for key, numbers in seeds().items() if key in keys)
     named = ", ".join(f"`{cell.id}`" for cell in cells)
-    return [f"Cells that choose otherwise: {named}; runs of them on record: {runs}."] if cells else []
+    return [f"Tried otherwise in {named}; runs on record: {runs}."] if cells else []
 
 
 def effects(ledger: Ledger) -> pd.DataFrame:
@@ -75,8 +76,9 @@ def picture(ledger: Ledger) -> str:
     several, single = rows[rows.p.notna()], rows[(rows.n == 1) & (rows.another < float("inf"))]
     clear = [f"{row.instead} ({stats.signed(row.difference, 1)})" for row in several.itertuples() if row.p < 1 - stats.LEVEL]
     outside = (single.difference.abs() > single.another).sum()
-    said = (f"Of {len(several)} that have several seeds, {len(clear) or 'none'} changed the accuracy beyond what seeds do, with "
-            f"Holm's correction{': ' + ', '.join(clear) if clear else ''}. Of {len(single)} with one seed, {outside or 'none'} "
-            f"{'lie' if outside > 1 else 'lies'} beyond the grey bar, where one more seed of the default would lie in 95 % of "
-            f"cases; by chance {len(single) / 20:.1f} would.\n\n") if len(rows) else ""
+    said = (f"Of the {counted(len(several), 'choice')} tried with several seeds, {len(clear) or 'none'} changed the accuracy by "
+            f"more than seeds do, with Holm's correction{': ' + ', '.join(clear) if clear else ''}. "
+            f"Of the {len(single)} tried with one seed, {outside or 'none'} {'lie' if outside > 1 else 'lies'} outside the grey "
+            "bar, within which one more seed of the default would fall in 95 % of cases; by chance "
+            f"{len(single) / 20:.1f} would.\n\n") if len(rows) else ""
     return said + drawn(rows) + "\n"

@@ -12,7 +12,7 @@ from ..studies import Cell, Rule
 from .markup import DASH, Html, bounds, html
 from .tables import p_value, signed
 
-NOT_YET = "not yet: needs two runs with answers"
+NOT_YET = "not yet: needs two runs"
 
 
 def answers(rule: Rule, ledger: Ledger) -> Html:

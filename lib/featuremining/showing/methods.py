@@ -53,7 +53,7 @@ def settings(name: str) -> str:
     rows = [{"setting": f"<code>{field.name}</code>", "default": f"<code>{escape(lines[field.name][0], quote=False)}</code>",
              "note": escape(lines[field.name][1], quote=False)}
             for field in fields(cls)]
-    return markup.html(pd.DataFrame(rows), f"Settings of {name}: default, and what it is or where it comes from")
+    return markup.html(pd.DataFrame(rows), f"Settings of {name}: defaults, meaning and source")
 
 
 def measured_costs(name: str) -> list[tuple[str, list[dict]]]:
@@ -99,18 +99,18 @@ def results(name: str) -> str:
     cells = [c for c in studies.load_cells().values() if name in used(c)]
     printed, ledger, parts = [c for c in cells if c.published is not None], Ledger.read(), []
     if printed:
-        parts.append(markup.html(tables.claims(printed, ledger), "The paper's numbers and ours under its protocol: top-1 in "
+        parts.append(markup.html(tables.claims(printed, ledger), "The paper's numbers, and ours under its protocol: top-1 in "
                                  "percent, mAP in Table 7", "full"))
     for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
         if recorded := [c for c in others if ledger.of(c, tier)]:
             frame = tables.own_runs(recorded, ledger, tier)
             frame.insert(1, "data", [c.dataset for c in recorded])
-            parts.append(markup.html(frame, "Other runs on record: top-1 in percent, of detectors mAP; gain over the baseline of "
-                                     "the same table and tier", tier))
+            parts.append(markup.html(frame, "Other runs: top-1 in percent (for detectors mAP), and the gain over plain training, "
+                                     "equally long, in the same table", tier))
     if cells and not parts:
-        return (f"{markup.counted(len(cells), 'number')} of the studies here use it, and no run of them is on record yet: "
+        return (f"No run with it is on record yet. {markup.counted(len(cells), 'number')} would use it: "
                 + ", ".join(f"`{c.id}`" for c in cells) + ".")
-    return "\n\n".join(parts) or "No number of the paper uses it; it stands here for comparison in your own experiments."
+    return "\n\n".join(parts) or "No number of the paper uses it; it is here for comparison in your own experiments."
 
 
 def used(cell: studies.Cell) -> set[str]:

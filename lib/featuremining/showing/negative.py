@@ -30,7 +30,7 @@ def _paper(ledger: Ledger) -> list[str]:
     numbers, sentences = ([row for row in kind if row["verdict"].status in FAILED] for kind in (accuracies, claims))
     parts = [f"Of {len(accuracies)} printed accuracies, {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's "
              + (f"protocol; not reproduced: {len(numbers)}." if run else "protocol yet, so none could fail.")
-             + " Printed costs can't fail here: another device than the paper's only has other ratios."]
+             + " Printed costs can't fail here: a device other than the paper's may simply have other ratios."]
     if cells := list({cell.id: cell for cell in (*(studies.cell(row["claim"]) for row in numbers), *gains)}.values()):
         parts.append(markup.html(tables.claims(cells, ledger), "Numbers and leads that were not reproduced", "full"))
     parts.append(f"Of {len(claims)} sentences that claim something, {len(sentences) or 'none'} did not hold"
@@ -57,7 +57,7 @@ def _ours(ledger: Ledger) -> list[str]:
     parts = [f"Of {len(pairs)} trainings with a method that have a baseline beside them, {len(below)} "
              f"{'lies' if len(below) == 1 else 'lie'} below it at the best epoch."]
     if any(min(n) < 2 for *_, n in below):
-        parts.append("A single seed gives no interval: such a difference may be the seed's.")
+        parts.append("A single seed gives no interval: such a difference may be due to the seed alone.")
     if any(tier == "short" for tier, *_ in below):
         parts.append(tables.SHORT)
     frame = pd.DataFrame([_row(*pair) for pair in below])

@@ -13,6 +13,7 @@ from ..records import durations
 from ..studies import claims
 from ..studies.outcomes import OF_CLAIMS, State, Status
 from . import markup
+from .api import SPECIAL
 from .cards import facts
 from .markup import Html, anchor, counted, listed, some
 
@@ -27,8 +28,13 @@ def sentences(ledger: Ledger) -> str:
             parts.append(f"## {_heading(claim)}")
         detail = listing.detail(claim, ledger)
         cost = planning.cost(open_[claim.id], ledger) if claim.id in open_ else ""
-        parts += [f"({anchor(claim.id)})=\n### {claim.id}", _judged(detail, cost), _pairs(detail)]
+        parts += [f"({anchor(claim.id)})=\n### {_title(claim)} [{claim.id}]{{.fm-key}}", _judged(detail, cost), _pairs(detail)]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _title(claim: claims.Claim) -> str:
+    """How its quote begins, for a heading in Markdown."""
+    return SPECIAL.sub(r"\\\1", f"“{shorten(claim.quote, 72, placeholder=' …')}”")
 
 
 def _heading(claim: claims.Claim) -> str:
@@ -64,7 +70,7 @@ def _pairs(detail: dict) -> str:
     if not detail["pairs"]:
         return ""
     rows = [{"higher": f"<code>{p['higher']}</code>", "lower": f"<code>{p['lower']}</code>", "paper": p["printed"] or markup.DASH,
-             "p (Holm)": p["printed_p"] or markup.DASH, "ours": p["ours"] or markup.DASH, "p (Holm), ours": p["p"] or markup.DASH,
+             "p (Holm)": p["printed_p"] or markup.DASH, "ours": p["ours"] or markup.DASH, "our p (Holm)": p["p"] or markup.DASH,
              "n": p["n"] or markup.DASH} for p in detail["pairs"]]
     n = len(rows)
     table = markup.html(pd.DataFrame(rows), f"{detail['claim']}: differences in {detail['unit']}, 95 % intervals")
@@ -75,7 +81,7 @@ def rule(rule_: studies.Rule, ledger: Ledger) -> Html:
     """A study of our own: its question, the rule that was fixed before its first run, and how many of its runs are on record."""
     done, wanted = comparisons.progress(rule_, ledger)
     return Html(f'<p><strong>{escape(rule_.question)}</strong></p>\n<p>{escape(rule_.words.strip())}</p>\n'
-                f"<p>On record: {done} of {wanted} runs.</p>")
+                f"<p>Runs so far: {done} of {wanted}.</p>")
 
 
 def grid_rows(ledger: Ledger) -> list[dict]:
@@ -112,11 +118,11 @@ def on_record(ledger: Ledger) -> str:
     full = [r for r in ledger if r.tier == "full"]
     theirs = sum(r.key in keys for r in full)
     undecided = ", ".join(f"{row['claim']} ({_concerns(row)})" for row in begun)
-    return (f"Of the {len(printed)} printed accuracies {some(len(runs))} {'has' if len(runs) < 2 else 'have'} runs under the "
-            f"paper's protocol{'' if runs else ' yet'} and {some(sum(n > 1 for n in runs))} an interval; what a run costs is "
-            f"known of {known}. What is decided concerns {listed(map(_concerns, ended)) or 'nothing yet'}"
+    return (f"Of the {len(printed)} printed accuracies, {some(len(runs))} {'has' if len(runs) < 2 else 'have'} runs under the "
+            f"paper's protocol{'' if runs else ' yet'} and {some(sum(n > 1 for n in runs))} an interval; for {known} we know how "
+            f"long a run takes. The decided claims are about {listed(map(_concerns, ended)) or 'nothing yet'}"
             + (f"; begun and open: {undecided}" if begun else "")
-            + f". On record in the full tier: {counted(theirs, 'run')} of the paper's cells and {len(full) - theirs} of our own "
+            + f". Full runs on record: {counted(theirs, 'run')} of the paper's experiments and {len(full) - theirs} of our own "
             "small ones.")
 
 

@@ -85,13 +85,14 @@ def differences(ledger: Ledger) -> Html:
     cells = studies.load_cells().values()
     full = {ledger.key(c): c for c in reversed(cells)
             if (i := ledger.difference(c)) and Line("", i).bounded and "fm" in {m["name"] for m in c.methods}}
-    groups = {"Whole schedule, two seeds a side or more": [_line(c, ledger, "full") for c in full.values()][::-1],
-              "A tenth of the schedule": [_line(c, ledger, "short") for c, _ in short_gains(ledger)]}
+    groups = {"Whole schedule, two seeds a side or more": [difference_line(c, ledger, "full") for c in full.values()][::-1],
+              "A tenth of the schedule": [difference_line(c, ledger, "short") for c, _ in short_gains(ledger)]}
     return forest(groups, "What our runs show: differences to the same network trained plainly, in percentage points with "
                   f"{100 * LEVEL:.0f} % intervals where both sides have two seeds. None is compared with a printed number here.")
 
 
-def _line(cell: Cell, ledger: Ledger, tier: str) -> Line:
+def difference_line(cell: Cell, ledger: Ledger, tier: str) -> Line:
+    """A cell's difference to its baseline, of so many seeds a side."""
     return Line(f"{data_words(cell)}, {cell.labels[0]}: {cell.labels[1]}", ledger.difference(cell, tier), cell.id,
                 note=f"n = {_seeds(cell, ledger, tier)}")
 
@@ -101,8 +102,8 @@ def _seeds(cell: Cell, ledger: Ledger, tier: str) -> int:
     return min(len(ledger.of(c, tier)) for c in (cell, studies.baseline(cell)))
 
 
-NAMES = {"parts": "Embedded parts", "cifar100": "CIFAR-100", "tiny_imagenet_50": "Tiny ImageNet, 50 classes",
-         "cub_50": "Birds, 50 classes", "cifar100n": "CIFAR-100, labels by people", "parts_voc": "Embedded parts to detect"}
+NAMES = {"parts": "Built-in images", "cifar100": "CIFAR-100", "tiny_imagenet_50": "Tiny ImageNet, 50 classes",
+         "cub_50": "Birds, 50 classes", "cifar100n": "CIFAR-100, labels by people", "parts_voc": "Built-in images to detect"}
 
 
 def data_name(cell: Cell) -> str:

@@ -18,7 +18,7 @@ from ..studies.outcomes import Standing, Status
 from .markup import DASH, badge, bounds, percent
 
 MAPS = (("cam", "CAM"), ("grad_cam", "Grad-CAM"))
-SHORT = "A short schedule may favour the baseline: a method that holds a network back early may pay late."
+SHORT = "A short schedule may favour plain training: a method that slows a network down at first may pay off later."
 
 
 def claims(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def own_runs(cells: list[Cell], ledger: Ledger, tier: str) -> pd.DataFrame:
         gained = ledger.difference(cell, tier)
         row["gain (best)"] = stats.signed(gained.value) if gained else DASH
         row["95 % interval"] = bounds(gained, signed=True)
-        row["paired by seed, beside"] = paired(ledger.paired(cell, tier))
+        row["seed by seed"] = paired(ledger.paired(cell, tier))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -105,10 +105,10 @@ def signed(i: stats.Interval | None) -> str:
 def comparisons(compared: list[Comparison]) -> pd.DataFrame:
     """One row per comparison of a study of our own: what decides, what stands beside it, and the verdict by the study's rule."""
     return pd.DataFrame([{
-        "cell": c.cell.id, "method": c.label, "verdict": Standing(c.status), "last epoch": signed(c.outcome),
+        "cell": c.cell.id, "method": c.label, "verdict": Standing(c.status), "last epoch (decides)": signed(c.outcome),
         "n": " and ".join(str(len(s)) for s in c.seeds),
-        "p (Holm)": DASH if c.p is None else p_value(c.p), "best epoch, beside": signed(c.beside),
-        "paired by seed, beside": paired(c.paired), "on new images like these, beside": signed(c.new_images)}
+        "p (Holm)": DASH if c.p is None else p_value(c.p), "best epoch": signed(c.beside),
+        "seed by seed": paired(c.paired), "on new images like these": signed(c.new_images)}
         for c in compared])
 
 

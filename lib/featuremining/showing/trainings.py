@@ -20,25 +20,25 @@ def status(ledger: Ledger) -> str:
     """Per experiment what is on record of what is listed, and per training what its runs took."""
     titles = {name: study["title"] for name, study in studies.read_studies().items()}
     rows = [_experiment(study, title, ledger) for study, title in titles.items()]
-    parts = [markup.html(pd.DataFrame(rows), "Cells of each experiment, and its runs on record by tier")]
+    parts = [markup.html(pd.DataFrame(rows), "The numbers of each experiment, and their runs, short and full")]
     for tier in TIERS:
         trainings = {key: records for key, records in ledger.trainings.items() if records[0].tier == tier}
         if trainings:
             frame = pd.DataFrame([_training(key, records) for key, records in sorted(trainings.items())])
-            parts.append(markup.html(frame, "What the trainings took, per run", tier))
+            parts.append(markup.html(frame, "What one run of each training took", tier))
     return "\n\n".join(parts) + "\n"
 
 
 def _experiment(study: str, title: str, ledger: Ledger) -> dict:
     cells = [c for c in studies.load_cells().values() if c.study == study]
-    row = {"experiment": f'<a href="experiments/{cells[0].notebook}.html">{title}</a>', "cells": len(cells),
-           "with a printed value": sum(bool(c.paper) for c in cells)}
+    row = {"experiment": f'<a href="experiments/{cells[0].notebook}.html">{title}</a>', "numbers": len(cells),
+           "of them printed": sum(bool(c.paper) for c in cells)}
     for tier in TIERS:
         trainings = {ledger.key(c, tier): c for c in cells}
         records = [r for c in trainings.values() for r in ledger.of(c, tier)]
         wanted = sum(studies.wanted(c, tier) for c in trainings.values())
-        row[f"{tier}: runs of those wanted"] = f"{len(records) + _measured(cells, tier)} of {wanted}"
-        row[f"{tier}: time"] = words(sum(map(durations.took, records))) if records else markup.DASH
+        row[f"{tier} runs, done"] = f"{len(records) + _measured(cells, tier)} of {wanted}"
+        row[f"{tier} runs, time"] = words(sum(map(durations.took, records))) if records else markup.DASH
     return row
 
 
@@ -66,8 +66,8 @@ def took(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
         summary = (f"{counted(len(runs), 'run')}, {words(sum(map(durations.took, runs)))} in all, "
                    f"{tables.peak(list(runs))} MiB of memory at most")
     else:
-        summary = "no run of these cells"
-    return Html(f'<p class="fm-took">On record in the {tier} tier: {summary}. {_again([cell for cell, _ in groups])}</p>')
+        summary = "none yet"
+    return Html(f'<p class="fm-took">Runs on record, {tier}: {summary}. {_again([cell for cell, _ in groups])}</p>')
 
 
 def _again(cells: list[Cell]) -> str:
@@ -77,7 +77,7 @@ def _again(cells: list[Cell]) -> str:
           for device in durations.devices(records)}
     device, costs = max(on.items(), key=lambda item: len(item[1]), default=("", []))
     if not costs:
-        return "What their full tier takes was not measured."
+        return "How long a full run takes was not measured."
     rest = len(trainings) - len(costs)
-    return (f"One seed of each in the full tier: {durations.about(costs)} ({device})"
-            + (f"; not measured: {rest}." if rest else "."))
+    return (f"One full run of each: {durations.about(costs)} ({device})"
+            + (f"; for {rest} of them it was not measured." if rest else "."))

@@ -26,40 +26,41 @@ class Status(StrEnum):
         return status
 
     REPRODUCED = "reproduced", State.DECIDED, (
-        "Ours equals the printed value within a margin, or stands in the order that is claimed, and the interval is narrow "
+        "Our number equals the printed one within a margin, or our runs rank the methods as claimed, and the interval is narrow "
         "enough to say so.")
     CONSTRUCTION = "holds by construction", State.DECIDED, (
-        "It follows from how the method is made: no training could show otherwise. Verified for every network, and no evidence "
-        "for any number.")
+        "It follows from how the method is made, and no training could show otherwise. Verified for every network; it is no "
+        "evidence for any number.")
     DIRECTION = "direction only", State.DECIDED, (
-        "Of a gain or an order: it is there with the sign that is claimed, but its size is another, not settled, or too small to "
+        "Of a gain or a ranking: it is there with the sign that is claimed, but its size differs, is unclear, or is too small to "
         "matter.")
     NOT_REPRODUCED = "not reproduced", State.DECIDED, (
-        "The interval lies wholly beyond the margin; of a gain or an order, the difference is nil or has the other sign.")
+        "The interval lies wholly outside the margin; of a gain or a ranking, the difference is nil or has the other sign.")
     OWN_TEXT = "contradicted by the paper's own text", State.DECIDED, (
         "Another sentence of the paper says the contrary; no experiment is needed.")
     CONTRADICTED = "contradicted by the paper's own numbers", State.DECIDED, (
         "A printed number says the contrary, whatever we measure.")
     AS_PRINTED = "as printed", State.DECIDED, (
-        "Of a cost: our ratio to the baseline meets the printed ratio. On another device only ratios compare.")
+        "Of a cost: our ratio to the baseline agrees with the printed ratio. Between devices only ratios can be compared.")
     CHEAPER = "cheaper here", State.DECIDED, (
-        "Of a cost: our ratio to the baseline lies below the printed ratio, or below the limit that a word is read as.")
+        "Of a cost: our ratio to the baseline lies below the printed ratio, or below the limit that we read a word as.")
     DEARER = "dearer here", State.DECIDED, (
-        "Of a cost: our ratio to the baseline lies above the printed ratio, or above the limit that a word is read as.")
+        "Of a cost: our ratio to the baseline lies above the printed ratio, or above the limit that we read a word as.")
     INCONCLUSIVE = "inconclusive", State.BEGUN, (
         "Open: something is on record, but too few seeds, or too much spread between them, to tell.")
     NOT_RUN = "not run", State.WAITING, "Open: no full run that counts is on record."
     UNTESTABLE = "not testable", State.UNTESTABLE, (
-        "No measurement here could settle it, or (seconds of a baseline) the number belongs to a device.")
-    NOT_JUDGED = "not judged", State.BEGUN, "Open: measured in a tier that decides nothing."
+        "No measurement here could decide it, or (seconds of a baseline) the number belongs to one device.")
+    NOT_JUDGED = "not judged", State.BEGUN, "Open: measured in a shorter run than decides."
     SUPPORTED = "supported", State.DECIDED, "By the paper's own numbers alone: they say so, beyond their spread."
     NOT_ESTABLISHED = "not established", State.DECIDED, (
         "By the paper's own numbers alone: they are printed so, but the spread leaves room for chance.")
     ABOVE = "above its baseline", State.DECIDED, (
-        "Of a comparison of our own: settled so, by its rule, or by itself where it has none.")
+        "Of a comparison of our own: significantly so, by its rule, or by itself where it has none.")
     BELOW = "below its baseline", State.DECIDED, (
-        "Of a comparison of our own: settled so, by its rule, or by itself where it has none.")
-    NOT_SETTLED = "not settled", State.DECIDED, "Of a comparison of our own: all its seeds are on record and do not settle it."
+        "Of a comparison of our own: significantly so, by its rule, or by itself where it has none.")
+    NO_CLEAR_DIFFERENCE = "no clear difference", State.DECIDED, (
+        "Of a comparison of our own: all its seeds are on record, and the difference may be chance.")
     UNFINISHED = "unfinished", State.BEGUN, "Open: of a comparison of our own, seeds are missing."
 
     @property
