@@ -3,8 +3,8 @@
 iSQRT-COV: Li, Xie, Wang, Gao, CVPR 2018, arXiv:1712.01034. A = P / t with t the trace (or the Frobenius norm), Y_0 = A, Z_0 = 1,
 T = (3 - Z Y) / 2, Y <- Y T, Z <- T Z; after n steps Q = sqrt(t) Y_n. Five steps are far from the root of an ill-conditioned P:
 that is the method's property, and kept. Y_n and Z_n are polynomials of A, so the same value and the same gradient follow from its
-eigenvalues (form ``"eigen"``, faster on a CPU) and, for P = F F^T with fewer columns than rows, from those of F^T F, since
-Y_n = A Z_n.
+eigenvalues (form ``"eigen"``, faster on a CPU for large matrices and many steps) and, for P = F F^T with fewer columns than rows,
+from F^T F, since Y_n = A Z_n.
 """
 
 from typing import Literal
@@ -14,10 +14,12 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..errors import UsageError, choose
-from .spectral import Spectral, alive, between, eigh, of_values, once, rotate, symmetric
+from .spectral import Spectral, alive, between, eigh, full_precision, of_values, once, rotate, symmetric
 
 Prenorm = Literal["trace", "frobenius"]
 Form = Literal["auto", "eigen", "products"]
+EXACT = 7               # steps up to which products in float32 lose nothing to the form by eigenvalues, singular matrices included
+FEW = 320               # steps times size up to which products were the faster form on a CPU: five steps of 64 x 64
 
 
 def size(matrix: Tensor, prenorm: str) -> Tensor:
@@ -29,16 +31,65 @@ def size(matrix: Tensor, prenorm: str) -> Tensor:
     return matrix.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None].clamp(min=torch.finfo(matrix.dtype).tiny)
 
 
-def by_products(a: Tensor, iterations: int, which: int) -> Tensor:
-    """Y_n (``which`` 0) or Z_n (1) of A (..., d, d)."""
-    shape, a = a.shape, a.reshape(-1, *a.shape[-2:])
-    eye = torch.eye(shape[-1], dtype=a.dtype, device=a.device)
+def steps(a: Tensor, iterations: int, which: int) -> tuple[Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+    """Y_n (``which`` 0) or Z_n (1) of A (B, d, d), and Y, Z and T of every step; the first has Z = 1."""
+    eye = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
     t = 1.5 * eye - 0.5 * a
+    taken = [(a, eye, t)]
     y, z = a @ t if which == 0 or iterations > 1 else t, t
     for left in reversed(range(iterations - 1)):
         t = torch.baddbmm(eye, z, y, beta=1.5, alpha=-0.5)
+        taken.append((y, z, t))
         y, z = y @ t if left or which == 0 else y, t @ z if left or which == 1 else z       # the last step makes one of them
-    return (y, z)[which].view(shape)
+    return (y, z)[which], taken
+
+
+class _ByProducts(Function):
+    """`steps`, and its gradient by the same steps backwards, in half of automatic differentiation's time. A gradient that is to
+    be differentiated again is left to that."""
+
+    @staticmethod
+    def forward(ctx, a: Tensor, iterations: int, which: int) -> Tensor:
+        found, taken = steps(a, iterations, which)
+        ctx.of = iterations, which
+        ctx.save_for_backward(*(matrix for step in taken for matrix in step))
+        return found
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        a, _, first, *rest = ctx.saved_tensors
+        with full_precision(gradient):
+            if torch.is_grad_enabled():
+                return *torch.autograd.grad(steps(a, *ctx.of)[0], a, gradient, create_graph=True), None, None
+            none = torch.zeros_like(gradient)
+            gy, gz = (none, gradient) if ctx.of[1] else (gradient, none)
+            for y, z, t in reversed(list(zip(rest[::3], rest[1::3], rest[2::3], strict=True))):
+                gt = torch.baddbmm(y @ gy, gz, z)
+                gy = (gy @ t).baddbmm_(z, gt, alpha=-0.5)
+                gz = (t @ gz).baddbmm_(gt, y, alpha=-0.5)
+            gt = torch.baddbmm(gz, a, gy)
+            return torch.baddbmm(gt, gy, first, beta=-0.5), None, None
+
+
+def by_products(a: Tensor, iterations: int, which: int) -> Tensor:
+    """Y_n (``which`` 0) or Z_n (1) of symmetric A (..., d, d)."""
+    return _ByProducts.apply(a.reshape(-1, *a.shape[-2:]), iterations, which).view(a.shape)
+
+
+class _Around(Function):
+    """F (..., C, N) and symmetric M (..., N, N) -> F M F^T, whose gradients share a product."""
+
+    @staticmethod
+    def forward(ctx, f: Tensor, inner: Tensor) -> Tensor:
+        ctx.save_for_backward(f, inner)
+        return f @ (inner @ f.mT)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        f, inner = ctx.saved_tensors
+        with full_precision(gradient):
+            e = symmetric(gradient) @ f
+            return 2 * e @ inner, f.mT @ e
 
 
 def of_eigenvalues(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
@@ -123,10 +174,11 @@ class _OfFactor(Function):
         return (torch.addcmul(b @ inner, e, z[..., None, :]) * 2) @ vectors.mT, None, None
 
 
-def pick_form(form: str, matrix: Tensor) -> str:
-    """Products where eigendecompositions of many small matrices are slow: on GPUs."""
+def pick_form(form: str, matrix: Tensor, iterations: int) -> str:
+    """Products where eigendecompositions of many small matrices are slow, on GPUs, and where the products are few and small."""
     choose("form", form, ("auto", "eigen", "products"))
-    return ("products" if matrix.is_cuda else "eigen") if form == "auto" else form
+    few = matrix.is_cuda or (iterations <= EXACT and iterations * matrix.shape[-1] <= FEW)
+    return ("products" if few else "eigen") if form == "auto" else form
 
 
 def checked(iterations: int) -> int:
@@ -141,7 +193,7 @@ def newton_schulz(matrix: Tensor, iterations: int = 5, prenorm: Prenorm = "trace
     >>> newton_schulz(torch.tensor([[4.0, 0.0], [0.0, 9.0]]), iterations=20).round().tolist()
     [[2.0, 0.0], [0.0, 3.0]]
     """
-    if pick_form(form, matrix) == "eigen":
+    if pick_form(form, matrix, iterations) == "eigen":
         return _OfMatrix.apply(matrix, checked(iterations), prenorm)
     t = size(matrix, prenorm)
     return t.sqrt() * by_products(matrix / t, checked(iterations), 0)
@@ -149,18 +201,18 @@ def newton_schulz(matrix: Tensor, iterations: int = 5, prenorm: Prenorm = "trace
 
 def newton_schulz_of_factor(f: Tensor, iterations: int = 5, prenorm: Prenorm = "trace", form: Form = "auto") -> Tensor:
     """`newton_schulz` of F F^T for a factor (..., C, N): F Z_n(F^T F / t) F^T / sqrt(t), cheaper where N < C."""
-    if pick_form(form, f) == "eigen":
+    if pick_form(form, f, iterations) == "eigen":
         return _OfFactor.apply(f, checked(iterations), prenorm)
     gram = f.mT @ f
     t = size(gram, prenorm)
-    return f @ ((by_products(gram / t, checked(iterations), 1) / t.sqrt()) @ f.mT)
+    return _Around.apply(f, by_products(gram / t, checked(iterations), 1) / t.sqrt())
 
 
 def inverse_newton_schulz(matrix: Tensor, iterations: int = 5, prenorm: Prenorm = "trace", form: Form = "auto") -> Tensor:
     """P -> Z_n / sqrt(t), which approaches P^(-1/2) from below; null directions get 1.5^n / sqrt(t)."""
     t = size(matrix, prenorm)
     a = matrix / t
-    if pick_form(form, a) == "products":
+    if pick_form(form, a, iterations) == "products":
         return by_products(a, checked(iterations), 1) / t.sqrt()
     values, vectors = eigh(a)
     values = torch.where(alive(values), values, 0)          # as in `shares`
