@@ -432,7 +432,8 @@ def test_double_backward_where_it_exists():
     for gram in (False, True):
         products = partial(covariance_sqrt, method="newton_schulz", gram=gram, form="products", iterations=3)
         x = features(4, 3).requires_grad_()
-        once, twice = (torch.autograd.grad(products(factor(x)).square().sum(), x, create_graph=again)[0] for again in (False, True))
+        once, twice = (torch.autograd.grad(products(factor(x)).square().sum(), x, create_graph=graph)[0]
+                       for graph in (False, True))
         assert error(twice, once) < 1e-12
         assert gradgradcheck(lambda x, root=products: root(factor(x)), x)
 
