@@ -34,8 +34,9 @@ class Comparison:
 
     @property
     def label(self) -> str:
-        """Network and method, and what is subtracted where that is not the baseline."""
-        other = "" if self.base == studies.baseline(self.cell) else f" minus {self.base.labels[1]}"
+        """Network and method, and what is subtracted where that is not the baseline, in the words that differ."""
+        of = self.base.labels if self.base.labels[0] != self.cell.labels[0] else self.base.labels[1:]
+        other = "" if self.base == studies.baseline(self.cell) else f" minus {' · '.join(of)}"
         return " · ".join(self.cell.labels) + other
 
 
