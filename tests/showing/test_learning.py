@@ -7,8 +7,9 @@ from made_records import recorded
 
 from featuremining import studies
 from featuremining.judging.ledger import Ledger
-from featuremining.showing import learning
+from featuremining.showing import learning, why
 from featuremining.showing.figures import style
+from featuremining.studies.outcomes import Status
 
 RULE = studies.rules()["X3"]
 BASE, FM = "X3.resnet20.baseline", "X3.resnet20.fm2"
@@ -41,6 +42,18 @@ def test_schedules_compare_lengths_of_one_setting():
         learning.epochs(tier, studies.cell(id_)) for tier, id_ in (("short", "X1.resnet20.fm2"), ("full", FM)))
     assert "ResNet-56" not in shown and "Of 2 lengths 2 have the seeds for an interval" in shown
     assert "nothing to compare" in learning.schedules(Ledger(recorded(FM, 67.0) + recorded(BASE, 66.0)))
+
+
+def test_the_control_of_averaged_losses_is_judged_by_its_rule():
+    """Plain training with a smaller rate as far above plain training as averaged losses: nothing beyond the rate."""
+    plain, slow, mean = "X6.resnet20.baseline", "X6.resnet20.baseline.slow", "X6.resnet20.mean_loss"
+    made = (recorded(plain, 40.0, 41.0, 42.0, 43.0) + recorded(slow, 70.0, 71.0, 72.0, 73.0)
+            + recorded(mean, 70.5, 71.0, 72.0, 73.0))
+    shown = why.control(Ledger(made))
+    assert "ResNet-20, a fifth of the rate · Baseline minus ResNet-20 · Baseline" in shown
+    assert f"n = 4 and 4, {Status.ABOVE}" in shown and f"n = 4 and 4, {Status.NO_CLEAR_DIFFERENCE}" in shown
+    assert "Difference of test accuracy after the last epoch" in shown and "FM (2 layers)" not in shown
+    assert "nothing to draw" in why.control(Ledger([]))
 
 
 def test_a_method_looks_the_same_in_every_figure():

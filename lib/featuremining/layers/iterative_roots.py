@@ -18,7 +18,7 @@ from .spectral import Spectral, alive, between, eigh, full_precision, of_values,
 
 Prenorm = Literal["trace", "frobenius"]
 Form = Literal["auto", "eigen", "products"]
-EXACT = 7               # steps up to which products in float32 lose nothing to the form by eigenvalues, singular matrices included
+EXACT = 7               # steps up to which products in float32 lose nothing to eigenvalues, singular matrices included
 FEW = 320               # steps times size up to which products were the faster form on a CPU: five steps of 64 x 64
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from .. import studies
 from ..datasets import size
-from ..judging import class_activation
+from ..judging import class_activation, comparisons
 from ..judging.ledger import Ledger
 from ..records import Record, findings
 from ..stats import signed, welch
@@ -19,6 +19,7 @@ from .markup import Html, listed, says
 from .start import data_words
 
 CLOSE = 10                  # points between training and test accuracy
+CONTROL = "X6"              # the rule on learning rate and reduction
 BRIEF = 60                  # epochs: a fifth of the paper's on CIFAR-100
 
 
@@ -74,8 +75,17 @@ def averaged(ledger: Ledger) -> Html:
     figure = forest(groups, "Difference to plain training in percentage points, losses added as in the paper and averaged.")
     return Html(figure + says(
         f"To average the losses instead of adding them makes {listed(changes)}. Averaged, every gradient is as many times "
-        "smaller as there are terms, much as with a smaller learning rate. The control that would tell the two apart, plain "
-        "training with other learning rates, has no cell here yet.") if groups else figure)
+        "smaller as there are terms, much as with a smaller learning rate. The control tells the two apart:") + control(ledger)
+        if groups else figure)
+
+
+def control(ledger: Ledger) -> Html:
+    """Losses averaged beside a smaller learning rate, by the rule that was fixed before its runs."""
+    rule = studies.rules()[CONTROL]
+    lines = [Line(c.label, c.outcome, note=f"n = {' and '.join(str(len(s)) for s in c.seeds)}, {c.status}")
+             for c in comparisons.compare(rule, ledger) if c.outcome]
+    return forest({rule.question: lines}, f"Difference of test accuracy after the {rule.outcome} epoch in percentage points "
+                  f"({rule.table}; the rule stands on the page of the ablations).")
 
 
 def looks(_: Ledger) -> Html:
