@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,10 +135,42 @@ def execute(name: str, parameters: dict, kernel: tuple) -> None:
     for cell in book.cells:
         if set(cell.metadata.get("tags", [])) & {"parameters", "injected-parameters"}:
             cell.metadata.tags.append("remove-cell")
-        elif cell.cell_type == "code":      # readers see what was planned and trained; the rest is only "show this"
-            cell.metadata.setdefault("tags", []).append("hide-input" if cell.id in ("plan", "train") else "remove-input")
+        elif cell.cell_type == "code":
+            cell.metadata.setdefault("tags", []).append("remove-input")
+    book.cells = for_readers(book.cells, name)
     nbformat.write(book, half)
     half.replace(PAGES / half.name)
+
+
+HOW = ("plan", "took", "train", "look", "follow", "costs")        # cells that say how an experiment is run, by their ids
+RUN_BY = """## How it is run
+
+This page is made by a notebook, `notebooks/{name}.ipynb`. Opened in Jupyter, it first shows what it will run, trains what has no
+record yet, and then shows the same tables and figures ([how to rerun a number](../../book/rerun.md))."""
+
+
+def for_readers(cells: list, name: str) -> list:
+    """A notebook shows what it runs before it runs it; a page what came out. So that part comes last, and a part of which nothing
+    is on record is left out."""
+    how = [cell for cell in cells if cell.id in HOW]
+    shown = [cell for part in parts(cell for cell in cells if cell.id not in HOW) if not is_empty(part) for cell in part]
+    return shown if not how else [*shown, nbformat.v4.new_markdown_cell(RUN_BY.format(name=name), id="how"), *how]
+
+
+def parts(cells: Iterable) -> list[list]:
+    """From one heading to the next."""
+    found: list[list] = [[]]
+    for cell in cells:
+        if cell.cell_type == "markdown" and re.match(r"(\(.+\)=\n)?#", cell.source):
+            found.append([])
+        found[-1].append(cell)
+    return found
+
+
+def is_empty(part: list) -> bool:
+    """Whether it has outputs, and each of them is only a sentence that there is nothing yet."""
+    outputs = [out for cell in part if cell.cell_type == "code" and cell.id != "answer" for out in cell.outputs]
+    return bool(outputs) and all('class="empty"' in out.get("data", {}).get("text/html", "") for out in outputs)
 
 
 def check(book, target: Path, parameters: dict) -> None:
@@ -284,6 +317,7 @@ def build(out: Path) -> list[Path]:
     execute_all(SHOWN)
     (PAGES / "headline.md").write_text(headline(), encoding="utf-8")
     (PAGES / "benchmarks.md").write_text(methods.benchmarks(), encoding="utf-8")
+    (PAGES / "one_step.md").write_text(methods.one_step() + "\n", encoding="utf-8")
     for name in (*METHODS, *LAYERS):
         method_parts(name)
     (PAGES / "neighbours.costs.md").write_text(methods.neighbours_costs() + "\n", encoding="utf-8")

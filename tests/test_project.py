@@ -163,8 +163,10 @@ def test_a_page_that_only_shows_never_waits_for_torch():
     code = """
 import sys, featuremining as fm
 page = fm.notebook.start("cifar", {"tier": "short", "cells": ["X1.resnet20.fm2"], "seeds": [0], "device": "auto", "train": False})
-page.plan(), fm.train_each(page.missing), page.runs(), page.curves(), page.costs(), page.claims("T1"), page.matrix("T2")
-page.verdicts(), page.sentences()
+runs, ledger, show = page.runs, page.ledger, fm.show
+page.plan(), fm.train_each(page.missing), show.accuracies(runs, "short"), show.curves(runs, "short"), show.time_and_memory(runs)
+show.printed_numbers("T1", ledger), show.printed_table("T2", ledger), show.verdicts("cifar", ledger)
+show.sentences("cifar", ledger), show.answer("cifar", ledger)
 print("imported:", [name for name in ("torch", "torchvision", "scipy.stats", "statsmodels", "seaborn") if name in sys.modules])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

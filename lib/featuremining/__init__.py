@@ -26,7 +26,7 @@ _MODULES = {        # what notebooks and loops of your own call by these names -
     "tables": "showing.tables", "figures": "showing.figures", "verdicts": "judging.verdicts", "stats": "stats",
     "studies": "studies", "records": "records", "recipes": "recipes", "paths": "paths", "notebook": "showing.notebook",
     "train": "training.loop", "engine": "training.engine", "cost": "measuring.cost", "insight": "measuring.insight",
-    "audit_page": "showing.audit",
+    "audit_page": "showing.audit", "pooling_page": "showing.pooling", "show": "showing.show",
 }
 __all__ = [*_HOME, *_MODULES]
 

@@ -9,7 +9,7 @@ from featuremining import UsageError, load, paths, records, studies
 from featuremining.measuring import diagnostics
 from featuremining.recipes import recipe
 from featuremining.records import findings
-from featuremining.showing import figures, markup, notebook, tables
+from featuremining.showing import figures, markup, notebook, show, tables
 from featuremining.showing.figures.curves import _series
 from featuremining.stats import Summary, paired, welch
 from featuremining.studies import cells
@@ -40,7 +40,7 @@ def page(study, cells, train=True):
 
 def test_class_activation_is_measured_once_and_shown_without_weights(trained, capsys):
     shown = page("class_activation", CELLS)
-    assert "No smoke-tier measurement" in shown.maps()
+    assert "No smoke-tier measurement" in show.class_maps(shown.measured("localise"), "smoke")
     shown.look()
     for _, run in trained:
         (found,) = findings.read("localise", run)
@@ -49,12 +49,13 @@ def test_class_activation_is_measured_once_and_shown_without_weights(trained, ca
         paths.weights(run.tier, run.key, run.seed).unlink()
     shown.look()
     assert capsys.readouterr().out.count("measured") == 2                   # nothing is done twice
-    frame = tables.localisation(shown._findings("localise"))
+    frame = tables.localisation(shown.measured("localise"))
     assert list(frame["to baseline"].str.contains("to")) == [False, False, True, True]
     base, fm = (findings.read("localise", run)[0].values["cam"] for _, run in trained)
     assert frame["to baseline"][2] == tables.difference(paired(fm["each"]["pointing"], base["each"]["pointing"]))
     assert abs(paired(fm["each"]["pointing"], base["each"]["pointing"])["mean"] - (fm["pointing"] - base["pointing"])) < 1e-3
-    assert shown.maps().count("<image") == 6 * (1 + 2 * 2)                  # image, CAM and Grad-CAM of two networks
+    drawn = show.class_maps(shown.measured("localise"), "smoke")
+    assert drawn.count("<image") == 6 * (1 + 2 * 2)                  # image, CAM and Grad-CAM of two networks
 
 
 def test_networks_with_several_seeds_are_compared_over_seeds():
@@ -76,8 +77,9 @@ def test_activations_are_counted_on_the_same_images(trained, monkeypatch):
     (found,) = findings.read("activations", trained[-1][1])
     assert list(found.values["raw"]["counts"]) == ["Baseline", "FM (2 layers)"] and found.values["n"] == 45
     assert not findings.read("activations", trained[0][1])
-    assert "<svg" in shown.activations("raw") and "<svg" in shown.activations("in_spreads")
-    assert len(tables.activations(shown._findings("activations"))) == 6
+    measured = shown.measured("activations")
+    assert "<svg" in show.activations(measured, "raw", "smoke") and "<svg" in show.activations(measured, "in_spreads", "smoke")
+    assert len(tables.activations(measured)) == 6
 
 
 def test_without_weights_nothing_is_measured(trained, capsys):
@@ -108,7 +110,7 @@ def test_a_damaged_finding_is_named(scratch):
 
 
 def test_lines_leave_out_epochs_that_were_not_tested(trained):
-    (record,) = notebook.Page("class_activation", "smoke", CELLS[:1], [0], "cpu", False).found[0][1]
+    (record,) = notebook.Page("class_activation", "smoke", CELLS[:1], [0], "cpu", False).runs[0][1]
     sparse = replace(record, curves={**record.curves, "test_acc": [None, 10.0], "ce": [2.0, 1.0], "memorised": [1.0, 5.0]},
                      metrics={**record.metrics, "wrong_labels": 50.0})
     assert _series(sparse, "test_acc") == ([2], [10.0])

@@ -17,7 +17,7 @@ from featuremining import UsageError, build, studies, train_each
 from featuremining.measuring import confusion, detail, diagnostics, insight, view
 from featuremining.recipes import recipe
 from featuremining.records import findings
-from featuremining.showing import neighbours, notebook
+from featuremining.showing import neighbours, notebook, show
 from featuremining.showing.figures import neighbours as figures
 from featuremining.studies import cells
 
@@ -211,7 +211,8 @@ def test_they_are_kept_beside_the_records_and_shown_without_weights(few_images, 
     monkeypatch.setattr(diagnostics, "load", lambda name, **changes: few_images)
     shown = page()
     for part in ("detail", "detail_maps", "view", "confusion", "confusion_by_angle"):
-        assert 'class="empty"' in getattr(shown.neighbours, part)(), part
+        kind = part.partition("_")[0]
+        assert 'class="empty"' in getattr(show, part)(shown.measured_of_all(kind), "smoke"), part
     train_each(shown.missing, "cpu")
     shown.look()
     runs = [studies.cell(id_).run("smoke", 0) for id_ in CELLS]
@@ -220,11 +221,11 @@ def test_they_are_kept_beside_the_records_and_shown_without_weights(few_images, 
     capsys.readouterr()
     page().look()
     assert capsys.readouterr().out.count("seed 0: measured") == 9
-    shown = page(train=False).neighbours
-    assert [len(getattr(neighbours, kind)(neighbours.measured(kind, "smoke"))) for kind in ("detail", "view", "confusion")] == [
-        1, 4, 4]
-    assert "stage2" in shown.detail() and "before" in shown.detail_maps() and "<svg" in shown.detail_maps()
-    assert "<svg" in shown.confusion_by_angle() and "ICAL" in shown.confusion_by_angle()
+    found = {kind: page(train=False).measured_of_all(kind) for kind in ("detail", "view", "confusion")}
+    assert [len(getattr(neighbours, kind)(of)) for kind, of in found.items()] == [1, 4, 4]
+    maps, by_angle = show.detail_maps(found["detail"], "smoke"), show.confusion_by_angle(found["confusion"], "smoke")
+    assert "stage2" in show.detail(found["detail"], "smoke") and "before" in maps and "<svg" in maps
+    assert "<svg" in by_angle and "ICAL" in by_angle
 
 
 def test_only_of_cifar_100_it_is_said_beforehand_which_classes_are_similar(monkeypatch):

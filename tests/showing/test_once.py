@@ -10,7 +10,7 @@ from featuremining import studies
 from featuremining.judging.ledger import Ledger
 from featuremining.records import findings, once
 from featuremining.records.findings import Finding
-from featuremining.showing import figures, notebook, tables, trainings
+from featuremining.showing import figures, notebook, show, tables, trainings
 from featuremining.showing.cost import cost_table
 
 SHARED = ("T1.resnet110.baseline", "T2.resnet110.baseline")
@@ -44,9 +44,10 @@ def test_a_page_counts_a_run_once(cells, monkeypatch):
     run, records = studies.cell(SHARED[0]).run("full", 0), recorded(SHARED[0], 70.0)
     monkeypatch.setattr(notebook.Ledger, "read", classmethod(lambda cls, tier=None: cls(records)))
     page = notebook.start("cifar", {"tier": "full", "cells": list(cells), "seeds": [0], "device": "cpu", "train": False})
-    assert page._records == records and "± 0.00" not in str(page.runs()) and len(tables.costs(page._records * 2)) == 1
-    assert "1 run," in trainings.took(page.found, "full")
-    assert run.key == records[0].key and "n = 2" not in str(page.curves())
+    assert all(found == records for _, found in page.runs) and "± 0.00" not in show.accuracies(page.runs, "full")
+    assert len(tables.costs(records * 2)) == 1 and show.time_and_memory(page.runs).count("<tr") == 2
+    assert "1 run," in trainings.took(page.runs, "full")
+    assert run.key == records[0].key and "n = 2" not in show.curves(page.runs, "full")
 
 
 def test_figures_count_a_run_once():

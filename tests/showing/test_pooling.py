@@ -26,15 +26,10 @@ def head(label, slope):
 
 
 @pytest.fixture
-def page(scratch):
-    return pooling.Shown(CELLS, "smoke", [0])
-
-
-@pytest.fixture
-def followed(page):
+def followed(scratch):
     for id_, values in zip(CELLS, (head("Mean pooling", 10.0), head("Newton-Schulz, 5 steps", 15.0)), strict=True):
         findings.write("landscape", studies.cell(id_).run("smoke", 0), "seed0", values, {})
-    return page
+    return pooling.followed(CELLS, "smoke", [0])
 
 
 def plain(html):
@@ -56,40 +51,40 @@ def test_a_map_of_colours_has_its_numbers_as_words_and_csv():
     assert "y over x. s: 1, 0.5." in lines({"s": ([1, 2], [1.0, 0.5])}, "T", "x", "y")
 
 
-def test_without_a_measurement_the_page_says_so(page):
-    assert not page.heads and "No smoke-tier measurement" in page.conditions()
-    assert "Nothing on record yet" in page.landscape() and "Nothing on record yet" in page.robustness()
-    answer = plain(page.answer(Ledger()))
-    assert "was not measured in this tier" in answer and "0 of its" in answer
-    assert f"none of its {len(studies.rules()['X4'].pairs)} comparisons is finished" in answer
+def test_without_a_measurement_the_page_says_so(scratch):
+    assert not pooling.followed(CELLS, "smoke", [0]) and "No smoke-tier measurement" in pooling.conditions({}, "smoke")
+    assert all("Nothing on record yet" in made({}, "smoke") for made in (pooling.landscape, pooling.robustness))
+    answer = plain(pooling.answer({}, Ledger()))
+    assert "was not measured in this tier" in answer and "0 of " in answer
+    assert f"none of the {len(studies.rules()['X4'].pairs)} comparisons is finished" in answer
 
 
 def test_what_was_followed_is_shown(followed):
-    assert "1e+06" in followed.conditions() and "Newton-Schulz, 5 steps" in followed.iterations()
-    landscape, robust = plain(followed.landscape()), plain(followed.robustness())
+    assert "1e+06" in pooling.conditions(followed, "smoke") and "Newton-Schulz, 5 steps" in pooling.iterations(followed)
+    landscape, robust = plain(pooling.landscape(followed, "smoke")), plain(pooling.robustness(followed, "smoke"))
     assert "0.375" in landscape and "3.000" in landscape and "15.00" in landscape
     assert "30.0" in robust and "20.0" in robust and "50.0" in robust        # mean of jpeg, of all kinds, clean
-    answer = plain(followed.answer(Ledger()))
+    answer = plain(pooling.answer(followed, Ledger()))
     assert "from 1e3 to 1e6" in answer and "25% at its end" in answer and "1.5 times as much" in answer
 
 
-def test_the_answers_numbers_are_those_of_the_maps(page):
-    answer, said = page.answer(Ledger()), {(r["root"], r["gap"]): r["error"] for r in roots.gradient_errors(1.0)}
+def test_the_answers_numbers_are_those_of_the_maps():
+    answer, said = pooling.answer({}, Ledger()), {(r["root"], r["gap"]): r["error"] for r in roots.gradient_errors(1.0)}
     assert answer.count("<li>") == 5
     assert f"off by {said['svd', 1e-7]:.1%}" in answer and f"as float32 has it by {said['svd', 0.0]:.1%}" in answer
     found = {(r["root"], r["precision"], r["condition"]): r["error"] for r in roots.forward_errors()}
     assert f"{found['newton_schulz_5', 'float32', 1e6]:.0%}" in answer
 
 
-def test_speed_is_what_the_benchmark_left(page, tmp_path, monkeypatch):
+def test_speed_is_what_the_benchmark_left(tmp_path, monkeypatch):
     row = {"what": "exact over svd", "value": 2.5, "unit": "×", "goal": "", "note": "here"}
     (tmp_path / "a.json").write_text(json.dumps(made_benchmarks.measured("A CPU", roots=[row], loop=[])))
     monkeypatch.setattr(paths, "benchmarks", lambda: tmp_path / "nowhere")
-    assert "Not run" in page.speed()
+    assert "Not run" in pooling.speed()
     monkeypatch.setattr(paths, "benchmarks", lambda: tmp_path)
-    assert re.search(r"exact over svd\s+2.5 ×\s+–\s+A CPU\s+here", plain(page.speed()))
+    assert re.search(r"exact over svd\s+2.5 ×\s+–\s+A CPU\s+here", plain(pooling.speed()))
 
 
-def test_printed_numbers_have_their_source(page):
-    shown = plain(page.printed("isqrt"))
+def test_printed_numbers_have_their_source():
+    shown = plain(pooling.printed("isqrt"))
     assert "22.14" in shown and "Read in github.com/jiangtaoxie/fast-MPN-COV" in shown and "22.73" in shown

@@ -11,6 +11,7 @@ import pandas as pd
 from .. import studies
 from ..judging.ledger import Ledger
 from ..methods import METHODS
+from ..records import findings
 from ..records.durations import all_measured, device_of
 from . import markup, tables
 from .api import field_lines
@@ -40,6 +41,34 @@ def benchmarks() -> str:
     if "cuda" not in {measured["type"] for measured in all_measured()}:
         parts.append("On a GPU: not run.")
     return "\n\n".join(parts) + "\n"
+
+
+STEP = ", one step of 128"         # what `benchmarks/loop.py` calls the time of one
+LOOPS = {"plain": "loop of public CIFAR code, fp32", "fp32": "ours, fp32", "bf16": "ours, bf16"}
+NETWORK = "resnet56"
+
+
+def one_step() -> str:
+    """Every time of a plain training step of ResNet-56 on record, side by side: what was timed, where, and when."""
+    rows = []
+    for measured in all_measured():
+        for group in ("loop", "tiers"):
+            found = measured["groups"].get(group, {"rows": []})
+            for row in found["rows"]:
+                loop = LOOPS.get(row["what"].removesuffix(STEP)) if group == "loop" else "ours, fp32" * (row["what"] == NETWORK)
+                if loop:
+                    rows.append(_step(loop, measured["device"], found["provenance"], row["value"],
+                                      f"make bench, {'the loops in turns' if group == 'loop' else 'each network alone'}"))
+    for cost_ in findings.read(findings.COST, studies.cell(f"T10.{NETWORK}.baseline").run("full", 0)):
+        rows.append(_step("ours, fp32", cost_.provenance["device"], cost_.provenance, cost_.values["seconds"],
+                          "Table 10, in turns with Feature Mining"))
+    return markup.html(pd.DataFrame(rows), "A training step of plain ResNet-56 with 128 images: all times on record. They "
+                       "differ by machine, threads, precision and loop, and by what else a shared machine did at the time")
+
+
+def _step(loop: str, device: str, origin: dict, seconds: float, where: str) -> dict:
+    return {"training loop": loop, "device": device_of({**origin, "device": device}), "seconds": f"{seconds:.3g}",
+            "note": where + (f", {origin['measured'][:10]}" if "measured" in origin else "")}
 
 
 def settings(name: str) -> str:

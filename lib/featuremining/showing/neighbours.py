@@ -2,7 +2,6 @@
 torch here."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from statistics import median
 
 import pandas as pd
@@ -11,7 +10,7 @@ from .. import stats, studies
 from ..judging import comparisons
 from ..judging.comparisons import Comparison
 from ..judging.ledger import Ledger
-from ..records import Record, durations, findings
+from ..records import Record, durations
 from ..records.findings import Finding
 from ..studies import Cell
 from . import markup
@@ -19,49 +18,12 @@ from .figures import neighbours as figures
 from .figures.neighbours import Cost
 from .markup import DASH, Html
 
-PAGE = "neighbours"
 
-
-def measured(kind: str, tier: str) -> list[tuple[Cell, Finding]]:
-    """All findings of a kind of the page's cells in a tier, each training once."""
-    trainings: dict[str, Cell] = {}
-    for cell in studies.load_cells().values():
-        if cell.notebook == PAGE:
-            trainings.setdefault(cell.run(tier, 0).key, cell)
-    return [(cell, f) for cell in trainings.values() for f in findings.read(kind, cell.run(tier, 0))]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The parts of one page, in the tier of its parameters; of all cells of the page and of all seeds."""
-
-    tier: str
-
-    def detail(self) -> Html:
-        """How much maps change where the image does, before and after low-rank recovery."""
-        caption = "Correlation of the slopes of maps with those of the image, times 100, before and after low-rank recovery"
-        return table(detail(measured("detail", self.tier)), caption, self.tier)
-
-    def detail_maps(self) -> Html:
-        return figures.detail(measured("detail", self.tier), self.tier)
-
-    def view(self) -> Html:
-        """How wide the networks look."""
-        return table(view(measured("view", self.tier)), "The part of an image that holds four fifths of its class activation",
-                     self.tier)
-
-    def confusion(self) -> Html:
-        """How classes are confused, by the angle of their vectors."""
-        return table(confusion(measured("confusion", self.tier)), "Confusion of pairs of classes, and their angles", self.tier)
-
-    def confusion_by_angle(self) -> Html:
-        return figures.confusion(measured("confusion", self.tier), self.tier)
-
-    def gains_and_costs(self, rule: studies.Rule, ledger: Ledger) -> Html:
-        """What each comparison of a rule gains and what it costs, and what is not run with its hours."""
-        compared = comparisons.compare(rule, ledger)
-        drawn = figures.gains_and_costs([(c, cost(c, ledger)) for c in compared], f"{rule.table}: gains over what they cost")
-        return Html(drawn + not_run(compared, ledger))
+def gains_and_costs(rule: studies.Rule, ledger: Ledger) -> Html:
+    """What each comparison of a rule gains and what it costs, and what is not run with its hours."""
+    compared = comparisons.compare(rule, ledger)
+    drawn = figures.gains_and_costs([(c, cost(c, ledger)) for c in compared], f"{rule.table}: gains over what they cost")
+    return Html(drawn + not_run(compared, ledger))
 
 
 def detail(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """What the page of covariance pooling shows beside its runs: the idea, errors of roots and gradients, a network's landscape,
 speed, printed numbers, and the answer in sentences. Torch is imported where something is computed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from html import escape
 from statistics import fmean, median
 
@@ -36,126 +36,132 @@ def clouds(n: int = 64) -> dict[str, np.ndarray]:
     return {"together": one + 2, "apart": one * [1, -1] + 2}
 
 
-@dataclass(frozen=True)
-class Shown:
-    """The parts of one page, with the cells, tier and seeds of its parameters."""
+Heads = Mapping[str, dict]         # method -> what was measured along its training
 
-    cells: list[str]
-    tier: str
-    seeds: list[int]
 
-    def idea(self) -> Html:
-        """What the mean forgets and a covariance keeps."""
-        maps = clouds()
-        with matplotlib.rc_context(STYLE):
-            figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-            panels = figure.subplots(1, 2, sharex=True, sharey=True)
-            for panel, (name, places), colour in zip(panels, maps.items(), COLOURS, strict=False):
-                panel.plot(*places.T, ".", color=colour)
-                panel.plot(*places.mean(0), "k+", ms=14, mew=2.5)
-                panel.set(title=f"channels rise {name}", xlabel="channel 1")
-            panels[0].set_ylabel("channel 2")
-            facts = "; ".join(f"{name}: mean {_pair(p.mean(0))}, covariance {np.cov(p.T, bias=True)[0, 1]:+.2f}"
-                              for name, p in maps.items())
-            rows = pd.concat([pd.DataFrame(p, columns=["channel 1", "channel 2"]).assign(map=name) for name, p in maps.items()])
-            drawn = inline(figure, "Two maps with one mean", f"A dot for each place, a cross for the mean. {facts}.", rows)
-        return Html(drawn + markup.says(f"{facts.replace('-', '−')}. What reads the mean alone can't tell them apart."))
+def idea() -> Html:
+    """What the mean forgets and a covariance keeps."""
+    maps = clouds()
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for panel, (name, places), colour in zip(panels, maps.items(), COLOURS, strict=False):
+            panel.plot(*places.T, ".", color=colour)
+            panel.plot(*places.mean(0), "k+", ms=14, mew=2.5)
+            panel.set(title=f"channels rise {name}", xlabel="channel 1")
+        panels[0].set_ylabel("channel 2")
+        facts = "; ".join(f"{name}: mean {_pair(p.mean(0))}, covariance {np.cov(p.T, bias=True)[0, 1]:+.2f}"
+                          for name, p in maps.items())
+        rows = pd.concat([pd.DataFrame(p, columns=["channel 1", "channel 2"]).assign(map=name) for name, p in maps.items()])
+        drawn = inline(figure, "Two maps with one mean", f"A dot for each place, a cross for the mean. {facts}.", rows)
+    return Html(drawn + markup.says(f"{facts.replace('-', '−')}. What reads the mean alone can't tell them apart."))
 
-    def precision(self) -> Html:
-        """Errors of roots by arithmetic and condition number."""
-        frame = pd.DataFrame(_forward())
-        frame["row"] = frame["root"].map(NAMES) + ", " + frame["precision"]
-        table = frame.pivot(index="row", columns="condition", values="error").loc[frame["row"].unique()]
-        return heat(table, "Relative error of the root, 64 x 64", "condition number", 1e-8)
 
-    def gradients(self, size: float) -> Html:
-        """Errors of gradients over the gap of two eigenvalues of about ``size``."""
-        from ..measuring import roots
+def precision() -> Html:
+    """Errors of roots by arithmetic and condition number."""
+    frame = pd.DataFrame(_forward())
+    frame["row"] = frame["root"].map(NAMES) + ", " + frame["precision"]
+    table = frame.pivot(index="row", columns="condition", values="error").loc[frame["row"].unique()]
+    return heat(table, "Relative error of the root, 64 x 64", "condition number", 1e-8)
 
-        frame = pd.DataFrame(roots.gradient_errors(size))
-        table = frame.pivot(index="root", columns="gap", values="error").loc[list(roots.REMEDIES), list(roots.GAPS)]
-        where = "the largest eigenvalue" if size >= 1 else f"{size:g} of the largest eigenvalue"
-        title = f"Relative error of the gradient between two eigenvectors, float32, a pair at {where}"
-        return heat(table.rename(index=NAMES), title, "relative gap of the two eigenvalues", 1e-8)
 
-    def bounds(self) -> Html:
-        """The largest K of each remedy, as its authors give it."""
-        return self.printed("bounds")
+def gradients(size: float) -> Html:
+    """Errors of gradients over the gap of two eigenvalues of about ``size``."""
+    from ..measuring import roots
 
-    def iterations(self) -> Html:
-        """Steps of Newton-Schulz against its error: made spectra, and covariances of the page's networks at the end."""
-        from ..measuring import roots
+    frame = pd.DataFrame(roots.gradient_errors(size))
+    table = frame.pivot(index="root", columns="gap", values="error").loc[list(roots.REMEDIES), list(roots.GAPS)]
+    where = "the largest eigenvalue" if size >= 1 else f"{size:g} of the largest eigenvalue"
+    title = f"Relative error of the gradient between two eigenvectors, float32, a pair at {where}"
+    return heat(table.rename(index=NAMES), title, "relative gap of the two eigenvalues", 1e-8)
 
-        frame = pd.DataFrame(roots.synthetic_iterations())
-        series = {name: (list(part["steps"]), list(part["error"])) for name, part in frame.groupby("matrix", sort=False)}
-        for head in self.heads.values():
-            series[f"network, {head['label']}"] = ([int(n) for n in head["iterations"]], list(head["iterations"].values()))
-        return lines(series, "Steps of Newton-Schulz against the error of the root", "steps", "relative error")
 
-    def measure(self) -> None:
-        """Follow a network of each of the page's cells; what is measured stays."""
-        from ..measuring import landscape
+def bounds() -> Html:
+    """The largest K of each remedy, as its authors give it."""
+    return printed("bounds")
 
-        for seed in self.seeds:
-            landscape.measure([studies.cell(id_) for id_ in self.cells], self.tier, seed)
 
-    @property
-    def heads(self) -> dict[str, dict]:
-        """What was measured along trainings of the page's cells in its tier, by method; of the first seed that has any."""
-        for seed in self.seeds:
-            found = {cell.method: finding.values for cell in map(studies.cell, self.cells)
-                     for finding in findings.read("landscape", cell.run(self.tier, 0)) if finding.name == f"seed{seed}"}
-            if found:
-                return found
-        return {}
+def iterations(heads: Heads) -> Html:
+    """Steps of Newton-Schulz against its error: made spectra, and covariances of the page's networks at the end."""
+    from ..measuring import roots
 
-    def conditions(self) -> Html:
-        """Condition numbers of covariances along the training."""
-        if not self.heads:
-            return nothing(self.tier, "measurement")
-        series = {head["label"]: (list(range(len(head["epochs"]["condition"]))), head["epochs"]["condition"])
-                  for head in self.heads.values()}
-        return lines(series, "Condition of the covariances of test images, median", "epochs of this short training",
-                     "largest eigenvalue / smallest that is not rounding")
+    frame = pd.DataFrame(roots.synthetic_iterations())
+    series = {name: (list(part["steps"]), list(part["error"])) for name, part in frame.groupby("matrix", sort=False)}
+    for head in heads.values():
+        series[f"network, {head['label']}"] = ([int(n) for n in head["iterations"]], list(head["iterations"].values()))
+    return lines(series, "Steps of Newton-Schulz against the error of the root", "steps", "relative error")
 
-    def landscape(self) -> Html:
-        """Medians over the probes of a training."""
-        rows = [{"network": head["label"], "range of the loss": f"{median(head['probes']['loss_range']):.3f}",
-                 "change of the gradient": f"{median(head['probes']['gradient_change']):.3f}",
-                 "change per length of the step": f"{median(head['probes']['slope']):.2f}",
-                 "probes": len(head["probes"]["loss"])} for head in self.heads.values()]
-        return markup.html(pd.DataFrame(rows), "Loss and gradient within a step along the gradient, medians over a training",
-                           self.tier)
 
-    def robustness(self) -> Html:
-        """Top-1 under distortions, mean over severities, and how much of the clean accuracy is left."""
-        rows = [{"network": head["label"], "clean": f"{head['clean']:.1f}",
-                 **{kind.replace("_", " "): f"{fmean(by):.1f}" for kind, by in head["distorted"].items()},
-                 "mean": f"{_left(head):.1f}"} for head in self.heads.values()]
-        return markup.html(pd.DataFrame(rows), "Test top-1 (%) of these trainings on distorted images, mean over severities",
-                           self.tier)
+def measure(cells: Sequence[str], tier: str, seeds: Sequence[int]) -> None:
+    """Follow a network of each of these cells; what is measured stays."""
+    from ..measuring import landscape
 
-    def speed(self) -> Html:
-        """The stored results of ``benchmarks/roots.py``."""
-        rows = [{"measured": row["what"], "value": f"{row['value']:.3g} {row['unit']}".strip(),
-                 "goal": row["goal"] or markup.DASH, "device": result["device"], "note": row["note"]}
-                for result in all_measured() for group, of in result["groups"].items() if group.startswith("roots")
-                for row in of["rows"]]
-        if not rows:
-            return Html('<p class="empty">Not run: no result of <code>benchmarks/roots.py</code> is stored.</p>')
-        return markup.html(pd.DataFrame(rows), "Speed of roots, forward and backward")
+    for seed in seeds:
+        landscape.measure([studies.cell(id_) for id_ in cells], tier, seed)
 
-    def printed(self, name: str) -> Html:
-        """A table of the family's printed numbers, with its source."""
-        table = numbers("covariance_pooling")[name]
-        frame = pd.DataFrame([[label, *(n or markup.DASH for n in row)] for label, row in table.rows.items()],
-                             columns=["method", *table.columns])
-        return Html(markup.html(frame, table.title) + f'\n<p class="fm-caption">Read in {escape(table.source)}.</p>')
 
-    def answer(self, ledger: Ledger) -> Html:
-        """The title's question in five sentences, every number of which is computed."""
-        sentences = [_exactness(), _gradient(), *_along(self.heads), _decided(ledger)]
-        return Html("<ol>\n" + "\n".join(f"<li>{s}</li>" for s in sentences) + "\n</ol>")
+def followed(cells: Sequence[str], tier: str, seeds: Sequence[int]) -> Heads:
+    """What was measured along trainings of these cells, by method; of the first seed that has any."""
+    for seed in seeds:
+        found = {cell.method: finding.values for cell in map(studies.cell, cells)
+                 for finding in findings.read("landscape", cell.run(tier, 0)) if finding.name == f"seed{seed}"}
+        if found:
+            return found
+    return {}
+
+
+def conditions(heads: Heads, tier: str) -> Html:
+    """Condition numbers of covariances along the training."""
+    if not heads:
+        return nothing(tier, "measurement")
+    series = {head["label"]: (list(range(len(head["epochs"]["condition"]))), head["epochs"]["condition"])
+              for head in heads.values()}
+    return lines(series, "Condition of the covariances of test images, median", "epochs of this short training",
+                 "largest eigenvalue / smallest that is not rounding")
+
+
+def landscape(heads: Heads, tier: str) -> Html:
+    """Medians over the probes of a training."""
+    rows = [{"network": head["label"], "range of the loss": f"{median(head['probes']['loss_range']):.3f}",
+             "change of the gradient": f"{median(head['probes']['gradient_change']):.3f}",
+             "change per length of the step": f"{median(head['probes']['slope']):.2f}",
+             "probes": len(head["probes"]["loss"])} for head in heads.values()]
+    return markup.html(pd.DataFrame(rows), "Loss and gradient within a step along the gradient, medians over a training",
+                       tier)
+
+
+def robustness(heads: Heads, tier: str) -> Html:
+    """Top-1 under distortions, mean over severities, and how much of the clean accuracy is left."""
+    rows = [{"network": head["label"], "clean": f"{head['clean']:.1f}",
+             **{kind.replace("_", " "): f"{fmean(by):.1f}" for kind, by in head["distorted"].items()},
+             "mean": f"{_left(head):.1f}"} for head in heads.values()]
+    return markup.html(pd.DataFrame(rows), "Test top-1 (%) of these trainings on distorted images, mean over severities",
+                       tier)
+
+
+def speed() -> Html:
+    """The stored results of ``benchmarks/roots.py``."""
+    rows = [{"measured": row["what"], "value": f"{row['value']:.3g} {row['unit']}".strip(),
+             "goal": row["goal"] or markup.DASH, "device": result["device"], "note": row["note"]}
+            for result in all_measured() for group, of in result["groups"].items() if group.startswith("roots")
+            for row in of["rows"]]
+    if not rows:
+        return Html('<p class="empty">Not run: no result of <code>benchmarks/roots.py</code> is stored.</p>')
+    return markup.html(pd.DataFrame(rows), "Speed of roots, forward and backward")
+
+
+def printed(name: str) -> Html:
+    """A table of the family's printed numbers, with its source."""
+    table = numbers("covariance_pooling")[name]
+    frame = pd.DataFrame([[label, *(n or markup.DASH for n in row)] for label, row in table.rows.items()],
+                         columns=["method", *table.columns])
+    return Html(markup.html(frame, table.title) + f'\n<p class="fm-caption">Read in {escape(table.source)}.</p>')
+
+
+def answer(heads: Heads, ledger: Ledger) -> Html:
+    """The title's question in five sentences, every number of which is computed."""
+    sentences = [_exactness(), _gradient(), *_along(heads), _decided(ledger)]
+    return Html("<ol>\n" + "\n".join(f"<li>{s}</li>" for s in sentences) + "\n</ol>")
 
 
 def _pair(values) -> str:
@@ -192,7 +198,7 @@ def _gradient() -> str:
             f"largest), while the exact gradient, the Lyapunov form, is off by {short(worst)} at most in all of these.")
 
 
-def _along(heads: dict[str, dict]) -> list[str]:
+def _along(heads: Heads) -> list[str]:
     """Two sentences on networks that were followed, or that there is none."""
     if not heads:
         return ["Whether covariances of a trained network come so close to a tie was not measured in this tier.",
@@ -217,7 +223,7 @@ def _decided(ledger: Ledger) -> str:
     done, wanted = comparisons.progress(rule, ledger)
     settled = [o for o in outcomes if o.p is not None]
     if not settled:
-        return (f"Which of them trains better is for X4 to say: {done} of its {wanted} runs are on record, and none of its "
+        return (f"Which of them trains better is not known: {done} of {wanted} runs are on record, and none of the "
                 f"{len(outcomes)} comparisons is finished.")
     said = "; ".join(f"{escape(o.label)} {stats.signed(o.outcome.value)} points ({o.status})" for o in settled)
-    return f"In X4, {len(settled)} of {len(outcomes)} comparisons are finished: {said}."
+    return f"Of the {len(outcomes)} comparisons of trainings, {len(settled)} are finished: {said}."

@@ -1,0 +1,69 @@
+"""What stands at the top of an experiment's page is counted from records; what is left to run is what is missing."""
+
+import re
+from html import unescape
+
+import nbformat
+import pytest
+from helpers import book_build
+from made_records import recorded
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from featuremining import studies
+from featuremining.judging import listing
+from featuremining.judging.ledger import Ledger
+from featuremining.showing import answers, methods, show
+
+SIZE = "F6.resnet56.{}.50"
+
+
+def plain(html):
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", "", html)))
+
+
+@pytest.mark.parametrize("study", studies.read_studies())
+def test_every_study_has_its_claims_by_verdict_and_what_is_missing(study):
+    said, cells = plain(show.answer(study, Ledger())), [c for c in studies.load_cells().values() if c.study == study]
+    rows = [row for row in listing.rows(Ledger()) if row["claim"] in {c.id for c in cells}]
+    assert not rows or int(re.match(r" ?(\d+) claims?", said)[1]) >= len(rows)
+    assert any(c.table in studies.rules() for c in cells) == ("Runs of this study: 0 of" in said)
+    assert ("Nobody has run" in said) == (study != "cost" and "Runs of this study" not in said)
+
+
+def test_what_is_on_record_is_shown_and_no_longer_missing():
+    pair = [*recorded(SIZE.format("baseline"), 40.0, 41.0), *recorded(SIZE.format("fm2"), 42.0, 43.5)]
+    before, after = answers.answer("small_data", Ledger()), answers.answer("small_data", Ledger(pair))
+    missing = [int(re.search(r"Still to run: (\d+) trainings", plain(said))[1]) for said in (before, after)]
+    assert missing[0] - missing[1] == 4 and "Nobody has run" in before and "Nobody has run" not in after
+    assert "<figure" in after and "+2.25" in after and "<figure" not in before
+
+
+def test_hours_are_those_of_the_trainings_that_are_missing():
+    cells = [studies.cell(SIZE.format(method)) for method in ("baseline", "fm2")]
+    assert answers.missing(cells, Ledger())["runs"] == sum(studies.wanted(c, "full") for c in cells)
+    assert answers.missing([cells[0]] * 3, Ledger())["runs"] == studies.wanted(cells[0], "full")
+    assert answers.missing([studies.cell("T5.resnet50.fm2")], Ledger())["unmeasured"] == 4
+    assert answers.missing([], Ledger()) is None
+
+
+def made(id_, html=""):
+    outputs = [new_output("display_data", data={"text/html": html})] if html else []
+    return new_code_cell("f()", id=id_, outputs=outputs)
+
+
+def test_a_page_shows_results_first_and_leaves_out_what_nothing_is_on_record_of():
+    no = '<p class="empty">No'
+    cells = [new_markdown_cell("# Title"), made("plan", "a plan"), made("train"), new_markdown_cell("## Answer"),
+             made("answer", "so"), new_markdown_cell("(here)=\n## None"), made("a", no), made("b", no),
+             new_markdown_cell("## Some"), made("c", no), made("d", "yes"), made("costs", "time")]
+    shown = book_build.for_readers(cells, "cifar")
+    assert [c.source.partition("\n")[0] if c.cell_type == "markdown" else c.id for c in shown] == [
+        "# Title", "## Answer", "answer", "## Some", "c", "d", "## How it is run", "plan", "train", "costs"]
+    assert "notebooks/cifar.ipynb" in shown[-4].source
+    nbformat.validate(nbformat.v4.new_notebook(cells=shown))
+    assert book_build.for_readers(cells[-3:-1], "audit") == cells[-3:-1]
+
+
+def test_all_times_of_one_step_stand_together():
+    said = plain(methods.one_step())
+    assert "ours, bf16" in said and "loop of public CIFAR code" in said and "Table 10" in said
