@@ -34,7 +34,10 @@ def check_setting(what: str, hint, value) -> None:
         options = get_args(hint)
         choose(f"{what} =", value if type(value) in map(type, options) else repr(value), options)
         return
-    kinds, each = leaves(hint), value if isinstance(value, tuple | list) else [value]
+    kinds, several = leaves(hint), isinstance(value, tuple | list)
+    if value is not None and several != any(get_origin(h) is tuple for h in (hint, *get_args(hint))):
+        raise UsageError(f"{what} is {f'one {hint.__name__}' if several and kinds == {hint} else hint}, got {value!r}.")
+    each = value if several else [value]
     if type(value) is not hint if hint in (bool, int) else kinds & {int, float} and not all(map(is_number, each)):
         raise UsageError(f"{what} is {hint.__name__ if kinds == {hint} else hint}, got {value!r}.")
     if float in kinds and any(v in (float("inf"), -float("inf")) for v in each):

@@ -98,5 +98,5 @@ def first_fault(error: ValidationError) -> str:
 
 
 def short(value: Any) -> str:
-    text = repr(value)
+    text = repr(value).replace("\n", " ")
     return text if len(text) <= 60 else f"{text[:57]}..."

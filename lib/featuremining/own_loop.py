@@ -14,15 +14,28 @@ from .errors import UsageError
 Criterion = Callable[[Tensor, Tensor], Tensor]      # logits (B, K) of one classifier, labels as they are given -> scalar
 Score = Callable[[Tensor, Tensor], Tensor]          # logits (..., B, K) of one or several, targets (B, K) -> (...)
 
+ROUNDED = 0.01      # of a row's sum: what half precision leaves of 1
+
 
 def class_rows(images: Tensor, labels: Tensor, classes: int, strict: bool) -> Tensor:
     """Labels of either form as (B, K) probability rows; labels that only a criterion of the caller's understands are zeros."""
+    for what, given in (("images", images), ("labels", labels)):
+        if not isinstance(given, Tensor):
+            raise UsageError(f"The {what} are a tensor, got a {type(given).__name__}: torch.as_tensor({what}).")
+    if not len(images):
+        raise UsageError("A batch has one image or more, and this one has none.")
+    if strict and classes == 1:
+        raise UsageError("Of one logit the cross-entropy is always 0: give criterion=torch.nn.BCEWithLogitsLoss(), for example.")
     if labels.device != images.device:
         raise UsageError(f"The labels are on {labels.device}, the images on {images.device}: labels.to(images.device).")
     n, number = len(images), not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
     dtype = torch.promote_types(images.dtype, torch.float32)
     if labels.shape == (n, classes) and labels.is_floating_point():
-        return labels.to(dtype)
+        rows = labels.to(dtype)
+        if strict and not ((rows >= 0).all() and ((rows.sum(1) - 1).abs() <= ROUNDED).all()):
+            raise UsageError("Labels of one row per image are probabilities: 0 or more, with a sum of 1. For labels that are "
+                             "none, such as several classes at once, give criterion=.")
+        return rows
     if labels.shape == (n,) and number:
         known = (labels >= 0) & (labels < classes)
         if strict and not known.all():
@@ -36,6 +49,9 @@ def class_rows(images: Tensor, labels: Tensor, classes: int, strict: bool) -> Te
 
 def scoring(criterion: Criterion, labels: Tensor, rows: Tensor) -> Score:
     """A criterion in the form that a batch wants."""
+    if not callable(criterion) or isinstance(criterion, type):
+        raise UsageError(f"criterion is a function of logits and labels, such as torch.nn.CrossEntropyLoss(), got {criterion!r}.")
+
     def one(logits: Tensor) -> Tensor:
         value = criterion(logits, labels)
         if not isinstance(value, Tensor) or value.dim():

@@ -87,6 +87,7 @@ class Method(nn.Module):
 
     whole_batch = False     # True: what becomes of an image depends on the others of its batch, or on its place among them
     prepared = True             # False until `prepare`, where a method has one
+    prepared_for: str | None = None     # what `_form` says of the network that it was prepared with
 
     def __init_subclass__(cls, **words):
         super().__init_subclass__(**words)
@@ -104,11 +105,19 @@ class Method(nn.Module):
         _seen(model)
         if not self.prepared:
             raise UsageError(f"{type(self).__name__} is not prepared: call its prepare(model) before the first step.")
+        if self.prepared_for not in (None, _form(model)):
+            raise UsageError(f"{type(self).__name__} was prepared for {self.prepared_for}, and this is {_form(model)}: prepare "
+                             "another for it.")
         like = next(model.head.parameters())
         for own in self.parameters():
             if own.device != like.device or (own.dtype != like.dtype and not torch.is_autocast_enabled(like.device.type)):
                 raise UsageError(f"The network is {like.dtype} on {like.device}, but {type(self).__name__} is {own.dtype} on "
                                  f"{own.device}: move the method along with .to(device, dtype).")
+
+    def load_state_dict(self, *args, **words):
+        if not self.prepared:
+            raise UsageError(f"{type(self).__name__} is not prepared, so nothing can be loaded: call its prepare(model) first.")
+        return super().load_state_dict(*args, **words)
 
     def settings(self) -> dict:
         """All settings with their values, defaults included."""
@@ -178,9 +187,14 @@ def _noted(prepare: Callable) -> Callable:
     def noted(self: Method, model: nn.Module) -> Method:
         _seen(model)
         made = prepare(self, model)
-        self.prepared = True
+        self.prepared, self.prepared_for = True, _form(model)
         return made
     return noted
+
+
+def _form(model: nn.Module) -> str:
+    """What heads have to fit."""
+    return f"a network with stages of {', '.join(map(str, model.channels))} channels and {model.classes} classes"
 
 
 def _seen(model: nn.Module) -> None:

@@ -61,6 +61,45 @@ def test_other_labels_are_one_sentence(mined, labels):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("rows", [
+    torch.ones(6, 10), torch.zeros(6, 10), torch.randn(6, 10), torch.full((6, 10), torch.nan), 2 * torch.eye(10)[:6],
+    -torch.eye(10)[:6]], ids=["several classes", "zeros", "logits", "nan", "twice", "negative"])
+def test_rows_that_are_no_probabilities_are_for_a_criterion(mined, rows):
+    net, fm, data = mined
+    with pytest.raises(UsageError, match="give criterion="):
+        fm.loss(net, data.x, rows)
+    assert fm.loss(net, data.x, rows, criterion=nn.BCEWithLogitsLoss()).shape == ()
+    assert fm.loss(net, data.x, rows.softmax(1).nan_to_num(0.1).half()).isfinite()
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(6, dtype=torch.long), torch.ones(6, 1)], ids=str)
+def test_one_logit_has_no_cross_entropy(labels):
+    """It would be 0 whatever is learnt."""
+    net, data = small(classes=1), batch(size=16)
+    fm = FeatureMining(layers=2, min_box=1).prepare(net)
+    with pytest.raises(UsageError, match="BCEWithLogitsLoss"):
+        fm.loss(net, data.x, labels)
+    assert fm.loss(net, data.x, torch.ones(6, 1), criterion=nn.BCEWithLogitsLoss()) > 0
+
+
+@pytest.mark.parametrize(("images", "labels"), [
+    (torch.zeros(2, 3, 16, 16), [0, 1]), (torch.zeros(2, 3, 16, 16), np.array([0, 1])),
+    (np.zeros((2, 3, 16, 16)), torch.arange(2)), ([torch.zeros(3, 16, 16)], torch.arange(1)),
+    (torch.zeros(0, 3, 16, 16), torch.arange(0)), (torch.zeros(2, 3, 16, 16), None)], ids=lambda v: type(v).__name__)
+def test_what_is_no_batch_is_one_sentence(mined, images, labels):
+    with pytest.raises(UsageError, match=r"tensor|one image or more"):
+        mined[1].loss(mined[0], images, labels)
+
+
+@pytest.mark.parametrize("criterion", [
+    nn.CrossEntropyLoss, "cross_entropy", True, lambda *_: 1.0, lambda *_: torch.ones(1)],
+    ids=["class", "name", "flag", "float", "(1,)"])
+def test_what_is_no_criterion_is_one_sentence(mined, criterion):
+    net, fm, data = mined
+    with pytest.raises(UsageError, match="criterion"):
+        fm.loss(net, data.x, data.y.argmax(1), criterion)
+
+
 @pytest.mark.parametrize("criterion", [
     nn.CrossEntropyLoss(label_smoothing=0.1), nn.CrossEntropyLoss(weight=torch.rand(10)), nn.CrossEntropyLoss(ignore_index=3),
     nn.MultiMarginLoss(), F.cross_entropy], ids=["smooth", "weights", "ignored", "margin", "plain"])
@@ -158,6 +197,26 @@ def test_heads_that_were_left_behind_say_so(name, move):
             call()
 
 
+@pytest.mark.parametrize("name", ["fm", "byot"])
+@pytest.mark.parametrize("other", [lambda: build("resnet20", 7), lambda: small(), lambda: build("wrn_16_4", 10)],
+                         ids=["classes", "stages", "channels"])
+def test_a_method_that_was_prepared_for_another_network_says_so(name, other):
+    method, net = make(name).prepare(build("resnet20", 10)), other()
+    with pytest.raises(UsageError, match="was prepared for a network with stages of 16, 32, 64 channels and 10 classes"):
+        method.loss(net, batch().x, torch.zeros(6, dtype=torch.long))
+    method.loss(build("resnet20", 10), batch().x, torch.zeros(6, dtype=torch.long))
+
+
+@pytest.mark.parametrize("name", ["fm", "byot"])
+def test_weights_of_heads_are_loaded_after_they_were_made(name):
+    net = build("resnet20", 10)
+    trained, method = make(name).prepare(net), make(name)
+    with pytest.raises(UsageError, match="nothing can be loaded"):
+        method.load_state_dict(trained.state_dict())
+    method.prepare(net).load_state_dict(trained.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(method.parameters(), trained.parameters(), strict=True))
+
+
 # ------------------------------------------------------------------------------------------------ settings
 
 
@@ -166,7 +225,11 @@ def test_heads_that_were_left_behind_say_so(name, move):
     ("fm", {"weights": (True, 1.0, 1.0, 1.0)}), ("fm", {"beta": (True, 1.0)}), ("fm", {"detach_stages": (True,)}),
     ("fm", {"per_sample": 1}), ("fm", {"area": "0.5"}), ("byot", {"temperature": float("inf")}), ("kd", {"ce": float("inf")}),
     ("mixup", {"alpha": True}), ("mixup", {"alpha": "1"}), ("mixup", {"alpha": float("inf")}), ("cutout", {"length": True}),
-    ("fixed_mask", {"stage": False}), ("fm", {"beta": (float("nan"), 1.0)}), ("fm", {"weights": (float("nan"),) * 4}),
+    ("fixed_mask", {"stage": False}), ("fm", {"beta": 1.0}), ("fm", {"weights": 1.0}), ("fm", {"detach_stages": 1}),
+    ("fm", {"layers": (2,)}), ("fm", {"area": (0.5, 0.5)}), ("mixup", {"alpha": [1.0]}), ("dropblock", {"stages": 0}),
+    *((name, {"alpha": alpha}) for name in ("mixup", "cutmix") for alpha in (0.0, -1.0, 1e-300, 1e-30, 1e30, 1e300)),
+    ("fm", {"beta": (1e-30, 1.0)}), ("fm", {"beta": (1.0, 1e300)}), ("fm", {"beta": (0.0, 1.0)}),
+    ("fm", {"beta": (float("nan"), 1.0)}), ("fm", {"weights": (float("nan"),) * 4}),
     *(("fm", {"layers": 0, **idle}) for idle in (
         {"box": "inside"}, {"min_box": 1}, {"share_fc": "main"}, {"head_init": "zero"}, {"reduction": "mean"}, {"area": 0.5}))],
     ids=str)

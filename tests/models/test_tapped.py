@@ -1,7 +1,9 @@
 """Networks of others as methods see them: what `Tapped` promises is checked, whatever the network is called."""
 
 import copy
+import pickle
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -95,6 +97,21 @@ def resnet():
     return torchvision.models.resnet18(num_classes=5)
 
 
+class Tokens(nn.Module):
+    """A transformer without its attention: patches, layers for each place, their mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.mix, self.fc = nn.Conv2d(3, 8, 4, 4), nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 8)), nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.fc(self.mix(self.patches(x).flatten(2).mT).mean(1))
+
+
+def vit():
+    return torchvision.models.VisionTransformer(32, 8, 1, 2, 16, 32, num_classes=5)
+
+
 REFUSED = {
     "channels last": (swin, ["features.1", "features.3"], "second place"),
     "channels last, own": (lambda: Last(False), ["norm"], "second place"),
@@ -110,6 +127,20 @@ REFUSED = {
     "runs twice": (Again, ["one.2", "two"], "2 times"),
     "does not run": (Idle, ["one", "spare", "two"], "spare runs not at all"),
     "not the last": (resnet, ["layer2", "layer3"], "behind it the network still convolves"),
+    "patches of tokens": (Tokens, ["patches"], r"still works on tokens \(mix.1\)"),
+    "patches of a ViT": (vit, ["conv_proj"], "still works on tokens"),
+    "patches of a Swin": (swin, ["features.0.0"], "still works on tokens"),
+    "patches of timm's": (lambda: timm.create_model("vit_tiny_patch16_224", img_size=32), ["patch_embed.proj"], "on tokens"),
+    "not made yet": (lambda: Small, ["two"], "made already"),
+    "a function": (lambda: torchvision.models.resnet18, ["layer4"], "made already"),
+    "no parameters": (lambda: nn.Sequential(nn.ReLU(), nn.Flatten()), ["0"], "no parameters"),
+    "no names": (Small, [3, 4], "stages is a list of names"),
+    "a number": (Small, 2, "stages is a list of names"),
+    "nothing": (Small, None, "stages is a list of names"),
+    "modules": (Small, list(Small().children()), "stages is a list of names"),
+    "a misspelt name": (resnet, ["layr4"], "Did you mean 'layer4'"),
+    "scripted": (lambda: torch.jit.trace(Small().eval(), torch.zeros(1, 3, 32, 32)), ["two"], r"torch\.jit"),
+    "of torch.fx": (lambda: torch.fx.symbolic_trace(Small()), ["two"], r"torch\.fx"),
     "two outputs": (Beside, ["two"], "a tuple"),
     "a tuple as map": (Tupled, ["pair", "two"], "pair gives a tuple"),
     "no linear layer": (lambda: nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), ["0"], "nn.Linear"),
@@ -121,17 +152,56 @@ REFUSED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_methods_could_not_see_rightly_is_refused(case):
     create, stages, says = REFUSED[case]
     net = create()
-    if "timm" in case:
+    if "checkpointed" in case:
         net.set_grad_checkpointing()
-    modes = [m.training for m in net.modules()]
+    modules = [*net.modules()] if isinstance(net, nn.Module) else []
+    modes = [m.training for m in modules]
     with pytest.raises(UsageError, match=says) as raised:
         Tapped(net, stages, 32)
     assert "\n" not in str(raised.value)
-    assert [m.training for m in net.modules()] == modes and not any(m._forward_hooks for m in net.modules())
+    assert [m.training for m in modules] == modes and not any(m._forward_hooks for m in modules)
+
+
+@pytest.mark.parametrize("words", [
+    {"image_size": "32"}, {"image_size": 32.0}, {"image_size": 0}, {"image_size": -1}, {"image_size": None},
+    {"image_size": (32,)}, {"image_size": (3, 32, 32)}, {"image_size": (32, 0)},
+    {"in_channels": 0}, {"in_channels": -3}, {"in_channels": "3"},
+    {"in_channels": 3.0}], ids=str)
+def test_an_image_that_cannot_be_is_one_sentence(words):
+    with pytest.raises(UsageError, match=next(iter(words))) as raised:
+        Tapped(Small(), ["two"], **{"image_size": 32, **words})
+    assert "\n" not in str(raised.value)
+
+
+def test_names_and_numbers_of_other_libraries_are_names_and_numbers():
+    for stages in (("one", "two"), np.array(["one", "two"]), {"one": 1, "two": 2}, (name for name in ("one", "two"))):
+        assert Tapped(Small(), stages, np.int64(32), in_channels=np.int64(3)).names == ("one", "two")
+    assert Tapped(Small(), ["two"], torch.tensor(32)).image_size == (32, 32) == Tapped(Small(), ["two"], [32, 32]).image_size
+
+
+def test_a_module_that_was_replaced_is_noticed():
+    tapped = Tapped(Small(), ["one", "two"], 32)
+    tapped.net.fc = nn.Linear(8, 7)
+    with pytest.raises(UsageError, match="make a new Tapped"):
+        tapped.trace(torch.randn(2, 3, 32, 32))
+
+
+@pytest.mark.parametrize("move", [
+    copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net)), lambda net: net.to(memory_format=torch.channels_last),
+    lambda net: torch.optim.swa_utils.AveragedModel(net).module, lambda net: torch.compile(net, backend="eager")],
+    ids=["deepcopy", "pickle", "channels last", "averaged", "compiled afterwards"])
+def test_a_copy_of_it_sees_what_it_sees(move):
+    tapped, x, y = Tapped(Small().eval(), ["one", "two"], 32), torch.randn(4, 3, 32, 32), torch.arange(4)
+    fm, losses = FeatureMining(layers=2).prepare(tapped), []
+    for net in (tapped, move(tapped)):
+        torch.manual_seed(1)
+        losses.append(fm.loss(net, x, y).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])

@@ -3,6 +3,16 @@
 import torch
 from torch import Tensor
 
+from ..errors import UsageError
+
+BETA = 1e-6, 1e6    # parameters that Beta's samples in fp32 follow; below and beyond, all come out as 1/2
+
+
+def check_beta(what: str, *parameters: float) -> None:
+    """A `UsageError` unless Beta(a, b) has these parameters and samples that are of it."""
+    if not all(BETA[0] <= p <= BETA[1] for p in parameters):
+        raise UsageError(f"{what} must be positive, from {BETA[0]:g} to {BETA[1]:g}, got {', '.join(map(str, parameters))}.")
+
 
 def interval(size: int, side: Tensor, u: Tensor, rule: str, exact_width: bool = False) -> tuple[Tensor, Tensor]:
     """One axis of equation (2): first and past-the-end cell, (n,) each, of a box of relative ``side`` (n,) placed by ``u`` (n,).

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..protocol import Batch, Method, Outcome
-from .boxes import box_mask, interval
+from .boxes import box_mask, check_beta, interval
 
 
 def paste(batch: Batch, mask: Tensor, partner: Tensor) -> Batch:
@@ -34,8 +34,9 @@ class CutMix(Method):
 
     def __post_init__(self):
         super().__post_init__()
-        if not (self.alpha > 0 and 0 <= self.prob <= 1):
-            raise UsageError(f"cutmix: alpha must be positive and prob in [0, 1], got {self.alpha} and {self.prob}.")
+        check_beta("cutmix: alpha", self.alpha)
+        if not 0 <= self.prob <= 1:
+            raise UsageError(f"cutmix: prob must lie in [0, 1], got {self.prob}.")
 
     def draw(self, steps: int, batch: int, sizes) -> dict[str, Tensor]:
         lam = torch.distributions.Beta(float(self.alpha), float(self.alpha)).sample((steps,))

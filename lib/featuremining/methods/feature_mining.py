@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 from ..models.probing import look
 from ..protocol import Batch, Method, Outcome
+from .boxes import check_beta
 from .mine import Mine
 from .segments import KINDS
 
@@ -57,8 +58,9 @@ class FeatureMining(Method):
     def __post_init__(self):
         super().__post_init__()
         self.beta, self.detach_stages = tuple(map(float, self.beta)), tuple(self.detach_stages)
-        if self.layers < 0 or len(self.beta) != 2 or not all(b > 0 for b in self.beta):
-            raise UsageError(f"fm: layers must be 0 or more and beta two positive numbers, got {self.layers} and {self.beta}.")
+        if self.layers < 0 or len(self.beta) != 2:
+            raise UsageError(f"fm: layers must be 0 or more and beta two numbers, got {self.layers} and {self.beta}.")
+        check_beta("fm: beta", *self.beta)
         for name in ("area", "keep"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"fm: {name} is a fraction in [0, 1], got {getattr(self, name)}.")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
 from ..protocol import Batch, Method, Outcome
+from .boxes import check_beta
 
 
 def mix(batch: Batch, lam: Tensor, partner: Tensor) -> Batch:
@@ -32,8 +32,7 @@ class Mixup(Method):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.alpha > 0:
-            raise UsageError(f"mixup: alpha must be positive, got {self.alpha}.")
+        check_beta("mixup: alpha", self.alpha)
 
     def draw(self, steps: int, batch: int, sizes) -> dict[str, Tensor]:
         lam = torch.distributions.Beta(float(self.alpha), float(self.alpha)).sample((steps,))

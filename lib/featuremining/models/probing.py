@@ -102,7 +102,7 @@ def ends(calls: Sequence[Call], names: Sequence[str]) -> list[Call]:
         count = sum(call.name == name for call in order)
         if count != 1:
             raise UsageError(f"{name} runs {count or 'not at'}{' times' if count else ' all'} in one pass, and a stage must run "
-                             "once: name another module, without torch.compile or gradient checkpointing around it.")
+                             "once: name another module, without torch.compile, torch.fx or gradient checkpointing around it.")
     ran = [call.name for call in order]
     if ran != list(names):
         raise UsageError(f"stages={list(names)} run in another order, {ran}: name them so, from shallow to deep.")
@@ -131,9 +131,14 @@ def check_layout(small: Sequence[Call], image: Tensor, large: Sequence[Call] | N
 
 
 def check_pooled(calls: Sequence[Call], last: Call) -> None:
-    """A `UsageError` where the network goes on convolving behind the last stage, whose map is the one that is to be pooled."""
-    behind = calls[calls.index(last) + 1:]
-    for call in behind:
-        if isinstance(call.module, nn.Conv2d) and call.read.dim() == 4 and call.read.shape[2:].numel() > 1:
-            raise UsageError(f"{last.name} is not the last map: behind it the network still convolves ({call.name}). The last of "
+    """A `UsageError` where the network goes on behind the last stage, whose map is the one that is to be pooled: it convolves
+    several places, or its linear layers read tokens, place by place, as those of transformers do."""
+    for call in calls[calls.index(last) + 1:]:
+        if not isinstance(call.module, nn.Conv2d | nn.Linear) or not isinstance(call.read, Tensor):
+            continue
+        convolves = isinstance(call.module, nn.Conv2d)
+        places = call.read.shape[-2:] if convolves else call.read.shape[1:-1]
+        if places.numel() > 1:
+            does = "convolves" if convolves else "works on tokens"
+            raise UsageError(f"{last.name} is not the last map: behind it the network still {does} ({call.name}). The last of "
                              "the stages must be the module whose map is pooled.")

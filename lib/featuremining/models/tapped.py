@@ -1,14 +1,17 @@
 """Any classifier as methods see it, without changing it: forward hooks on the modules that end its stages."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from operator import index
 from types import CodeType
 
 import torch
 from torch import Tensor, nn
 from torch.utils import checkpoint
 
-from ..errors import UsageError
+from ..errors import UsageError, said
+from ..files import short
 from ..protocol import Edit, Pooling, Trace, pool_maps
 from .probing import check_layout, check_pooled, classifier, ends, first_channels, noise, observe
 
@@ -56,17 +59,17 @@ class Tapped(View):
 
     def __init__(self, net: nn.Module, stages: Sequence[str], image_size: int | tuple[int, int] = 224, *,
                  head: str | None = None, in_channels: int | None = None):
-        check_names(net, stages)
+        check_network(net)
+        self.names = checked_names(net, stages)
         super().__init__(net)
-        self.names = tuple(stages)
-        self.image_size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-        self.in_channels = in_channels or first_channels(net)
-        image = noise(net, self.in_channels, *self.image_size)
+        self.image_size = pixels(image_size)
+        (self.in_channels,) = numbers("in_channels", [first_channels(net) if in_channels is None else in_channels])
         try:
+            image = noise(net, self.in_channels, *self.image_size)
             calls, logits = observe(net, image)
         except Exception as error:
-            raise UsageError(f"This network can't be probed with an image of {tuple(image.shape)} ({error}): say what its images "
-                             "are, image_size= and in_channels=.") from error
+            raise UsageError(f"This network can't be probed with an image of {(1, self.in_channels, *self.image_size)} "
+                             f"({said(error)}): say what its images are, image_size= and in_channels=.") from error
         check_logits(logits)
         found = ends(calls, self.names)
         check_layout(found, image, self._larger())
@@ -111,8 +114,9 @@ class Tapped(View):
                 hook.remove()
         check_logits(logits)
         if [i for i, *_ in seen] != list(range(len(self.stages))) or len(read) != 1:
-            raise UsageError(f"The stages {', '.join(self.names)} and the classifier did not run once each and in this order: "
-                             "torch.compile and gradient checkpointing pass over them, so hand over a network without.")
+            raise UsageError(f"The stages {', '.join(self.names)} and the classifier did not run once each and in this order. "
+                             "torch.compile and gradient checkpointing pass over them, so hand over a network without; and where "
+                             "a module was replaced since, make a new Tapped.")
         for i, kept, version in seen:
             if not kept.is_inference() and kept._version != version:
                 raise UsageError(f"In this mode a later layer writes over the map of {self.names[i]}: name that layer instead.")
@@ -120,21 +124,53 @@ class Tapped(View):
         return Trace(maps, read[0], logits, pool_maps(maps, pools)[1])
 
 
-def check_names(net: nn.Module, stages: Sequence[str]) -> None:
-    """A `UsageError` unless ``stages`` are different modules of a network that hooks can see into."""
-    if isinstance(stages, str):
-        raise UsageError(f"stages is a list of names: stages=[{stages!r}].")
+def check_network(net: nn.Module) -> None:
+    """A `UsageError` unless ``net`` is a network that hooks can see into and that has something to train."""
+    if not isinstance(net, nn.Module):
+        raise UsageError(f"Tapped takes a network, an nn.Module that is made already, got {short(net)}.")
     if isinstance(net, nn.DataParallel):
         raise UsageError("Tapped can't see into DataParallel's copies: use DistributedDataParallel around network and method.")
-    if any(hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in net.modules()):
-        raise UsageError("torch.compile passes over the hooks of Tapped: hand over the network that is not compiled.")
-    known = dict(net.named_modules())
-    unknown = [name for name in stages if name not in known or not name]
-    if unknown or not stages:
-        top = ", ".join(name for name, _ in net.named_children())
-        raise UsageError(f"Tapped needs the names of the modules that end stages; {unknown} are none. At the top: {top}.")
-    if len({known[name] for name in stages}) < len(stages):
-        raise UsageError(f"stages={list(stages)} names a module twice.")
+    if isinstance(net, torch.jit.ScriptModule) or any(
+            hasattr(m, "_orig_mod") or getattr(m, "_compiled_call_impl", None) is not None for m in net.modules()):
+        raise UsageError("torch.compile and torch.jit pass over the hooks of Tapped: hand over the network that is not compiled.")
+    if next(net.parameters(), None) is None:
+        raise UsageError("This network has no parameters, so nothing of it can be trained.")
+
+
+def checked_names(net: nn.Module, stages: Sequence[str]) -> tuple[str, ...]:
+    """``stages`` as a tuple; a `UsageError` unless they are names of different modules."""
+    if isinstance(stages, str):
+        raise UsageError(f"stages is a list of names: stages=[{stages!r}].")
+    names = tuple(stages) if isinstance(stages, Iterable) else (stages,)
+    top, known = ", ".join(name for name, _ in net.named_children()), dict(net.named_modules())
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"stages is a list of names of the modules that end stages, got {short(stages)}. At the top: {top}.")
+    if unknown := [name for name in names if name not in known or not name]:
+        near = get_close_matches(unknown[0], known, 1)
+        raise UsageError(f"Tapped needs the names of the modules that end stages; {unknown} are none."
+                         f"{f' Did you mean {near[0]!r}?' if near else ''} At the top: {top}.")
+    if len({known[name] for name in names}) < len(names):
+        raise UsageError(f"stages={list(names)} names a module twice.")
+    return names
+
+
+def pixels(image_size) -> tuple[int, int]:
+    """(height, width) of one number or two."""
+    sides = tuple(image_size) if isinstance(image_size, Sequence) and not isinstance(image_size, str) else (image_size,) * 2
+    if len(sides) != 2:
+        raise UsageError(f"image_size is one number of pixels or (height, width), got {image_size!r}.")
+    return numbers("image_size", sides)
+
+
+def numbers(what: str, values: Sequence) -> tuple[int, ...]:
+    """Whole numbers from 1, those of numpy and torch too."""
+    try:
+        found = tuple(map(index, values))
+    except TypeError:
+        found = ()
+    if not found or min(found) < 1:
+        raise UsageError(f"{what} is made of whole numbers, 1 or more, got {', '.join(map(repr, values))}.")
+    return found
 
 
 def check_logits(logits) -> None:
