@@ -12,11 +12,11 @@ import torch
 from helpers import fm
 from PIL import Image
 
-from featuremining import FMError, UsageError, build
+from featuremining import FMError, UsageError, build, cli, paths, studies
 from featuremining.datasets import decode
 from featuremining.judging import listing
 from featuremining.recipes import recipe
-from featuremining.studies import Run
+from featuremining.studies import Run, claims
 from featuremining.training import engine, replicas
 from featuremining.training.loop import train
 
@@ -73,11 +73,44 @@ def test_a_place_that_cannot_be_written_is_noticed_before_the_first_epoch(variab
 
 
 def test_a_place_without_records_is_named(tmp_path):
-    done = fm("status", "X1.resnet20.fm2", folder=tmp_path)
-    assert done.returncode == 0 and "nothing is on record" in done.stderr
+    for words in (("status", "X1.resnet20.fm2"), ("fsck",), ("export", str(tmp_path / "x.csv"))):
+        done = fm(*words, folder=tmp_path)
+        assert done.returncode == 0 and "nothing is on record" in done.stderr
     (tmp_path / "runs").write_text("", encoding="utf-8")
-    done = fm("verdict", "T1.one_layer", folder=tmp_path)
-    assert done.returncode == 2 and "is a file" in done.stderr
+    for words in (("verdict", "T1.one_layer"), ("fsck",), ("plan", "--budget", "1h")):
+        done = fm(*words, folder=tmp_path)
+        assert done.returncode == 2 and "is a file" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [
+    lambda p: cli.plot(["X1.resnet20.fm2"], p), lambda p: cli.compare([p]), lambda p: cli.check("X1.resnet20.fm2"),
+    lambda p: cli.export(p), lambda p: cli.status(), lambda p: cli.verdict()],
+    ids=["plot", "compare", "check", "export", "status", "verdict"])
+def test_every_command_that_reads_records_says_that_there_are_none(command, scratch, capsys):
+    (scratch / "runs").write_text("", encoding="utf-8")
+    with pytest.raises(UsageError, match="is a file: FM_RUNS_DIR"):
+        command(scratch / "x.csv")
+
+
+def test_a_blank_folder_is_none(monkeypatch):
+    for blank in ("", " ", "\t"):
+        monkeypatch.setenv("FM_BUILD_DIR", blank)
+        assert paths.build() == paths.ROOT / "build"
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "module://no.such", "tkagg"])
+def test_what_shows_figures_elsewhere_keeps_no_file_from_being_drawn(backend, tmp_path):
+    done = fm("plot", "T1.resnet56.fm2", folder=tmp_path, MPLBACKEND=backend)
+    assert done.returncode == 2 and "Nothing of the full tier is on record" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("of", "given", "says"), [
+    (claims.claim, "T1.ONE_LAYER", "T1.one_layer"), (claims.claim, "t1.one-layer", "T1.one_layer"), (claims.claim, "T2", r"T2\."),
+    (claims.claim, "p.Little_Cost", "P.little_cost"), (studies.cell, "T1.resnet56", r"T1\.resnet56\."),
+    (studies.cell, "x1.resnet20.fm2", "X1.resnet20.fm2"), (studies.cell, "X1.RESNET20.FM_2", "X1.resnet20.fm2")])
+def test_an_id_that_is_nearly_one_is_answered_with_it(of, given, says):
+    with pytest.raises(UsageError, match=f"Did you mean {says}"):
+        of(given)
 
 
 @pytest.mark.parametrize(("words", "says"), [

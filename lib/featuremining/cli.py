@@ -16,7 +16,7 @@ from .recipes import TIERS
 from .records import left_out
 from .showing import terminal
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__,
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.replace("``", "`") if __doc__ else None,
                   context_settings={"help_option_names": ["-h", "--help"]})
 
 CELL = Annotated[str, typer.Argument(help="id of a cell, as `fm status` lists them, for example T1.resnet56.fm2")]
@@ -122,6 +122,7 @@ def check(cell: Annotated[str, typer.Argument(help="id of a cell; none: all weig
     from .showing import weights
     from .training import trained
 
+    paths.tell_missing_records()
     runs = [studies.cell(cell).runnable(tier, seed)] if cell else [weights.run_of(*at) for at in paths.all_published()]
     if not runs:
         raise UsageError("No weights come with this version: name a cell that was trained here.")
@@ -146,6 +147,7 @@ def plan(budget: Annotated[str, typer.Option(help="minutes, hours or days: 90m, 
     from .judging.ledger import Ledger
     from .records import durations
 
+    paths.tell_missing_records()
     hours, ledger = planning.budget(budget), Ledger.read()
     on = durations.device(device, ledger)
     planned = planning.plan(hours, planning.questions(ledger), ledger, on, any_data)
@@ -159,6 +161,7 @@ def compare(files: Annotated[list[Path], typer.Argument(help="records, as `fm ru
     from .judging import compare
     from .records import read_records
 
+    paths.tell_missing_records()
     on_record = read_records()
     comparisons = [compare.compare(path, on_record) for path in files]
     print(json.dumps(comparisons, indent=1) if as_json else "\n\n".join(map(compare.text, comparisons)))
@@ -170,6 +173,7 @@ def fsck(add: Annotated[bool, typer.Option("--add", help="list good files that a
     """Is everything on record what was added? Reads every byte of the records and findings again."""
     from .records.fsck import fsck
 
+    paths.tell_missing_records()
     found = fsck(add, drop)
     for what, names in (("added", found.added), ("dropped", found.dropped)):
         for name in names:
@@ -190,6 +194,7 @@ def export(file: Annotated[Path, typer.Argument(help="what to write, such as cur
     from .judging import listing
     from .records import read_records, tidy
 
+    paths.tell_missing_records()
     keys = {c.run(t, 0).key for c in listing.cells(prefix) for t in TIERS} if prefix else None
     frame = (tidy.metrics if metrics else tidy.curves)(read_records(keys=keys))
     tidy.write(frame, file)
@@ -201,9 +206,11 @@ def plot(cells: Annotated[list[str], typer.Argument(help="ids of cells")],
          out: Annotated[Path, typer.Option("--out", "-o", help="curves.svg, .png or .pdf")] = Path("curves.svg"),
          tier: TIER = "full") -> None:
     """Curves of test accuracy and loss over the epochs, a line per seed and a colour per cell."""
+    os.environ["MPLBACKEND"] = "agg"        # a file is drawn, whatever shows figures elsewhere
     from .judging.ledger import Ledger
     from .showing.figures.curves import save
 
+    paths.tell_missing_records()
     ledger = Ledger.read(tier)
     groups = [(cell, ledger.of(cell, tier)) for cell in map(studies.cell, cells)]
     if bare := [cell.id for cell, records in groups if not records]:

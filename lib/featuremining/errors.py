@@ -19,12 +19,22 @@ def choose(what: str, name, known):
     """Return ``name`` if it is one of ``known``; else a `UsageError` that lists what there is."""
     if name in known:
         return name
+    near = nearest(name, known, 1, 0.6)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"There is no {what} {name!r}.{hint} Known: {', '.join(map(str, known))}.")
+
+
+def nearest(name, known, n: int = 3, cutoff: float = 0.4) -> list[str]:
+    """What ``name`` may have been meant for: what begins so, else what is written nearly so, in capitals or not.
+
+    >>> nearest("t1", ["T10.cost", "T1.one_layer", "T2.gain"]), nearest("T1.ONE_LAYR", ["T1.one_layer", "T2.gain"])
+    (['T1.one_layer'], ['T1.one_layer'])
+    """
     from difflib import get_close_matches
 
-    written = {str(k).lower(): str(k) for k in known}
-    near = get_close_matches(str(name).lower(), written, 1)
-    hint = f" Did you mean {written[near[0]]!r}?" if near else ""
-    raise UsageError(f"There is no {what} {name!r}.{hint} Known: {', '.join(map(str, known))}.")
+    written, given = {str(k).lower(): str(k) for k in known}, str(name).lower()
+    begin = [key for key in written if given and key.startswith(f"{given}.")]
+    return [written[key] for key in begin[:n] or get_close_matches(given, written, n, cutoff)]
 
 
 def check_setting(what: str, hint, value) -> None:

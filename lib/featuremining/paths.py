@@ -15,7 +15,7 @@ PACKED = Path(__file__).resolve().parent / "data"   # in a wheel (pyproject.toml
 
 
 def _dir(variable: str, *default: str) -> Path:
-    if os.environ.get(variable):
+    if os.environ.get(variable, "").strip():
         try:
             return Path(os.environ[variable]).expanduser()
         except RuntimeError as error:           # ~somebody who has no home
@@ -37,7 +37,7 @@ def tell_missing_records() -> None:
     """Where FM_RUNS_DIR names no folder, nothing is on record, and that is worth a word."""
     if runs().is_file():
         raise UsageError(f"{runs()} is a file: FM_RUNS_DIR names the folder of records.")
-    if not runs().exists():
+    if not any(folder.exists() for folder in all_runs()):
         print(f"fm: {runs()} is not there, so nothing is on record in it (FM_RUNS_DIR names the place).", file=sys.stderr)
 
 
@@ -53,7 +53,7 @@ def advice(error: OSError) -> str:
 def all_runs() -> list[Path]:
     """Where records are read, what lies in an earlier folder first: `runs`, and what came with a wheel unless ``FM_RUNS_DIR``
     names the only folder."""
-    packed = [PACKED / "runs"] if PACKED.is_dir() and not os.environ.get("FM_RUNS_DIR") else []
+    packed = [PACKED / "runs"] if PACKED.is_dir() and not os.environ.get("FM_RUNS_DIR", "").strip() else []
     return [runs(), *packed]
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from operator import index
 from types import CodeType
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import checkpoint
 
-from ..errors import UsageError, said
+from ..errors import UsageError, nearest, said
 from ..files import short
 from ..protocol import Edit, Pooling, Trace, pool_maps
 from .probing import check_layout, check_pooled, classifier, ends, first_channels, noise, observe
@@ -146,7 +145,7 @@ def checked_names(net: nn.Module, stages: Sequence[str]) -> tuple[str, ...]:
     if not names or not all(isinstance(name, str) for name in names):
         raise UsageError(f"stages is a list of names of the modules that end stages, got {short(stages)}. At the top: {top}.")
     if unknown := [name for name in names if name not in known or not name]:
-        near = get_close_matches(unknown[0], known, 1)
+        near = nearest(unknown[0], known, 1)
         raise UsageError(f"Tapped needs the names of the modules that end stages; {unknown} are none."
                          f"{f' Did you mean {near[0]!r}?' if near else ''} At the top: {top}.")
     if len({known[name] for name in names}) < len(names):

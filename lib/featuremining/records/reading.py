@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import MISSING, fields
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -58,8 +59,14 @@ def read(path: Path, then: str = THEN) -> Record:
 
 
 def _checked(content: dict, at: Place | None) -> Record:
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, and a record has fields by name")
     if content.get("schema") not in READABLE:
         raise ValueError(f"schema {content.get('schema')!r}, expected {' or '.join(map(str, READABLE))}")
+    if lacks := [f.name for f in fields(Record) if f.default is f.default_factory is MISSING and f.name not in content]:
+        raise ValueError(f"it lacks {', '.join(lacks)}")
+    if more := content.keys() - {f.name for f in fields(Record)}:
+        raise ValueError(f"a record has no {', '.join(sorted(more))}")
     record = Record(**content)
     form.check(record)
     _check_place(record, at)

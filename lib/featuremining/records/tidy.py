@@ -33,6 +33,6 @@ def metrics(records: list[Record]) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """As CSV."""
-    if path.suffix != ".csv":
+    if path.suffix.lower() != ".csv":
         raise UsageError(f"{path} should end in .csv.")
     frame.to_csv(path, index=False)

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from textwrap import wrap
 
 from ..judging.listing import tally
 from ..judging.planning import OVER
@@ -13,18 +14,46 @@ from ..records.durations import words
 from ..records.findings import Finding
 from ..studies import Cell
 
+NARROW = 14         # characters of a column, below which most lines hold half a word
+
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns of text, as wide as the terminal, the first as wide as it is; a pipe gets whole lines."""
+    """Columns of text, as wide as the terminal, the first as wide as it is; in a terminal that is too narrow for that each row is
+    a paragraph. A pipe gets whole lines."""
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(box=None, pad_edge=False)
+    terminal, rows = sys.stdout.isatty(), [*rows]
+    console = Console(file=sys.stdout, width=None if terminal else 1000)
+    ids, *others = zip(columns, *rows, strict=True)
+    least = [max(map(len, ids)), *map(_least, others)]
+    if terminal and sum(least) + 2 * len(least) > console.width:
+        for row in rows:
+            print("\n".join(paragraph(columns, row, console.width or 80)))
+        return
+    shown = Table(box=None, padding=(0, 2, 0, 0))
     for i, name in enumerate(columns):      # ids stand first and are typed again: they are never broken
-        shown.add_column(name, no_wrap=not i or not sys.stdout.isatty(), overflow="fold")
+        shown.add_column(name, no_wrap=not i or not terminal, overflow="fold", min_width=least[i])
     for row in rows:
         shown.add_row(*row)
-    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 1000).print(shown)
+    console.print(shown)
+
+
+def _least(column: Sequence[str]) -> int:
+    """Characters that a column needs: none of its words is broken."""
+    return min(max(map(len, column)), max(NARROW, *(len(word) for text in column for word in text.split())))
+
+
+def paragraph(columns: Sequence[str], row: Sequence[str], width: int) -> list[str]:
+    """A row in lines of at most ``width`` characters, if no word is longer: what stands first, and below it by name all that is
+    not empty.
+
+    >>> paragraph(("claim", "verdict", "paper", "ours"), ("T1.resnet56.fm2", "not run", "75.35 ± 0.09", ""), 40)
+    ['T1.resnet56.fm2', '    verdict: not run', '    paper: 75.35 ± 0.09']
+    """
+    return [row[0]] + [line for name, text in zip(columns[1:], row[1:], strict=True) if text
+                       for line in wrap(f"{name}: {text}", max(width, 20), initial_indent="    ", subsequent_indent="      ",
+                                        break_long_words=False, break_on_hyphens=False)]
 
 
 @contextmanager

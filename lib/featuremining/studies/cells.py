@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
-from ..errors import FMError, UsageError, choose, said
+from ..errors import FMError, UsageError, choose, nearest, said
 from ..methods import METHODS
 from ..models import known
 from ..recipes import SEEDS, TIERS, recipe
@@ -210,9 +210,7 @@ def cell(id_: str) -> Cell:
     cells = load_cells()
     if id_ in cells:
         return cells[id_]
-    from difflib import get_close_matches
-
-    near = get_close_matches(id_, cells, 3, 0.4)
+    near = nearest(id_, cells)
     hint = f"Did you mean {', '.join(near)}? " if near else ""
     raise UsageError(f"There is no cell {id_!r}. {hint}`fm status` lists all.")
 

@@ -2,12 +2,11 @@
 `judging`. No torch here."""
 
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache
 from itertools import product
 from typing import Any
 
-from ..errors import FMError, UsageError, choose, said
+from ..errors import FMError, UsageError, choose, nearest, said
 from . import cells, forms, outcomes
 from .cells import Cell
 from .ids import Table
@@ -156,7 +155,7 @@ def claim(id_: str) -> Claim | Cell:
     if id_ not in by_id and id_ in cells.load_cells():
         raise UsageError(f"{id_} has no printed number, and so no verdict; `fm status {id_}` says what is on record of it.")
     if id_ not in by_id:
-        near = get_close_matches(id_, by_id, 3, 0.4)
+        near = nearest(id_, by_id)
         hint = f"Did you mean {', '.join(near)}? " if near else ""
         raise UsageError(f"There is no claim {id_!r}. {hint}`fm verdict` lists all.")
     return by_id[id_]
