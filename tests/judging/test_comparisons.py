@@ -1,7 +1,7 @@
 """Studies of our own: the rule written down before the first run decides, and nothing else does."""
 
 from dataclasses import replace
-from html import escape
+from html import unescape
 
 import pytest
 from made_records import example
@@ -80,7 +80,7 @@ def test_other_tiers_do_not_count():
 
 def test_the_page_says_question_rule_and_progress():
     said = pages.rule(RULE, Ledger())
-    assert escape(RULE.question) in said and "Holm" in said and "Runs so far: 0 of 24." in said
+    assert RULE.question in unescape(said) and "Holm" in said and "Runs so far: 0 of 24." in said
     assert "Runs so far: 1 of 24." in pages.rule(RULE, Ledger(BASE[:1]))
     frame = table(comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", (71.0, 71.3, 70.9, 71.2)))))
     assert [v.status for v in frame["verdict"]] == [Status.ABOVE, Status.UNFINISHED, Status.UNFINISHED, Status.NOT_RUN]

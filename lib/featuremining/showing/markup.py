@@ -30,7 +30,8 @@ def _templates():
 
     found = Environment(loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, lstrip_blocks=True,
                         undefined=StrictUndefined)
-    found.filters |= {"badge": badge, "signed": stats.signed, "counted": counted, "percent": lambda v: f"{v:.4g}%"}
+    found.filters |= {"badge": badge, "signed": stats.signed, "counted": counted, "standing": standing,
+                      "percent": lambda v: f"{v:.4g}%"}
     return found
 
 

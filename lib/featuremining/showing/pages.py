@@ -51,18 +51,14 @@ def sentences_on(study: str, ledger: Ledger) -> Html:
     waiting = [_judged(d) for d in details if d["verdict"].status == Status.NOT_RUN]
     parts = [text for d in details if d["verdict"].status != Status.NOT_RUN for text in (_judged(d), _pairs(d))]
     if waiting:
-        parts += [f"<details><summary>Not run: {counted(len(waiting), 'sentence')}</summary>", *waiting, "</details>"]
+        title = f"Not run: {counted(len(waiting), 'sentence')}"
+        parts.append(markup.render("folded", title=title, body=Html("".join(waiting)), open=False))
     return Html("\n".join(filter(None, parts)))
 
 
-def _judged(detail: dict, cost: str = "") -> str:
+def _judged(detail: dict, cost: str = "") -> Html:
     """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
-    definitions = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts(detail, cost).items())
-    lines = [f'<blockquote class="fm-quote">{escape(detail["says"])}</blockquote>',
-             f'<p>{markup.standing(detail["verdict"])} <code>fm verdict {detail["claim"]}</code></p>',
-             f"<p>{escape(detail['reading'])}</p>" if detail["reading"] else "",
-             f'<dl class="fm-facts">{definitions}</dl>' if definitions else ""]
-    return "\n".join(filter(None, lines))
+    return markup.render("sentence", detail=detail, facts=facts(detail, cost))
 
 
 def _pairs(detail: dict) -> str:
@@ -74,14 +70,13 @@ def _pairs(detail: dict) -> str:
              "n": p["n"] or markup.DASH} for p in detail["pairs"]]
     n = len(rows)
     table = markup.html(pd.DataFrame(rows), f"{detail['claim']}: differences in {detail['unit']}, 95 % intervals")
-    return f"<details{' open' * (n <= 6)}><summary>{counted(n, 'comparison')}</summary>\n{table}\n</details>"
+    return markup.render("folded", title=counted(n, "comparison"), body=table, open=n <= 6)
 
 
 def rule(rule_: studies.Rule, ledger: Ledger) -> Html:
     """A study of our own: its question, the rule that was fixed before its first run, and how many of its runs are on record."""
     done, wanted = comparisons.progress(rule_, ledger)
-    return Html(f'<p><strong>{escape(rule_.question)}</strong></p>\n<p>{escape(rule_.words.strip())}</p>\n'
-                f"<p>Runs so far: {done} of {wanted}.</p>")
+    return markup.render("rule", question=rule_.question, words=rule_.words.strip(), done=done, wanted=wanted)
 
 
 def grid_rows(ledger: Ledger) -> list[dict]:

@@ -64,7 +64,7 @@ def time_and_memory(runs: Runs) -> Html:
     """Minutes, device and memory of each run, folded."""
     table = markup.html(tables.costs(_records(runs)), "Wall-clock time and peak memory of the process. The machine may have had "
                         "other work at the time, so this is no benchmark")
-    return markup.render("folded", title="Time and memory of these runs", body=table)
+    return markup.render("folded", title="Time and memory of these runs", body=table, open=False)
 
 
 def _records(runs: Runs) -> list[Record]:
