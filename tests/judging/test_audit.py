@@ -256,7 +256,7 @@ def test_figures_show_each_difference_once():
     for tables in (("T1",), ("T2", "T3", "T4", "T5", "T9"), ("T6", "T8")):
         html = page.forest(*tables)
         own = drawn.labelled(ONCE[ONCE.table.isin(tables)], by_network=len(tables) == 1)
-        assert f"{len(own)} printed differences with 95 % intervals; {(own.state == 0).sum()} settled" in html
+        assert f"{len(own)} printed differences with 95 % intervals; {(own.state == 0).sum()} significant" in html
         assert html.count("%0A") == len(own) + 1 and 'role="img"' in html and "#0b0c0d" not in html
         assert list(own.state) == [0 if r.holm < 0.05 else 1 if r.p < 0.05 else 2 for r in own.itertuples()]
     assert set(own.label) >= {"ResNet-110, pair 0.5: FM (2 layers) − Baseline", "BYOT − Baseline"}

@@ -9,8 +9,8 @@ from ...judging.audit import ALPHA
 from ..markup import Html
 from .style import COLOURS, INK, STYLE, inline
 
-STATES = (("settled, with Holm's correction", "o", COLOURS[0], COLOURS[0]),
-          ("settled, but only alone", "D", COLOURS[1], COLOURS[1]),
+STATES = (("significant, with Holm's correction", "o", COLOURS[0], COLOURS[0]),
+          ("significant, but only alone", "D", COLOURS[1], COLOURS[1]),
           ("within what the spread allows", "s", COLOURS[3], "none"))               # legend, marker, colour, filling
 BASELINES = (("the paper's baseline", "o", COLOURS[0], "none"), ("the paper's FM (2 layers)", "o", COLOURS[0], COLOURS[0]),
              ("others, plain recipe", "^", COLOURS[1], COLOURS[1]),
@@ -19,7 +19,7 @@ BASELINES = (("the paper's baseline", "o", COLOURS[0], "none"), ("the paper's FM
 
 def labelled(frame: pd.DataFrame, by_network: bool = False) -> pd.DataFrame:
     """`audit.distinct` with the ``panel`` of each row (its table or its network), its ``label`` there, and its ``state``: 0
-    settled with Holm's correction, 1 settled alone, 2 not."""
+    significant with Holm's correction, 1 significant alone, 2 not."""
     cells = [(studies.cell(row.higher), studies.cell(row.lower)) for row in frame.itertuples()]
     several = {table: len({c.labels[0] for c, _ in cells if c.table == table}) > 1 for table in frame.table}
     methods = [f"{a.labels[1]} − {b.labels[1]}" for a, b in cells]
