@@ -151,7 +151,7 @@ def test_the_page_recounts_our_runs_by_tier():
     for r in read_records():
         kind = r.tier, "mAP" if r.spec.get("task") == "detection" else "top-1", r.spec["recipe"].get("test_every", 1)
         groups.setdefault(kind, []).append(r.metrics["best"] - r.metrics["last"])
-    html = shown.Audit("all").selection()
+    html = shown.best_epoch_gain("all")
     for (tier, measure, every), lost in groups.items():
         tested = "after each epoch" if every == 1 else f"every {every} epochs and after each of the last ten"
         assert (f"in the {len(lost)} runs of the {tier} tier that were tested {tested} ({measure}), {np.mean(lost):.2f} points "
@@ -166,7 +166,7 @@ def test_a_gain_counts_once_in_however_many_tables_it_stands():
     assert len(found) == len(values) and set(found.measure[found.cell.str.startswith("T7")]) == {"mAP"}
     top1 = found.gain[found.measure == "top-1"]
     assert f"{len(top1)} different gains of Feature Mining in top-1, of {top1.min():.2f} to {top1.max():.2f} points, " \
-           f"{top1.median():.2f} in the middle, and 0.97 in mAP" in shown.Audit("smoke").selection()
+           f"{top1.median():.2f} in the middle, and 0.97 in mAP" in shown.best_epoch_gain("smoke")
 
 
 def test_binomial_errors():
@@ -217,7 +217,7 @@ def test_baselines_stand_beside_the_papers():
     assert all(row.baseline == cell(f"T1.{row.network}.baseline").published for row in found.itertuples())
     assert found.accuracy.between(70, 90).all() and found.source.str.fullmatch(r"[\w.-]+/[\w.-]+").all()
     plain = found[found.plain].groupby("network").accuracy.max()
-    html = shown.Audit("all").baselines()
+    html = shown.baselines()
     assert f"WRN-28-10: {plain['wrn_28_10'] - 79.35:+.2f}" in html
 
 
@@ -233,10 +233,9 @@ def test_a_damaged_file_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_the_sentences_count_what_the_tables_show():
-    page = shown.Audit("all")
-    assert f"{len(PAIRS)} pairs come down to {len(ONCE)} comparisons" in page.pairs()
-    assert f"with Holm's correction within the claim, {(ONCE.holm < 0.05).sum()} are" in page.pairs()
-    said, found = page.summary(), audit.summary()
+    assert f"{len(PAIRS)} pairs come down to {len(ONCE)} comparisons" in shown.comparisons(PAIRS)
+    assert f"with Holm's correction within the claim, {(ONCE.holm < 0.05).sum()} are" in shown.comparisons(PAIRS)
+    said, found = shown.sentences(), audit.summary()
     once = [c for c in claims.load_claims().values() if not c.same_as]
     assert f"something in {len(once)} sentences" in said and "80 accuracies and 3 pairs" in said
     for status, word in shown.OWN.items():
@@ -244,17 +243,15 @@ def test_the_sentences_count_what_the_tables_show():
 
 
 def test_links_of_the_summary_lead_to_its_sections():
-    page = shown.Audit("all")
-    anchors = re.findall(r' id="([^"]+)"', page.pairs() + page.cost() + page.arithmetic())
-    links = re.findall(r'href="#([^"]+)"', page.summary())
+    anchors = re.findall(r' id="([^"]+)"', shown.comparisons(PAIRS) + shown.costs() + shown.arithmetic())
+    links = re.findall(r'href="#([^"]+)"', shown.sentences())
     assert links and len(set(anchors)) == len(anchors) and set(links) <= set(anchors)
 
 
 def test_figures_show_each_difference_once():
     """In as many marks as there are rows, with words for those who do not see them, and with the values as CSV."""
-    page = shown.Audit("all")
     for tables in (("T1",), ("T2", "T3", "T4", "T5", "T9"), ("T6", "T8")):
-        html = page.forest(*tables)
+        html = shown.forest(PAIRS, *tables)
         own = drawn.labelled(ONCE[ONCE.table.isin(tables)], by_network=len(tables) == 1)
         assert f"{len(own)} printed differences with 95 % intervals; {(own.state == 0).sum()} significant" in html
         assert html.count("%0A") == len(own) + 1 and 'role="img"' in html and "#0b0c0d" not in html
@@ -263,7 +260,7 @@ def test_figures_show_each_difference_once():
 
 
 def test_without_records_the_page_says_so(scratch):
-    assert "No record yet, tier smoke" in shown.Audit("smoke").selection()
+    assert "No record yet, tier smoke" in shown.best_epoch_gain("smoke")
 
 
 def test_parameters():
