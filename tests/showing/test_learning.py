@@ -40,7 +40,7 @@ def test_schedules_compare_lengths_of_one_setting():
     shown = learning.schedules(Ledger(made))
     assert [int(n) for n in re.findall(r"(\d+) epochs \(", shown)] == sorted(
         learning.epochs(tier, studies.cell(id_)) for tier, id_ in (("short", "X1.resnet20.fm2"), ("full", FM)))
-    assert "ResNet-56" not in shown and "Of 2 lengths 2 have the seeds for an interval" in shown
+    assert "ResNet-56" not in shown and "2 of these 2 differences have enough seeds for an interval" in shown
     assert "nothing to compare" in learning.schedules(Ledger(recorded(FM, 67.0) + recorded(BASE, 66.0)))
 
 

@@ -136,7 +136,7 @@ def test_why_says_what_the_curves_say(tmp_path):
     assert "training 65.0, test 61.5, n = 1" in shown
     said = why.averaged(Ledger(made))
     length = len(made[-1].curves["ce"])
-    assert f"makes −4.00 points on Tiny ImageNet, 50 classes (25,000 images) after {length} epochs (n = 1)" in said
+    assert f"by −4.00 points on Tiny ImageNet, 50 classes (25,000 images) after {length} epochs (n = 1)" in said
     file = tmp_path / "d.json"
     file.write_text('{"boxes": {"8": {"center_clip": {"empty": 0.0625}}}}')
     boxes = why.empty(Ledger(made), file)
@@ -154,5 +154,5 @@ def test_where_networks_look_is_told_by_data_set(tmp_path, monkeypatch):
             findings.write("localise", studies.cell(id_).run("full", 0), f"seed{seed}", {
                 **FINDINGS["localise"][0], "cam": look, "grad_cam": look}, {"weights": {}})
     shown = why.looks(Ledger())
-    assert "With FM (2 layers) on Built-in images (1,800 images) less of the map" in shown and shown.count("fm-dot") == 2
+    assert "With FM (2 layers) on Built-in images (1,800 images), less of the map" in shown and shown.count("fm-dot") == 2
     assert "plain 43.1 %, n = 2" in shown and "plain 30.1 %, n = 2" in shown

@@ -57,8 +57,8 @@ def train_and_test(groups: Mapping[str, Sequence[tuple[Cell, Sequence[Record]]]]
             train, test = (last(records, curve) for curve in ("train_acc", "test_acc"))
             lines.setdefault(title, []).append(Line(cell.labels[1], Interval(test, min(test, train), max(test, train)),
                                                     says=f"training {train:.1f}, test {test:.1f}, n = {len(records)}"))
-    return forest(lines, "Accuracy in percent at the end: the dot is that on the test images, the other end of the line that "
-                  "on the training images, as they are augmented.", signs=False)
+    return forest(lines, "Accuracy in percent at the end: the dot is on the test images, the other end of the line on the "
+                  "training images, as augmented.", signs=False)
 
 
 def learning(rule: Rule, ledger: Ledger) -> Html:
@@ -72,7 +72,7 @@ def learning(rule: Rule, ledger: Ledger) -> Html:
         groups.setdefault(setting("full", cell), []).append((cell, ledger.of(cell)))
     mined = [(f"{cell.labels[1]}, {setting('full', cell)}", ledger.of(cell)[0], log(size(cell.dataset, **cell.data).classes))
              for cell in cells if EMPTY in ledger.of(cell)[0].curves]
-    table = html(pd.DataFrame([_end(cell, ledger.of(cell)) for cell in cells]), "Losses at the end, means over the runs", "full")
+    table = html(pd.DataFrame([_end(cell, ledger.of(cell)) for cell in cells]), "Losses at the end, mean over the runs", "full")
     return Html(train_and_test(groups) + table + (part_losses(mined) if mined else ""))
 
 
@@ -97,5 +97,5 @@ def schedules(ledger: Ledger) -> Html:
                     "images, by the length of the training.")
     bounded = [line for lines in several.values() for line in lines if line.bounded]
     clear = sum(line.interval.low > 0 or line.interval.high < 0 for line in bounded)
-    return Html(figure + says(f"Of {sum(map(len, several.values()))} lengths {len(bounded)} have the seeds for an interval, and "
-                              f"{clear} of these intervals leave zero out."))
+    return Html(figure + says(f"{len(bounded)} of these {sum(map(len, several.values()))} differences have enough seeds for an "
+                              f"interval, and {clear} of the intervals exclude zero."))

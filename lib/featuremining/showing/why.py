@@ -36,8 +36,8 @@ def underfit(ledger: Ledger) -> Html:
     brief = sum(length <= BRIEF for length in lower)
     return Html(train_and_test(groups) + (says(
         f"In {len(lower)} of {len(groups)} settings plain training ends within {CLOSE} points of its own training accuracy, or "
-        f"above it; {brief} of these were trained for {BRIEF} epochs or fewer. There a regulariser has little overfitting to "
-        "take away, so that no gain says little.") if lower else ""))
+        f"above it; {brief} of these were trained for {BRIEF} epochs or fewer. There is little overfitting there for a "
+        "regulariser to remove, so a missing gain says little.") if lower else ""))
 
 
 def heads(ledger: Ledger) -> Html:
@@ -55,9 +55,9 @@ def empty(ledger: Ledger, computed: Path) -> Html:
     if not seen:
         return Html("<p>No run on record says how many of its boxes were empty.</p>\n")
     return says(f"Over {len(seen)} epochs on record with a last map of 8 × 8, {100 * fmean(seen):.1f} % of the boxes held no "
-                f"place at all, where {100 * expected:.1f} % are expected. The classifier of the inside then sees nothing but "
-                "its own bias, and the step asks it for the class all the same. On smaller maps there are more; the table beside "
-                "the <a href=\"feature_mining.html#demonstration\">demonstration</a> has them for each reading of the paper.")
+                f"place at all; {100 * expected:.1f} % are expected. The inside classifier then sees only its own bias, and "
+                "must name the class all the same. Smaller maps have more empty boxes; the table under the <a "
+                "href=\"feature_mining.html#demonstration\">demonstration</a> has their share for each reading of the paper.")
 
 
 def averaged(ledger: Ledger) -> Html:
@@ -74,8 +74,8 @@ def averaged(ledger: Ledger) -> Html:
                            f"{epochs(tier, cell)} epochs (n = {n})")
     figure = forest(groups, "Difference to plain training in percentage points, losses added as in the paper and averaged.")
     return Html(figure + says(
-        f"To average the losses instead of adding them makes {listed(changes)}. Averaged, every gradient is as many times "
-        "smaller as there are terms, much as with a smaller learning rate. The control tells the two apart:") + control(ledger)
+        f"Averaging the losses instead of adding them changes the accuracy by {listed(changes)}. Averaging divides "
+        "every gradient by the number of losses, as a smaller learning rate does. A control tells them apart:") + control(ledger)
         if groups else figure)
 
 
@@ -84,8 +84,8 @@ def control(ledger: Ledger) -> Html:
     rule = studies.rules()[CONTROL]
     lines = [Line(c.label, c.outcome, note=f"n = {' and '.join(str(len(s)) for s in c.seeds)}, {c.status}")
              for c in comparisons.compare(rule, ledger) if c.outcome]
-    return forest({rule.question: lines}, f"Difference of test accuracy after the {rule.outcome} epoch in percentage points "
-                  f"({rule.table}; the rule stands on the page of the ablations).")
+    return forest({rule.question: lines}, f"Difference of test accuracy after the {rule.outcome} epoch in percentage points. "
+                  f"The rule is on the page of the ablations ({rule.table}).")
 
 
 def looks(_: Ledger) -> Html:
@@ -100,8 +100,8 @@ def looks(_: Ledger) -> Html:
             line = Line(cell.labels[1], welch(mine, plain), note=f"plain {plain.mean:.1f} %, n = {len(per_seed)}")
             groups.setdefault(setting("full", cell), []).append(line)
             gone += [f"{line.label} on {data_words(cell)}"] if line.interval.high < 0 else []
-    said = says(f"With {listed(gone)} less of the map lies on that part. A method that makes a network "
-                "use more of an image would do so, and one that makes it look past the part as well; accuracy has to tell which.")
-    figure = forest(groups, "Share of the class activation map that lies on the part that tells the class: difference to plain "
-                    "training in percentage points, and the share that plain training has.")
+    said = says(f"With {listed(gone)}, less of the map lies on that part. This would happen if the network "
+                "uses more of the image, and also if it misses the part; only accuracy can tell which.")
+    figure = forest(groups, "How much of the class activation map lies on the part that tells the class: difference to plain "
+                    "training in percentage points, and the share with plain training.")
     return Html((said if gone else "") + figure)
