@@ -184,7 +184,7 @@ FOLDERS = [     # set, harm, what is said
                             Image.new("RGB", (9, 9)).save(f / "val/ILSVRC2012_val_00000001.JPEG")],
      r"without folders, so without labels: move each .* torchvision\.datasets\.ImageNet"),
     ("cub", lambda f: first_image(f / "images").unlink(), r"images/001\..*jpg is missing"),
-    ("cub", lambda f: (f / "bounding_boxes.txt").unlink(), r"bounding_boxes\.txt can't be read"),
+    ("cub", lambda f: (f / "bounding_boxes.txt").unlink(), r"bounding_boxes\.txt is missing"),
     ("cub", lambda f: (f / "images.txt").write_bytes(b"1 \xff\xfe"), r"images\.txt can't be read as UTF-8"),
     *(("cub", lambda f, new=new: edit(f / "images.txt", "7 ", new),
         rf"images\.txt is damaged, line 7 .*{says}") for new, says in (

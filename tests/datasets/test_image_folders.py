@@ -104,7 +104,7 @@ def test_missing_data_say_how_to_get_them(tmp_path, monkeypatch, name):
     monkeypatch.setenv("FM_DATA_DIR", str(tmp_path))
     found, text = SETS[name].where()
     assert not found and text.startswith(f"not in {tmp_path}: ") and SETS[name].FOLDER in text
-    with pytest.raises(FMError, match=r"is not in .*FM_DATA_DIR"):
+    with pytest.raises(FMError, match=r": not in .*FM_DATA_DIR"):
         SETS[name].load()
 
 
@@ -112,7 +112,7 @@ def test_missing_data_say_how_to_get_them(tmp_path, monkeypatch, name):
 def test_an_incomplete_set_is_not_taken_for_the_whole(folders, monkeypatch, tmp_path, name):
     official(name, folders, monkeypatch, tmp_path)
     with pytest.raises(FMError, match={"imagenet": "9 classes that are not the 1000 of ILSVRC 2012"}.get(
-            name, r"is a subset of 9 classes in .*only cells named T\ds run on one")):
+            name, r": a subset of 9 classes in .*only cells named T\ds run on one")):
         SETS[name].load()
 
 

@@ -110,7 +110,7 @@ def test_not_there_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("FM_DATA_DIR", str(tmp_path))
     found, text = where("voc")
     assert not found and "VOCtrainval_11-May-2012.tar" in text
-    with pytest.raises(FMError, match="PASCAL VOC is not in"):
+    with pytest.raises(FMError, match="PASCAL VOC: not in"):
         load("voc")
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from featuremining import FMError
-from featuremining.datasets import cub, fetch, get, imagenet, tiny_imagenet, where
+from featuremining.datasets import cifar100, cub, fetch, get, imagenet, tiny_imagenet, voc, where
 
 PICTURE = b"\xff\xd8some"
 A, B = "n01440764", "n01443537"
@@ -108,6 +108,42 @@ def test_a_folder_that_is_there_but_not_whole_is_no_success(module, name, mark, 
     with pytest.raises(FMError, match="one folder too deep"):
         get(name)
     assert "too deep" in where(name)[1]
+
+
+def cifar(root, empty=(), without=()):
+    for part in {"train", "test", "meta"} - {*without}:
+        put(root / part, b"" if part in empty else b"x")
+
+
+def voc_lists(root, empty=()):
+    for year, split in voc.TRAIN | voc.TEST:
+        put(voc._split(root, year, split), b"" if year in empty else b"000001")
+
+
+@pytest.mark.parametrize(("name", "make", "says"), [
+    *(("cifar100", lambda root, part=part: cifar(root / cifar100.FOLDER, empty=[part]), f"{part} is empty")
+      for part in ("train", "test", "meta")),
+    *(("cifar100_20", lambda root, part=part: cifar(root / cifar100.FOLDER, without=[part]), f"{part} is missing")
+      for part in ("train", "test", "meta")),
+    ("cifar100", lambda root: cifar(root / cifar100.FOLDER / cifar100.FOLDER), "one folder too deep"),
+    ("voc", lambda root: voc_lists(root), "JPEGImages, which holds no pictures"),
+    ("voc", lambda root: [voc_lists(root, empty=["2012"]),
+                          *(put(root / f"VOCdevkit/VOC{year}/JPEGImages/1.jpg") for year in (2007, 2012))],
+     "trainval.txt is empty"),
+    ("voc", lambda root: voc_lists(root / "VOCdevkit"), "one folder too deep"),
+    ("cub", lambda root: put(root / "CUB_200_2011/images.txt", b"1 a/b.jpg"), "classes.txt is missing"),
+    ("imagenet", lambda root: [put(root / f"imagenet/train/{A}/x.JPEG"), put(root / "imagenet/val/ILSVRC2012_val_00000001.JPEG")],
+     "prepare_val_folder")])
+def test_what_lies_there_and_is_not_whole_is_named_by_the_list_and_by_the_command(name, make, says, tmp_path, monkeypatch):
+    """Nothing is downloaded beside it, and neither says that it is found."""
+    monkeypatch.setenv("FM_DATA_DIR", str(tmp_path))
+    for module in (cifar100, voc, imagenet, cub):
+        monkeypatch.setattr(module, "get", lambda: pytest.fail("a download began"))
+    make(tmp_path)
+    assert says in where(name)[1] and not where(name)[0]
+    with pytest.raises(FMError, match=says) as raised:
+        get(name)
+    assert str(raised.value).startswith(f"{name}: ") and "\n" not in str(raised.value) and ".." not in str(raised.value)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])

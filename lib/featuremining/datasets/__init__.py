@@ -134,14 +134,14 @@ def get(name: str) -> None:
     """Download a data set to where `load` looks for it, going on with what is there; `FMError` says what to do instead where
     its licence, the network or a checksum forbids."""
     module = import_module(f".{DATASETS[choose('data set', name, DATASETS)][0]}", __name__)
-    if where(name)[0]:
-        return
-    if not hasattr(module, "get"):
-        raise UsageError(f"{name} can't be fetched: it is {where(name)[1]}.")
-    module.get()
     at_hand, text = where(name)
+    if not at_hand and text.startswith("not in "):      # else what lies there stands in the way
+        if not hasattr(module, "get"):
+            raise UsageError(f"{name} can't be fetched: it is {text}.")
+        module.get()
+        at_hand, text = where(name)
     if not at_hand:
-        raise FMError(f"{name} is {text.rstrip('.')}.")
+        raise FMError(f"{name}: {text}.")
 
 
 def where(name: str) -> tuple[bool, str]:

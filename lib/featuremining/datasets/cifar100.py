@@ -5,9 +5,11 @@ which checks the official md5 of every file.
 """
 
 import pickle
+from pathlib import Path
 
 from .. import paths
 from ..errors import FMError
+from . import fetch
 
 FOLDER = "cifar-100-python"
 TERMS = "not stated; the publisher asks to cite the report that describes it"
@@ -16,9 +18,15 @@ GET = ("run `fm data cifar100` (169 MB), or download cifar-100-python.tar.gz fro
 
 
 def where(**_options) -> tuple[bool, str]:
-    root = paths.raw()
-    at_hand = all((root / FOLDER / part).is_file() for part in ("train", "test", "meta"))
-    return at_hand, str(root / FOLDER) if at_hand else f"not in {root}: {GET.format(root=root)}"
+    return fetch.place(FOLDER, "train", GET, _check)
+
+
+def _check(folder: Path) -> None:
+    """An `FMError` for half a download."""
+    for part in ("train", "test", "meta"):
+        if not (folder / part).is_file() or not (folder / part).stat().st_size:
+            raise FMError(f"not whole in {folder}, where {part} is {'empty' if (folder / part).exists() else 'missing'}: move it "
+                          f"away; then {GET.format(root=folder.parent)}")
 
 
 def get() -> None:

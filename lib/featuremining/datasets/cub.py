@@ -89,7 +89,7 @@ def _read(classes: int, generated: bool) -> _Table:
 
     at_hand, text = where(classes, generated=generated)
     if not at_hand:
-        raise FMError(f"CUB-200-2011 is {text}.")
+        raise FMError(f"CUB-200-2011: {text}.")
     folder = parts_folders.cub() if generated else paths.raw() / FOLDER
     species = _column(folder, "classes", _name) if generated else _species(folder, classes)
     columns = [_column(folder, name, of) for name, of in TABLES.items()]

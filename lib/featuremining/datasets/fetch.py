@@ -40,7 +40,7 @@ def place(folder: str, mark: str, how: str, check: Callable[[Path], object]) -> 
     try:
         check(root / folder)
     except FMError as error:
-        return False, str(error)
+        return False, str(error).rstrip(".")
     return True, str(root / folder)
 
 
@@ -48,6 +48,8 @@ def text_of(path: Path) -> str:
     """What a text file of a data set says; an `FMError` names one that is missing or no UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FMError(f"{path} is missing: unpack its data set again.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise FMError(f"{path} can't be read as UTF-8 text ({error}): unpack its data set again.") from None
 

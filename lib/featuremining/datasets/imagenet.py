@@ -47,7 +47,7 @@ def load(size: int = 224, generated: bool = False):
 
     at_hand, text = where(size, generated)
     if not at_hand:
-        raise FMError(f"ImageNet is {text}.")
+        raise FMError(f"ImageNet: {text}.")
     folder = parts_folders.imagenet() if generated else paths.raw() / FOLDER
     wnids = _wnids(folder)
     words = parts_folders.parts.CLASSES if generated else _words(folder, wnids)

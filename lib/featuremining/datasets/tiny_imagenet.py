@@ -48,7 +48,7 @@ def load(classes: int = 200, size: int = SIZE, generated: bool = False):
 
     at_hand, text = where(classes, size, generated)
     if not at_hand:
-        raise FMError(f"Tiny ImageNet is {text}.")
+        raise FMError(f"Tiny ImageNet: {text}.")
     folder = parts_folders.tiny_imagenet() if generated else paths.raw() / FOLDER
     wnids = _listed(folder) if generated else _wnids(folder, classes)
     (train, train_y), (test, test_y) = splits = [_training(folder, wnids), _validation(folder, wnids)]

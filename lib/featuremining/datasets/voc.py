@@ -62,8 +62,19 @@ _SCENE = TypeAdapter(_Scene)
 
 def where() -> tuple[bool, str]:
     root = paths.raw()
-    at_hand = all(_split(root, year, split).is_file() for year, split in (TRAIN | TEST))
-    return at_hand, str(root / FOLDER) if at_hand else f"not in {root}: {GET.format(root=root)}"
+    folder = root / FOLDER
+    if (folder / FOLDER).is_dir():
+        return False, f"one folder too deep in {folder / FOLDER}: move what is in it to {folder}"
+    if not all(_split(root, year, split).is_file() for year, split in (TRAIN | TEST)):
+        return False, f"not in {root}: {GET.format(root=root)}"
+    try:
+        for year, split in TRAIN | TEST:
+            if not (listed := _split(root, year, split)).stat().st_size:
+                raise FMError(f"not whole in {folder}, where {listed} is empty: move it away and unpack it again")
+            fetch.check_picture(folder / f"VOC{year}" / "JPEGImages")
+    except FMError as error:
+        return False, str(error)
+    return True, str(folder)
 
 
 def get() -> Path:
@@ -99,7 +110,7 @@ def load():
 
     root = paths.raw()
     if not (root / FOLDER).is_dir():
-        raise FMError(f"PASCAL VOC is {where()[1]}.")
+        raise FMError(f"PASCAL VOC: {where()[1]}.")
     (train_x, train_y), (test_x, test_y) = ([*zip(*(row for (year, split), n in splits.items()
                                                     for row in _rows(root, year, split, n)), strict=True)]
                                             for splits in (TRAIN, TEST))
