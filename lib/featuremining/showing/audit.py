@@ -18,7 +18,7 @@ from ..studies.ids import Table
 from ..studies.outcomes import Status
 from . import checks, selection
 from .figures import audit as drawn
-from .markup import DASH, Html, badge, bounds, html, says
+from .markup import DASH, Html, badge, bounds, html, render, says
 from .parameters import given
 
 PARAMETERS = ("tier",)
@@ -125,14 +125,13 @@ def costs() -> Html:
         "read as": "" if again else f"at most × {row.at_most:.2f}", "method": row.method, "memory": f"× {row.memory:.2f}",
         "time (rounded)": f"× {row.time:.2f} ({row.low:.2f} to {row.high:.2f})", "ours": _ours(row.ours)}
         for row, again in zip(costs.itertuples(), costs.claim.duplicated(), strict=True)])
-    quotes = "".join(f"<li><q>{escape(row.quote)}</q> (section {row.section})</li>"
-                     for row in costs.drop_duplicates("claim").itertuples())
+    quotes = [{"section": row.section, "quote": row.quote, "text": ""} for row in costs.drop_duplicates("claim").itertuples()]
     parts = [f"{row.method}: {_percent(row.time)} more time ({_percent(row.low)} to {_percent(row.high)} by what was rounded "
              f"off) and {_percent(row.memory)} more memory" for row in costs.drop_duplicates("cell").itertuples()]
     none = "" if any(costs.ours) else " No cost of ours is on record for these cells."
     table = table if any(costs.ours) else table.drop(columns="ours")
-    return _join(f"<ul>{quotes}</ul>", html(table, "An iteration beside the baseline's, as Table 10 prints it"),
-                 says("; ".join(parts) + "." + none))
+    said = render("items", items=quotes, numbered=False)
+    return _join(said, html(table, "An iteration beside the baseline's, as Table 10 prints it"), says("; ".join(parts) + "." + none))
 
 
 def best_epoch_gain(tier: str) -> Html:
@@ -202,8 +201,8 @@ def arithmetic() -> Html:
 
 def slips() -> Html:
     """Oddities of the text."""
-    items = ({name: escape(text) for name, text in slip.items()} for slip in audit.data()["slips"])
-    return Html("<ul>" + "".join("<li>Section {section}: <q>{quote}</q>. {note}</li>".format(**i) for i in items) + "</ul>")
+    found = [{"section": slip["section"], "quote": slip["quote"], "text": slip["note"]} for slip in audit.data()["slips"]]
+    return render("items", items=found, numbered=False)
 
 
 def baselines() -> Html:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ..judging import checks, planted
 from ..studies.ids import Table
-from .markup import Html, html, says
+from .markup import Html, html, render, says
 
 CAPTION = (f"Checks of printed numbers: how many of {planted.WORLDS} invented reports with one fault each finds, and to how many "
            "without a fault it objects")
@@ -20,8 +20,8 @@ def instrument() -> Html:
         rows.append({"check": check.name if first else "", "fault put in": rate.plant,
                      "found": f"{rate.found:.0%}", "false alarms": f"{rate.false:.1%}", "reliable": rate.power,
                      "on this paper": _objections(check, report) if first else ""})
-    asked = "".join(f"<li><em>{c.name}</em>: {c.asks}</li>" for c in checks.CHECKS)
-    return Html(says(_answer(report, rates)) + f"<ul>{asked}</ul>\n" + html(pd.DataFrame(rows), CAPTION)
+    asked = render("items", items=[{"name": c.name, "text": c.asks} for c in checks.CHECKS], numbered=False)
+    return Html(says(_answer(report, rates)) + asked + html(pd.DataFrame(rows), CAPTION)
                 + f"<p>{_limits(report)}</p>\n")
 
 

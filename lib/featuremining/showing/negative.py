@@ -1,7 +1,6 @@
 """What did not come out: claims that failed, and methods of our own cells that lie below their baseline. Computed from records,
 findings and printed numbers; no torch here."""
 
-from html import escape
 
 import pandas as pd
 
@@ -39,10 +38,9 @@ def _paper(ledger: Ledger) -> list[str]:
 
 
 def _quoted(row: dict) -> str:
-    facts = [f"{name}: {escape(row[key])}" for name, key in (("the paper", "paper"), ("ours", "ours"), ("limit", "limit"))
-             if row[key]]
-    return (f"<p>{markup.badge(row['verdict'].status)} <q>{escape(row['says'])}</q> ({_where(row['section'])})<br>"
-            f"<small>{'. '.join([*facts, escape(row['note'])]).strip()}</small></p>")
+    facts = {name: row[key] for name, key in (("the paper", "paper"), ("ours", "ours"), ("limit", "limit")) if row[key]}
+    return markup.render("quoted", status=row["verdict"].status, says=row["says"], where=_where(row["section"]), facts=facts,
+                         note=row["note"])
 
 
 def _where(section: str) -> str:

@@ -161,7 +161,7 @@ def printed(name: str) -> Html:
 def answer(heads: Heads, ledger: Ledger) -> Html:
     """The title's question in five sentences, every number of which is computed."""
     sentences = [_exactness(), _gradient(), *_along(heads), _decided(ledger)]
-    return Html("<ol>\n" + "\n".join(f"<li>{s}</li>" for s in sentences) + "\n</ol>")
+    return markup.render("items", items=[{"text": Html(sentence)} for sentence in sentences], numbered=True)
 
 
 def _pair(values) -> str:
