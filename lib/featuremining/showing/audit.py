@@ -130,8 +130,8 @@ def costs() -> Html:
              f"off) and {_percent(row.memory)} more memory" for row in costs.drop_duplicates("cell").itertuples()]
     none = "" if any(costs.ours) else " No cost of ours is on record for these cells."
     table = table if any(costs.ours) else table.drop(columns="ours")
-    said = render("items", items=quotes, numbered=False)
-    return _join(said, html(table, "An iteration beside the baseline's, as Table 10 prints it"), says("; ".join(parts) + "." + none))
+    listed, caption = render("items", items=quotes, numbered=False), "An iteration beside the baseline's, as Table 10 prints it"
+    return _join(listed, html(table, caption), says("; ".join(parts) + "." + none))
 
 
 def best_epoch_gain(tier: str) -> Html:
