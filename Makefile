@@ -4,6 +4,7 @@ STAMP := .venv/.installed
 PYTHON ?= python3
 # TORCH=cpu: PyTorch's own build without CUDA, and none of the libraries that it would need; a fifth of the download
 TORCH ?=
+$(if $(filter-out cpu,$(TORCH)),$(error TORCH=$(TORCH) is not known: it is cpu, or is left out for PyTorch with CUDA))
 CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 
 .PHONY: book test notebooks nbval grid grid-plan bench chaos slow mutants check readme rooms launch setup lock clean
@@ -93,17 +94,24 @@ setup: $(STAMP)                    ## only the environment
 # bytecode is made once, here: where Python is told to write none, each start would compile what it imports
 # a checkout that was moved has programs that begin with their old place: its environment is made anew
 HERE := $(shell cat $(STAMP) 2>/dev/null)
-ifneq ($(HERE),$(CURDIR))
+# and so is one of another Python than the one that is named on the command line; another TORCH is put into it
+IS := $(shell sed -n 's/^version = \(3\.[0-9]*\).*/\1/p' .venv/pyvenv.cfg 2>/dev/null)
+NAMED := $(if $(filter command,$(firstword $(origin PYTHON))),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+OTHER := $(and $(IS),$(filter-out $(IS),$(NAMED)))
+SWAP := $(if $(TORCH),$(filter-out $(TORCH),$(or $(shell cat .venv/.torch 2>/dev/null),cuda)))
+ifneq ($(HERE)$(OTHER)$(SWAP),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
 	$(if $(filter-out $(subst $() ,_,$(CURDIR)),$(subst $() ,_,$(HERE))),@echo "This checkout was moved: its environment is made anew."; rm -rf .venv)
+	$(if $(OTHER),@echo "The environment is of Python $(IS): it is made anew with $(OTHER)."; rm -rf .venv)
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
 	$(if $(filter cpu,$(TORCH)),grep -vE '$(CUDA_ONLY)',cat) requirements.lock | \
 	  $(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) $(if $(filter cpu,$(TORCH)),--torch-backend=cpu) -
 	$(PY) -m uv pip install --quiet --python $(PY) --no-deps -e .
+	@printf '%s' "$(TORCH)" > .venv/.torch
 	@printf '%s' "$(CURDIR)" > $(STAMP)
 
 lock:                              ## after a change of pyproject.toml

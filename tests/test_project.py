@@ -130,6 +130,27 @@ def test_a_moved_checkout_makes_its_environment_anew(elsewhere):
     assert "rm -rf .venv" not in make("setup") and "pip sync" in make("setup")
 
 
+def test_another_python_or_torch_than_the_environment_has_is_put_there(elsewhere):
+    """What is named on the command line holds, and what is left out changes nothing."""
+    folder, make = elsewhere
+    (folder / ".venv/pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.7\n")
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    for version, anew in ((here, False), ("3.10" if here != "3.10" else "3.11", True)):
+        (folder / ".venv/pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}.7\n")
+        said = make("setup", f"PYTHON={sys.executable}")
+        assert ("rm -rf .venv" in said, "pip sync" in said) == (anew, anew), said
+        assert "venv" not in make("setup")
+    assert "--torch-backend=cpu" in make("setup", "TORCH=cpu")
+    (folder / ".venv/.torch").write_text("cpu")
+    assert "pip sync" not in make("setup", "TORCH=cpu") + make("setup")
+
+
+@pytest.mark.parametrize("torch", ["CPU", "cuda", "cu128", "cpu gpu", "none"])
+def test_a_torch_that_is_not_known_is_no_silent_cuda(torch):
+    done = subprocess.run(["make", "--dry-run", "setup", f"TORCH={torch}"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "is not known: it is cpu" in done.stderr
+
+
 def test_torch_for_a_cpu_leaves_cuda_out():
     words = ["make", "--dry-run", "--always-make", "setup"]
     plain, cpu = (subprocess.run([*words, *more], cwd=ROOT, capture_output=True, text=True, check=True).stdout
