@@ -12,7 +12,7 @@ from .ledger import Ledger
 from .setting import OFFERED, OURS, Setting
 
 KINDS = ("The paper’s sentences, by its own numbers", "Claims of the paper, by our runs",
-         "Differences to plain training in cells of our own, each by itself")
+         "Differences to plain training in our own experiments, each by itself")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def sentence(claim: Claim, ledger: Ledger) -> dict:
 
 def facts(detail: dict, cost: str = "") -> dict[str, str]:
     """What a verdict on a sentence rests on, in words by their heading; ``cost``: of deciding it."""
-    behind = [f"{detail['tier']} tier", detail["device"], f"n = {detail['n']}" if detail["n"] else ""] if detail["tier"] else []
+    behind = [f"{detail['tier']} runs", detail["device"], f"n = {detail['n']}" if detail["n"] else ""] if detail["tier"] else []
     ours = detail["ours"] + (f" ({'; '.join(filter(None, behind))})" if behind else "")
     found = {"by its own numbers": detail["own_numbers"], "the paper": detail["paper"], "ours": ours,
              "compared": detail["compared"], "limit": detail["limit"], "look": detail["look"], "note": detail["note"],

@@ -104,7 +104,7 @@ def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str 
 
 def says(text: str) -> Html:
     """What a table or a figure comes to, as a sentence of the page."""
-    return Html(f"<p><strong>It says:</strong> {text}</p>\n")
+    return Html(f"<p><strong>In short:</strong> {text}</p>\n")
 
 
 def plain(value) -> str:

@@ -75,7 +75,8 @@ def averaged(ledger: Ledger) -> Html:
     figure = forest(groups, "Difference to plain training in percentage points, losses added as in the paper and averaged.")
     return Html(figure + says(
         f"Averaging the losses instead of adding them changes the accuracy by {listed(changes)}. Averaging divides "
-        "every gradient by the number of losses, as a smaller learning rate does. A control tells them apart:") + control(ledger)
+        "every gradient by the number of losses, as a smaller learning rate does. A control tells them apart; so far:")
+        + control(ledger)
         if groups else figure)
 
 
