@@ -150,10 +150,12 @@ record yet, and then shows the same tables and figures ([how to rerun a number](
 
 
 def for_readers(cells: list, name: str) -> list:
-    """A notebook shows what it runs before it runs it; a page what came out. So that part comes last, and a part of which nothing
-    is on record is left out."""
+    """A notebook shows what it runs, and by which rule, before it runs it; a page what came out. So what is known comes first,
+    how it is run last, and a part of which nothing is on record is left out."""
     how = [cell for cell in cells if cell.id in HOW]
-    shown = [cell for part in parts(cell for cell in cells if cell.id not in HOW) if not is_empty(part) for cell in part]
+    title, *rest = filter(None, parts(cell for cell in cells if cell.id not in HOW))
+    rest.sort(key=lambda part: all(cell.id != "answer" for cell in part))         # what is known comes first
+    shown = [cell for part in (title, *rest) if not is_empty(part) for cell in part]
     return shown if not how else [*shown, nbformat.v4.new_markdown_cell(RUN_BY.format(name=name), id="how"), *how]
 
 

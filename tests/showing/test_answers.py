@@ -53,15 +53,17 @@ def made(id_, html=""):
 
 def test_a_page_shows_results_first_and_leaves_out_what_nothing_is_on_record_of():
     no = '<p class="empty">No'
-    cells = [new_markdown_cell("# Title"), made("plan", "a plan"), made("train"), new_markdown_cell("## Answer"),
-             made("answer", "so"), new_markdown_cell("(here)=\n## None"), made("a", no), made("b", no),
+    cells = [new_markdown_cell("# Title"), made("plan", "a plan"), made("train"), new_markdown_cell("## Rule"),
+             made("rule", "so"), new_markdown_cell("## Answer"), made("answer", "so"),
+             new_markdown_cell("(here)=\n## None"), made("a", no), made("b", no),
              new_markdown_cell("## Some"), made("c", no), made("d", "yes"), made("costs", "time")]
     shown = book_build.for_readers(cells, "cifar")
     assert [c.source.partition("\n")[0] if c.cell_type == "markdown" else c.id for c in shown] == [
-        "# Title", "## Answer", "answer", "## Some", "c", "d", "## How it is run", "plan", "train", "costs"]
+        "# Title", "## Answer", "answer", "## Rule", "rule", "## Some", "c", "d",
+        "## How it is run", "plan", "train", "costs"]
     assert "notebooks/cifar.ipynb" in shown[-4].source
     nbformat.validate(nbformat.v4.new_notebook(cells=shown))
-    assert book_build.for_readers(cells[-3:-1], "audit") == cells[-3:-1]
+    assert book_build.for_readers(cells[-4:-1], "audit") == cells[-4:-1]
 
 
 def test_all_times_of_one_step_stand_together():

@@ -53,11 +53,12 @@ def differences(cells: Iterable[Cell], ledger: Ledger) -> dict[str, list[Line]]:
 
 
 def missing(cells: Iterable[Cell], ledger: Ledger) -> dict | None:
-    """How many full runs these cells still want, and how long they take on the device of which most is known."""
-    on = next(iter(durations.devices(ledger)), "")
+    """How many full runs these cells still want, and how long they take on the device on which most of them can be told."""
     trainings = {ledger.key(c): c for c in cells if c.task != "cost"}
-    wanted = [(n, durations.hours(c, "full", ledger.records, on)) for c in trainings.values()
-              if (n := studies.wanted(c, "full") - len(ledger.counting(c))) > 0]
-    known = [cost for n, cost in wanted if cost for _ in range(n)]
-    return {"runs": sum(n for n, _ in wanted), "time": durations.about(known) if known else "", "device": on,
-            "unmeasured": sum(n for n, cost in wanted if not cost)} if wanted else None
+    wanted = [(c, n) for c in trainings.values() if (n := studies.wanted(c, "full") - len(ledger.counting(c))) > 0]
+    on = {device: [cost for c, n in wanted if (cost := durations.hours(c, "full", ledger.records, device)) for _ in range(n)]
+          for device in durations.devices(ledger)}
+    device, known = max(on.items(), key=lambda item: len(item[1]), default=("", []))
+    runs = sum(n for _, n in wanted)
+    return {"runs": runs, "time": durations.about(known) if known else "", "device": device,
+            "unmeasured": runs - len(known)} if wanted else None
