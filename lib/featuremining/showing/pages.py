@@ -17,6 +17,8 @@ from .api import SPECIAL
 from .cards import facts
 from .markup import Html, anchor, counted, listed, some
 
+HEADING = 72            # signs of a quote that fit into a heading
+
 
 def sentences(ledger: Ledger) -> str:
     """Every sentence of the papers that claims something, under its section: quote, verdict, and what the verdict rests on."""
@@ -28,13 +30,14 @@ def sentences(ledger: Ledger) -> str:
             parts.append(f"## {_heading(claim)}")
         detail = listing.detail(claim, ledger)
         cost = planning.cost(open_[claim.id], ledger) if claim.id in open_ else ""
-        parts += [f"({anchor(claim.id)})=\n### {_title(claim)} [{claim.id}]{{.fm-key}}", _judged(detail, cost), _pairs(detail)]
+        parts += [f"({anchor(claim.id)})=\n### {_title(claim)} [{claim.id}]{{.fm-key}}",
+                  _judged(detail, cost, quoted=len(claim.quote) > HEADING), _pairs(detail)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _title(claim: claims.Claim) -> str:
     """How its quote begins, for a heading in Markdown."""
-    return SPECIAL.sub(r"\\\1", f"“{shorten(claim.quote, 72, placeholder=' …')}”")
+    return SPECIAL.sub(r"\\\1", f"“{shorten(claim.quote, HEADING, placeholder=' …')}”")
 
 
 def _heading(claim: claims.Claim) -> str:
@@ -56,9 +59,9 @@ def sentences_on(study: str, ledger: Ledger) -> Html:
     return Html("\n".join(filter(None, parts)))
 
 
-def _judged(detail: dict, cost: str = "") -> Html:
+def _judged(detail: dict, cost: str = "", quoted: bool = True) -> Html:
     """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
-    return markup.render("sentence", detail=detail, facts=facts(detail, cost))
+    return markup.render("sentence", detail=detail, facts=facts(detail, cost), quoted=quoted)
 
 
 def _pairs(detail: dict) -> str:
