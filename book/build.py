@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import yaml
-from hooks import address
+from hooks import CARD, address
 from jupyter_client.manager import start_new_async_kernel
 from jupyter_core.utils import run_sync
 from papermill.clientwrap import PapermillNotebookClient
@@ -332,6 +332,7 @@ def build(out: Path) -> list[Path]:
     if result.returncode:
         raise FMError(f"jupyter-book failed:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
     finish(out / "_build" / "html")
+    start.picture(Ledger.read(), out / "_build" / "html" / CARD)
     return census(out / "_build" / "html")
 
 

@@ -102,17 +102,20 @@ def tall(house: list[list[str]]) -> str:
     parts = [_text("head", 8, 18, "the rooms: each uses only what lies below it;"),
              _text("head", 8, 37, "1 to 8: the way of a number")]
     stops = {room: ", ".join(f"{i} {stop}" for i, (stop, at) in enumerate(WAY.items(), 1) if at == room) for room in y}
+    lines = [line.removesuffix(" ·") for line in fill(" · ".join(house[-1]), 44).split("\n")]
+    more = 19 * (len(lines) - 1)
     for i, floor in enumerate(house):
         ground = i == len(house) - 1
-        parts.append(_floor(0, top + i * high, 400, high - 5, ground))
+        parts.append(_floor(0, top + i * high, 400, high - 5 + more * ground, ground))
         if ground:
-            parts += [_text("name", 10, y[floor[0]] + 20, " · ".join(floor)), _text("said", 10, y[floor[0]] + 38, GROUND)]
+            parts += [_text("name", 10, y[floor[0]] + 20 + 19 * k, line) for k, line in enumerate(lines)]
+            parts.append(_text("said", 10, y[floor[0]] + 38 + more, GROUND))
             continue
         for j, room in enumerate(floor):
             parts += [_text("name", 10 + 76 * j, y[room] + (20 if any(stops[r] for r in floor) else 29), room),
                       *([_text("stops", 10 + 76 * j, y[room] + 38, stops[room])] if stops[room] else [])]
     points = [(left + i * step, y[room] + 24) for i, room in enumerate(WAY.values())]
-    return _picture("tall", 400, top + len(house) * high, parts + _way(points, step / 2, 11))
+    return _picture("tall", 400, top + len(house) * high + more, parts + _way(points, step / 2, 11))
 
 
 def _floor(x, y, width, height, ground: bool) -> str:

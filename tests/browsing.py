@@ -50,6 +50,39 @@ def dark(page):
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
 
 
+WIDTHS = (360, 768, 1280, 1920)
+CUT = """() => {
+    document.querySelectorAll("details").forEach(e => { e.open = true; });
+    const article = document.querySelector(".bd-article");
+    const parts = "table, figure, svg, img, pre, .fm-table, .fm-forest, .fm-demo, .fm-answers, .fm-map";
+    const edge = article?.getBoundingClientRect().right + 1;
+    const wider = e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible";
+    const beyond = e => e.checkVisibility() && (e.getBoundingClientRect().right > edge || wider(e));
+    return [...article?.querySelectorAll(parts) ?? []].filter(beyond).map(e => e.outerHTML.slice(0, 100));
+}"""
+LOST = """() => {
+    const higher = e => e.scrollHeight > e.clientHeight + 1 && getComputedStyle(e).overflowY !== "visible";
+    const all = which => [...document.querySelectorAll(which)];
+    return [...all(".bd-article tr:not([hidden])").filter(e => !e.checkVisibility() && !e.closest("thead")),
+            ...all(".bd-article .fm-table").filter(higher),
+            ...all("form, input, select, button:not(.fm-open, .fm-sort)").filter(e => e.checkVisibility())]
+        .map(e => e.outerHTML.slice(0, 100));
+}"""
+
+
+def cut(page):
+    """Tables, figures and code that reach over the edge of the text, or of which a part is only seen by scrolling sideways."""
+    return page.evaluate(CUT)
+
+
+def lost_on_paper(page):
+    """Rows that are not printed, tables of which a part is hidden, and what waits for a click."""
+    page.emulate_media(media="print", color_scheme="light")
+    found = page.evaluate(LOST)
+    page.emulate_media(media="screen")
+    return found
+
+
 def overflow(page, width=360):
     """Pixels by which a page is wider than the screen."""
     page.set_viewport_size({"width": width, "height": 740})

@@ -271,7 +271,7 @@
     const id = row.dataset.cell;
     if (!CARDS[id]) return;
     if (row.tagName !== "TR") return row.replaceChildren(opener(id, ...row.childNodes));
-    const code = row.querySelector("code") || row.cells[0];
+    const code = row.querySelector("td.key code") || row.querySelector("code") || row.cells[0];
     const button = opener(id);
     code.replaceWith(button);
     button.append(code);

@@ -49,7 +49,7 @@
 
   function filterable(table) {
     const rows = [...table.tBodies[0].rows];
-    const verdictOf = (row) => (row.querySelector(".verdict") || row.cells[2]).innerText.trim();
+    const verdictOf = (row) => (row.querySelector(".verdict") || row.cells[1]).innerText.trim();
     const tableOf = (row) => row.dataset.cell.split(".")[0];
     const title = (name) => (name === "P" ? "the text" : name.replace(/^T(?=\d)/, "Table ").replace(/^F(?=\d)/, "Figure "));
     const find = h("label", {}, "find", h("input", { type: "search", autocomplete: "off" }));
@@ -77,16 +77,6 @@
       onsubmit: (event) => event.preventDefault(), onreset: () => setTimeout(() => { apply(); write(); }) },
     find, verdicts, tables, h("button", { type: "reset" }, "Show all"), said);
     table.closest(".fm-table").before(form);
-    table.querySelectorAll("td code").forEach((code) => {       // ids may break at their dots
-      code.replaceChildren(...code.textContent.split(/(?<=[._])/).flatMap((part) => [part, h("wbr")]));
-    });
-    const heads = [...table.tHead.rows[0].cells].map((head) => head.innerText.trim());
-    for (const row of rows) {           // on a narrow screen a row is a card, whose lines say what they are
-      [...row.cells].slice(2).forEach((entry, i) => {
-        entry.dataset.head = heads[i + 2];
-        entry.classList.toggle("fm-nothing", entry.innerText.trim() === DASH);
-      });
-    }
     addEventListener("hashchange", read);
     apply();
     read();

@@ -366,7 +366,7 @@ def test_activations_of_two_networks_share_images_and_edges():
 def parsed(html):
     """The figure's SVG, well formed and small, with a title for screen readers and the page's own colours."""
     assert len(html) < 300 * 1024 and "#0b0c0d" not in html and 'role="img"' in html
-    svg = ET.fromstring(re.search(r"<svg.*</svg>", html, re.S).group())
+    svg = ET.fromstring(re.search(r"<svg.*?</svg>", html, re.S).group())
     return svg, "".join(svg.itertext())
 
 

@@ -118,8 +118,9 @@ def test_a_table_names_its_cells_and_carries_its_values():
     assert f'<tr data-cell="{ID}">' in html
     (href,) = re.findall(r'download="a-table-more.csv"[^>]* href="data:text/csv;charset=utf-8,([^"]+)"', html)
     head, row = unquote(href).splitlines()
-    assert head.startswith("cell,method,paper,paper spread,ours (full),") and "<" not in row
-    assert row.startswith(f"{ID},FM (2 layers),75.35,0.07,75.35,0.13,4,")
+    assert head.startswith("method,verdict,gain,paper,paper spread,ours (full),") and "<" not in row
+    assert row.startswith("FM (2 layers),reproduced") and ",75.35,0.07,75.35,0.13,4," in row and row.endswith(f",{ID}")
+    assert html.index(">verdict<") < html.index(">paper<") < html.index(">cell<")
     matrix = markup.html(tables.matrix("T2", Ledger(decided())), "m")
     assert 'data-cell="T2.resnet110.byot"' in matrix and "download=" in matrix
     assert "download=" not in markup.html(tables.tally([cell(ID)], Ledger()), "tally")

@@ -37,7 +37,7 @@ def test_findings_of_other_kinds_and_trainings_stay_out():
 def test_the_figure_has_a_panel_per_device_and_says_what_is_drawn():
     known = [finding(c, device=d, **times(1.01, 1.0, 1.02)) for c in (FM1, FM2, SMALL[1]) for d in ("AMD EPYC", "Other")]
     svg = cost_figure([BASE, FM1, FM2, *SMALL], [finding(BASE), *known])
-    assert svg.startswith('<figure class="plot"><svg') and svg.count("baseline's</text>") == 2
+    assert svg.startswith('<figure class="plot"><svg') and svg.partition("</svg>")[0].count("baseline's</text>") == 2
     for text in ("AMD EPYC, 2 threads", "Other, 2 threads", "FM (1 layer), n = 299 rounds", "FM (2 layers), paper (Tesla M40)",
                  "ResNet-56", "ResNet-20", "network"):
         assert f">{text}</text>" in svg

@@ -83,6 +83,17 @@ def test_the_outlook_counts_each_run_once():
     assert found.device in durations.devices()
 
 
+def test_the_picture_beside_an_address(tmp_path):
+    """Of the size that previews show, and another once something is run."""
+    from PIL import Image
+
+    for name, ledger in (("none", Ledger()), ("some", Ledger(decided()))):
+        start.picture(ledger, tmp_path / f"{name}.png")
+    none, some = (Image.open(tmp_path / f"{name}.png").convert("L") for name in ("none", "some"))
+    assert none.size == some.size == (1200, 630) and none.tobytes() != some.tobytes()
+    assert none.getextrema()[0] < 60 and none.histogram()[255] < 0.97 * 1200 * 630
+
+
 def test_gains_are_hollow_until_they_are_run():
     hollow, filled = start.gains(Ledger()), start.gains(Ledger(decided()))
     count = hollow.count("fm-dot")

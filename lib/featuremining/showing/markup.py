@@ -80,26 +80,65 @@ def tier_badge(tier: str) -> str:
     return f'<span class="tier tier-{tier}">{tier}</span>'
 
 
-WORDS = {"what", "data", "map", "activations", "cell", "claim", "network", "method", "verdict", "gain", "run", "device", "commit",
-         "table", "check", "planted", "recipe"}           # read as words
+WORDS = {"what", "data", "map", "activations", "claim", "network", "method", "training", "verdict", "gain", "device", "commit",
+         "table", "check", "planted", "recipe", "experiment", "setting", "comparison", "in truth", "outcome", "higher", "lower",
+         "stands in", "read as", "own numbers", "on this paper", "file", "seeds"}       # read as words
+EARLY, KEYS = ("verdict", "gain"), ("cell", "run")      # columns that come second; that come last, small and grey
 
 
 def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str = "") -> Html:
-    """A table for the book, in a region that scrolls by itself on a narrow screen. Statuses become badges; ``style`` is a
-    class of the book's style sheet. A table of cells names them (``data-cell``), so that a page can open their `cards`, and
-    has its plain values beside its caption as CSV."""
+    """A table for the book: as rows where it fits, as cards, whose lines say what they are, on a narrow screen. Statuses become
+    badges; ``style`` is a class of the book's style sheet. A table of cells names them (``data-cell``), so that a page can open
+    their `cards`, and has its plain values beside its caption as CSV."""
     if frame.empty:
         return Html(f'<p class="fm-caption">{escape(caption)}</p>\n<p class="empty">Nothing on record yet'
                     + (f", {tier} tier" if tier else "") + ".</p>")
-    entries = frame.map(lambda value: Html(standing(value)))
+    frame = arranged(frame)
+    entries = frame.map(lambda value: Html(stacked(standing(value))))
     ids = list(frame["cell"]) if "cell" in frame else [""] * len(frame)
-    if "cell" in entries:
-        entries["cell"] = [Html(f"<code>{escape(c)}</code>") for c in ids]
-    kinds = ["text note" if column == "note" else "text" if column in WORDS else "" for column in entries]
+    for key in set(KEYS) & set(entries):
+        entries[key] = [Html(f"<code>{broken(entry)}</code>") for entry in frame[key]]
+    kinds = ["key" if column in KEYS else "text note" if column == "note" else "text" if column in WORDS else ""
+             for column in entries]
     csv = save_link(for_csv(frame).to_csv(index=False), "CSV", "csv", caption)
+    rows = [[(value, f"{kind}{_short(value, kind)}".strip()) for value, kind in zip(row, kinds, strict=True)]
+            for row in entries.itertuples(index=False, name=None)]
     return render("table", caption=caption, tier=tier, style=style, columns=list(zip(entries, kinds, strict=True)),
-                  rows=list(zip(ids, entries.itertuples(index=False, name=None), strict=True)),
+                  rows=list(zip(ids, rows, strict=True)),
                   csv=csv if any(ids) or "data-cell=" in "".join(map(str, frame.to_numpy().ravel())) else "")
+
+
+def _short(entry: str, kind: str) -> str:
+    """The class of an entry that says nothing, or that says words in a column of numbers."""
+    return " fm-nothing" if entry == DASH else " fm-said" if entry[:1].isalpha() and not kind else ""
+
+
+def arranged(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same columns in the order of a table: what a row is about, verdict and gain, all else as given, the key of a row last.
+
+    >>> list(arranged(pd.DataFrame(columns=["cell", "method", "paper", "verdict"])))
+    ['method', 'verdict', 'paper', 'cell']
+    """
+    first = next((column for column in frame if column not in KEYS), None)
+    return frame[sorted(frame, key=lambda c: 3 if c in KEYS else 0 if c == first else 1 if c in EARLY else 2)]
+
+
+def stacked(entry: str) -> str:
+    """What stands in brackets after a number comes below it, small.
+
+    >>> stacked("+1.00 (−1.00 to +3.00), r = 0.5"), stacked("FM (2 layers)")
+    ('+1.00<br><small>(−1.00 to +3.00), r = 0.5</small>', 'FM (2 layers)')
+    """
+    return re.sub(r"^((?:× )?[+−-]?\d[^()<]*) (\([^<]*)\Z", r"\1<br><small>\2</small>", entry)
+
+
+def broken(key: str) -> str:
+    """A key may be broken after its dots and underscores.
+
+    >>> broken("T1.resnet56.fm2_mixup")
+    'T1.<wbr>resnet56.<wbr>fm2_<wbr>mixup'
+    """
+    return re.sub(r"([._])(?=[a-z])", r"\1<wbr>", escape(key))
 
 
 def says(text: str) -> Html:

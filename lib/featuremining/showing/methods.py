@@ -133,7 +133,7 @@ def results(name: str) -> str:
     for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
         if recorded := [c for c in others if ledger.of(c, tier)]:
             frame = tables.own_runs(recorded, ledger, tier)
-            frame.insert(1, "data", [c.dataset for c in recorded])
+            frame.insert(2, "data", [c.dataset.replace("_", "_<wbr>") for c in recorded])
             parts.append(markup.html(frame, "Other runs: top-1 in percent (for detectors mAP), and the gain over plain training, "
                                      "equally long, in the same table", tier))
     if cells and not parts:

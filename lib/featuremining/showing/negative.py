@@ -74,7 +74,8 @@ def _elsewhere() -> list[str]:
     rows += [(cell, f.tier, f.name.removeprefix("seed"), how, what, f"{d['n']} images", d)
              for cell, f, how, what, d in elsewhere()]
     frame = pd.DataFrame([{
-        "cell": cell.id, "seed": seed, "what": f"{names[how]} {names[what]}", "to baseline (95 %)": tables.difference(d),
+        "cell": cell.id, "network": ", ".join(cell.labels), "seed": seed,
+        "what": f"{names[how]} {names[what]}", "to baseline (95 %)": tables.difference(d),
         "interval over": over, "tier": markup.tier_badge(tier)}
         for cell, tier, seed, how, what, over, d in rows])
     if frame.empty:

@@ -54,7 +54,7 @@ def confusion(found: list[tuple[Cell, Finding]]) -> pd.DataFrame:
 
 
 def _whose(cell: Cell, f: Finding) -> dict:
-    return {"cell": cell.id, "seed": f.name.removeprefix("seed")}
+    return {"cell": cell.id, "network": ", ".join(cell.labels), "seed": f.name.removeprefix("seed")}
 
 
 def _number(value: float | None) -> str:

@@ -68,7 +68,8 @@ def _pairs(detail: dict) -> str:
     """The comparisons of an order, folded where they are many."""
     if not detail["pairs"]:
         return ""
-    rows = [{"higher": f"<code>{p['higher']}</code>", "lower": f"<code>{p['lower']}</code>", "paper": p["printed"] or markup.DASH,
+    rows = [{**{side: f"<code>{markup.broken(p[side])}</code>" for side in ("higher", "lower")},
+             "paper": p["printed"] or markup.DASH,
              "p (Holm)": p["printed_p"] or markup.DASH, "ours": p["ours"] or markup.DASH, "our p (Holm)": p["p"] or markup.DASH,
              "n": p["n"] or markup.DASH} for p in detail["pairs"]]
     n = len(rows)

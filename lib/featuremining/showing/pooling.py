@@ -132,10 +132,11 @@ def landscape(heads: Heads, tier: str) -> Html:
 
 def robustness(heads: Heads, tier: str) -> Html:
     """Top-1 under distortions, mean over severities, and how much of the clean accuracy is left."""
-    rows = [{"network": head["label"], "clean": f"{head['clean']:.1f}",
-             **{kind.replace("_", " "): f"{fmean(by):.1f}" for kind, by in head["distorted"].items()},
-             "mean": f"{_left(head):.1f}"} for head in heads.values()]
-    return markup.html(pd.DataFrame(rows), "Test top-1 (%) of these trainings on distorted images, mean over severities",
+    columns = {head["label"]: {"none": f"{head['clean']:.1f}",
+                               **{kind.replace("_", " "): f"{fmean(by):.1f}" for kind, by in head["distorted"].items()},
+                               "mean over all": f"{_left(head):.1f}"} for head in heads.values()}
+    frame = pd.DataFrame(columns).rename_axis("distortion").reset_index() if columns else pd.DataFrame()
+    return markup.html(frame, "Test top-1 (%) of these trainings on distorted images, mean over severities",
                        tier)
 
 

@@ -162,7 +162,13 @@ def _rule(table: str) -> Rule:
 
 def localisation(measured: Measured, tier: str) -> Html:
     """How much of the class activation falls on the true part, beside chance and the difference to the baseline."""
-    return markup.html(tables.localisation(measured), "Class activation and the true part", tier)
+    frame, caption = tables.localisation(measured), "Class activation and the true part"
+    same = frame.loc[frame.n != markup.DASH, ["n", "chance", "centre (%)"]].drop_duplicates() if len(frame) else frame
+    if len(same) == 1:          # of the images, whatever the network: said once
+        n, chance, centre = same.iloc[0]
+        caption += f", of {n} images; by chance {chance} % of a map lie on it, and the middle of the image in {centre} % of them"
+        frame = frame.drop(columns=same.columns)
+    return markup.html(frame, caption, tier)
 
 
 def class_maps(measured: Measured, tier: str) -> Html:
@@ -187,7 +193,11 @@ def activation_counts(measured: Measured, tier: str) -> Html:
 
 def costs(cells: Sequence[Cell], measured: Sequence[Finding], tier: str) -> Html:
     """Seconds and memory of an iteration beside the printed ones, device by device, and the ratios to the baseline."""
-    return markup.html(cost_table(list(cells), list(measured)), "Cost of an iteration", tier)
+    frame = cost_table(list(cells), list(measured))
+    ratios, absolute = frame.columns[2:7], frame.columns[8:]
+    return Html("\n".join((
+        markup.html(frame.drop(columns=absolute), "Cost of an iteration over the baseline's", tier),
+        markup.html(frame.drop(columns=ratios), "Seconds and memory of an iteration", tier))))
 
 
 def cost_ratios(cells: Sequence[Cell], measured: Sequence[Finding]) -> Html:

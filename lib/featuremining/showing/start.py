@@ -1,5 +1,7 @@
 """What the book begins with: three answers, all printed gains, all differences of our own. Every number from data. No torch."""
 
+from pathlib import Path
+
 from .. import studies
 from ..datasets import size
 from ..judging import audit, listing, planning
@@ -58,8 +60,8 @@ def not_known(ledger: Ledger, rows: list[dict]) -> dict:
             "first_time": words(outlook.first_hours)}
 
 
-def gains(ledger: Ledger) -> Html:
-    """Every printed gain of Feature Mining over the same network trained plainly, by data set; hollow where we have no run."""
+def gain_lines(ledger: Ledger) -> dict[str, list[Line]]:
+    """Every printed gain of Feature Mining over the same network trained plainly, by table; hollow where we have no run."""
     groups: dict[str, list[Line]] = {}
     seen = set()
     for cell in sorted(studies.load_cells().values(), key=lambda c: c.at.table.order):
@@ -72,12 +74,30 @@ def gains(ledger: Ledger) -> Html:
         label = f"{cell.labels[0]}: {cell.labels[1]}"
         groups.setdefault(studies.titles()[cell.table], []).append(
             Line(label, welch(printed(cell), printed(base)), cell.id, not ledger.counting(cell)))
-    groups = {title: sorted(lines, key=lambda line: line.interval.value) for title, lines in groups.items()}
+    return {title: sorted(lines, key=lambda line: line.interval.value) for title, lines in groups.items()}
+
+
+def gains(ledger: Ledger) -> Html:
+    """The same as a figure."""
+    groups = gain_lines(ledger)
     values = [line.interval.value for lines in groups.values() for line in lines]
     run = sum(not line.hollow for lines in groups.values() for line in lines)
     return forest(groups, f"What the paper prints: {len(values)} gains of Feature Mining over the same network trained plainly, "
                   f"in percentage points with {100 * LEVEL:.0f} % intervals from the printed spreads, {signed(min(values))} to "
                   f"{signed(max(values))}. Hollow: not run by us ({len(values) - run} of {len(values)}).", SCOREBOARD)
+
+
+def picture(ledger: Ledger, path: Path) -> None:
+    """What stands beside an address of the book that somebody shares."""
+    from .figures.social import social
+
+    rows = [row for row in listing.of_first(ledger) if not row["same_as"]]
+    own, ours, rest = own_numbers(), our_runs(ledger, rows), not_known(ledger, rows)
+    sentences = (f"{own['corrected']} of {own['compared']} printed differences are larger than chance between runs.",
+                 f"{ours['decided']} of {ours['accuracies']} printed accuracies are decided by runs of ours.",
+                 f"{rest['waiting']} of {rest['claims']} claims have no run yet.")
+    social(path, "Feature Mining, reproduced", sentences,
+           [(line.interval, not line.hollow) for lines in gain_lines(ledger).values() for line in lines])
 
 
 def differences(ledger: Ledger) -> Html:

@@ -1,5 +1,6 @@
 """Records and printed numbers -> tables. No files, no state, no torch."""
 
+import re
 from collections.abc import Iterable, Mapping
 from html import escape
 from itertools import product
@@ -24,9 +25,9 @@ SHORT = "A short schedule may favour plain training: a method that slows a netwo
 def claims(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
     """One row per printed number: paper, ours in full tier with 95 % interval and n, verdict on the number and on the gain."""
     rows = []
-    for cell in cells:
+    for cell, name in zip(cells, named(cells), strict=True):
         summary, v = ledger.deciding(cell), ledger.verdict(cell)
-        rows.append({"cell": cell.id, "method": cell.labels[1], "paper": cell.paper or DASH,
+        rows.append({"cell": cell.id, "method": name, "paper": cell.paper or DASH,
                      "ours (full)": f"{percent(summary)} (n = {summary.n})" if summary else DASH,
                      "95 % interval": bounds(stats.mean_interval(summary) if summary else None),
                      "verdict": v.standing(cell) if v else DASH,
@@ -35,18 +36,29 @@ def claims(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
 
 
 def own_runs(cells: list[Cell], ledger: Ledger, tier: str) -> pd.DataFrame:
-    """One row per cell in one tier: top-1 under three selection rules, n, and the difference to the same tier's baseline."""
+    """One row per cell in one tier: the difference to the same tier's baseline, n, and top-1 under three selection rules."""
     rows = []
-    for cell in cells:
-        row = {"cell": cell.id, "method": cell.labels[1], "n": len(ledger.of(cell, tier))}
-        for rule, name in (("best", "best epoch"), ("last", "last epoch"), ("median10", "median last 10")):
-            row[name] = percent(ledger.ours(cell, tier, rule))
+    for cell, name in zip(cells, named(cells), strict=True):
         gained = ledger.difference(cell, tier)
-        row["gain (best)"] = stats.signed(gained.value) if gained else DASH
-        row["95 % interval"] = bounds(gained, signed=True)
+        row = {"cell": cell.id, "method": name, "gain (best)": signed(gained), "n": len(ledger.of(cell, tier))}
+        for rule, title in (("best", "best epoch"), ("last", "last epoch"), ("median10", "median last 10")):
+            row[title] = percent(ledger.ours(cell, tier, rule))
         row["seed by seed"] = paired(ledger.paired(cell, tier))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def named(cells: list[Cell]) -> list[str]:
+    """What tells these cells apart: the method, and below it the network where they have several."""
+    several = len({cell.labels[0] for cell in cells}) > 1
+    return [escape(cell.labels[1]) + (f"<br><small>{escape(cell.labels[0])}</small>" if several else "") for cell in cells]
+
+
+def trained(record: Record) -> str:
+    """What was trained, and on what."""
+    spec = record.spec
+    methods = " + ".join(method["name"] for method in spec["methods"]) or "plain"
+    return f"{escape(methods)}<br><small>{escape(spec['network'])}, {escape(spec['dataset'])}</small>"
 
 
 def planned(groups: Iterable[tuple[Cell, int]], tier: str, seeds: list[int]) -> pd.DataFrame:
@@ -56,9 +68,10 @@ def planned(groups: Iterable[tuple[Cell, int]], tier: str, seeds: list[int]) -> 
     for cell, done in groups:
         run = cell.run(tier, 0)
         r = run.recipe
-        rows.append({"cell": cell.id, "data": _named(run.dataset, run.data), "network": _named(run.network, run.options),
+        rows.append({"cell": cell.id,
                      "method": " + ".join(_named(m["name"], {k: v for k, v in m.items() if k != "name"}) for m in run.methods)
-                     or "none", "recipe": f"{r.epochs} epochs, batch {r.batch}, rate {r.lr:g}, {r.precision}",
+                     or "none", "data": _named(run.dataset, run.data), "network": _named(run.network, run.options),
+                     "recipe": f"{r.epochs} epochs, batch {r.batch}, rate {r.lr:g}, {r.precision}",
                      "seeds": ", ".join(map(str, seeds)), "on record": f"{done} of {len(seeds)}"})
     return pd.DataFrame(rows)
 
@@ -66,9 +79,10 @@ def planned(groups: Iterable[tuple[Cell, int]], tier: str, seeds: list[int]) -> 
 def _named(name: str, settings: Mapping) -> str:
     """
     >>> _named("fm", {"layers": 2, "box": "inside"}), _named("fm", {})
-    ('fm (layers=2, box=inside)', 'fm')
+    ('fm (layers=<wbr>2, box=<wbr>inside)', 'fm')
     """
-    return escape(name + (f" ({', '.join(f'{k}={v}' for k, v in settings.items())})" if settings else ""))
+    text = escape(name + (f" ({', '.join(f'{k}={v}' for k, v in settings.items())})" if settings else ""))
+    return re.sub(r"([/_=])(?=\w)", r"\1<wbr>", text)
 
 
 def matrix(table: str, ledger: Ledger) -> pd.DataFrame:
@@ -134,7 +148,8 @@ def p_value(p: float) -> str:
 def costs(records: list[Record]) -> pd.DataFrame:
     """What the records took: minutes, device, threads, peak memory, commit; of a run that went on elsewhere, all it was on."""
     return pd.DataFrame([{
-        "run": r.id, "minutes": f"{60 * durations.took(r):.1f}", "device": _in_turn(r, lambda e: e["device"]),
+        "run": r.id, "training": trained(r), "seed": r.seed, "minutes": f"{60 * durations.took(r):.1f}",
+        "device": _in_turn(r, lambda e: e["device"]),
         "threads": _in_turn(r, lambda e: e["threads"]), "peak MiB": peak([r]),
         "torch": _in_turn(r, lambda e: e["versions"]["torch"]),
         "commit": _in_turn(r, lambda e: (e["commit"] or DASH)[:10] + (" (changed)" if e["dirty"] else ""))}
@@ -164,8 +179,8 @@ def localisation(measured: list[tuple[Cell, Finding]]) -> pd.DataFrame:
             v, gains = f.values[how], {"pointing": DASH, "energy": DASH}
             for name in gains if other else ():
                 gains[name] = difference(stats.paired(v["each"][name], other.values[how]["each"][name]))
-            rows.append({"cell": cell.id, "seed": f.name.removeprefix("seed"), "map": title, "n": str(v["n"]),
-                         "chance": f"{v['chance']:.1f}", "centre (%)": f"{v['centre']:.1f}",
+            rows.append({"cell": cell.id, "network": ", ".join(cell.labels), "seed": f.name.removeprefix("seed"), "map": title,
+                         "n": str(v["n"]), "chance": f"{v['chance']:.1f}", "centre (%)": f"{v['centre']:.1f}",
                          "pointing (%)": f"{v['pointing']:.1f}", "to baseline": gains["pointing"],
                          "energy inside (%)": f"{v['energy']:.1f}", "energy, to baseline": gains["energy"],
                          "top-1 (%)": f"{v['top1']:.1f}"})
@@ -188,7 +203,7 @@ def _over_seeds(measured: list[tuple[Cell, Finding]]) -> list[dict]:
         sides = [per_seed, groups.get(base.id, [])] if base else [per_seed]
         if min(map(len, sides)) < 2:
             continue
-        row = {"cell": id_, "seed": f"all {len(per_seed)}", "map": title}
+        row = {"cell": id_, "network": ", ".join(studies.cell(id_).labels), "seed": f"all {len(per_seed)}", "map": title}
         for name, value, gain in (("pointing", "pointing (%)", "to baseline"),
                                   ("energy", "energy inside (%)", "energy, to baseline"), ("top1", "top-1 (%)", "")):
             mean = of_seeds(per_seed, how, name)
@@ -214,8 +229,8 @@ def activations(measured: list[tuple[Cell, Finding]]) -> pd.DataFrame:
     for cell, f in findings_once(measured):
         for unit, title in (("raw", "as they are"), ("in_spreads", "in units of spread")):
             first, *_, last = (list(map(sum, stages)) for stages in f.values[unit]["counts"].values())
-            rows += [{"cell": cell.id, "seed": f.name.removeprefix("seed"), "activations": title, "stage": stage,
-                      "baseline": f"{a:.0f}", "with FM": f"{b:.0f}", "ratio": f"{b / a:.2f}" if a else DASH}
+            rows += [{"cell": cell.id, "network": cell.labels[0], "seed": f.name.removeprefix("seed"), "activations": title,
+                      "stage": stage, "baseline": f"{a:.0f}", "with FM": f"{b:.0f}", "ratio": f"{b / a:.2f}" if a else DASH}
                      for stage, (a, b) in enumerate(zip(first, last, strict=True), 1)]
     return pd.DataFrame(rows)
 

@@ -49,7 +49,7 @@ def _measured(cells: list[Cell], tier: str) -> int:
 
 def _training(key: str, records: list[Record]) -> dict:
     """Runs of one training: how many, minutes of each on average, and the most memory."""
-    return {"run": f"<code>{key}</code>", "seeds": ", ".join(str(r.seed) for r in records),
+    return {"run": key, "training": tables.trained(records[0]), "seeds": ", ".join(str(r.seed) for r in records),
             "minutes": f"{60 * fmean(map(durations.took, records)):.1f}", "peak MiB": tables.peak(records),
             "device, engine": durations.where(records)}
 

@@ -10,6 +10,7 @@ from ..errors import FMError
 from ..records import Record, read_records
 from ..studies import Run
 from .markup import Html, html
+from .tables import trained
 
 SHOWN = 20              # images that differ, by their place in the test set
 
@@ -80,6 +81,7 @@ def card(run: Run, record: Record) -> str:
 def listing() -> Html:
     """The weights that come with the project, by cell."""
     on_record = {(r.tier, r.key, r.seed): r for r in read_records()}
-    rows = [{"cell": (names(*at[:2]) or [at[1]])[0], "seed": at[2], "last epoch (%)": f"{on_record[at].value('last'):.2f}",
+    rows = [{"cell": (names(*at[:2]) or [at[1]])[0], "training": trained(on_record[at]), "seed": at[2],
+             "last epoch (%)": f"{on_record[at].value('last'):.2f}",
              "file": f"{paths.published(*at).stat().st_size / 2**20:.1f} MB"} for at in paths.all_published() if at in on_record]
     return html(pd.DataFrame(rows), "Trained networks that come with the project; `fm check` tests each again, image by image.")

@@ -6,15 +6,19 @@ from collections.abc import Iterable
 from functools import cache
 from html import escape
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
+import matplotlib
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ... import studies
 from ...errors import UsageError
 from ..markup import Html, save_link
 
+NARROW = 4.7            # inches, of which a screen of 360 pixels makes type that can be read
 INK, GRID = "#0b0c0d", "#0a0b0c"      # stand-ins that the page's own text and border colours replace
 COLOURS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"]
                                     # which colour-blind readers tell apart: seaborn's "colorblind"; its import takes seconds
@@ -67,20 +71,95 @@ def to_file(figure: Figure, path: Path) -> None:
 
 
 def inline(figure: Figure, title: str, description: str, data: pd.DataFrame) -> Html:
-    """The figure as an SVG element with a title and, for those who do not see it, a description; below it a link that saves
-    what is drawn as CSV."""
+    """The figure as an SVG element with a title and, for those who do not see it, a description, and once more for narrow
+    screens, which show that one instead; below it a link that saves what is drawn as CSV."""
+    title = escape(title)
+    head = f"<title>{title}</title><desc>{escape(description)}</desc>"
+    wide = _svg(figure, title, head, "fm-wide")
+    narrow(figure)
+    with matplotlib.rc_context({"svg.hashsalt": "featuremining, narrow"}):     # else both would share what only one defines
+        tall = _svg(figure, title, head, "fm-tall")
+    saved = save_link(data.to_csv(index=False), "CSV", "csv", title)
+    return Html(f'<figure class="plot">{wide}{tall}<figcaption>What is drawn: {saved}</figcaption></figure>')
+
+
+def _svg(figure: Figure, title: str, head: str, kind: str) -> str:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight", transparent=True)
     svg = file.getvalue()[file.getvalue().index("<svg"):]
     svg = svg.replace(INK, "var(--pst-color-text-base, currentColor)").replace(GRID, "var(--pst-color-border, #8884)")
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.S)
+    svg = re.sub(r" font-family: [^;\"]*;?", "", svg)           # the page's own, said once
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 width="100%"', svg, count=1)
-    title = escape(title)
-    head = f"<title>{title}</title><desc>{escape(description)}</desc>"
-    svg = re.sub(r"(<svg[^>]*)>", rf'\1 role="img" aria-label="{title}">{head}', svg, count=1)
-    saved = save_link(data.to_csv(index=False), "CSV", "csv", title)
-    return Html(f'<figure class="plot">{svg}<figcaption>What is drawn: {saved}</figcaption></figure>')
+    return re.sub(r"(<svg[^>]*)>", rf'\1 class="{kind}" role="img" aria-label="{title}">{head}', svg, count=1)
+
+
+def narrow(figure: Figure) -> None:
+    """For a screen of 360 pixels: panels one below the other, pictures side by side as they were, long words on several lines,
+    the legend in one column."""
+    width, height = figure.get_size_inches()
+    panels = [panel for panel in figure.axes if panel.get_subplotspec()]
+    columns = panels[0].get_subplotspec().get_gridspec().ncols
+    if any(panel.images for panel in panels):
+        height *= min(1, NARROW / width)
+        height += sum(max(_beside(panel, max(9, 52 // columns)) for panel in panels[i:i + columns])
+                      for i in range(0, len(panels), columns))
+    elif columns > 1:
+        _stack(figure, panels, columns)
+        height *= columns
+    height *= max(map(_fold, panels))
+    _legend_below(figure, panels)
+    figure.set_size_inches(min(width, NARROW), height)
+
+
+def _beside(panel: Axes, letters: int) -> float:
+    """The words around a picture, so many letters a line; the inches that more lines of them take."""
+    def words(text: str) -> str:
+        return fill(text.replace("-\n", "-").replace("\n", " "), letters)
+
+    panel.set_title(words(panel.get_title()), fontsize=8.5)
+    panel.set_ylabel(panel.get_ylabel(), fontsize=8.5)
+    panel.set_xlabel(words(panel.get_xlabel()), fontsize=8.5)
+    return 0.14 * (panel.get_xlabel().count("\n") + panel.get_title().count("\n"))
+
+
+def _fold(panel: Axes) -> float:
+    """Long words beside and below a panel, on several lines; how much higher it has to be for them."""
+    if not panel.images:
+        panel.set_xlabel(fill(panel.get_xlabel(), 44))
+        for place in ("left", "center"):
+            panel.set_title(fill(panel.get_title(place), 46), loc=place, fontsize=10)
+    texts = [label.get_text() for label in panel.get_yticklabels()]
+    lines = 1
+    if max(map(len, texts), default=0) > 32:
+        texts = [fill(text, 26) for text in texts]
+        lines += max(text.count("\n") for text in texts)
+        panel.set_yticks(panel.get_yticks(), texts, fontsize=9)
+    return 1 + 0.4 * (lines - 1)
+
+
+def _stack(figure: Figure, panels: list[Axes], columns: int) -> None:
+    """One below the other, in the order of reading; what the first of a row said for all, each says."""
+    ratios = panels[0].get_subplotspec().get_gridspec().get_height_ratios() or [1]
+    grid = figure.add_gridspec(len(panels), 1, height_ratios=[ratios[i // columns % len(ratios)] for i in range(len(panels))])
+    for i, panel in enumerate(panels):
+        first = panels[i - i % columns]
+        panel.set_subplotspec(grid[i])
+        panel.tick_params(labelleft=True, labelbottom=True)
+        panel.set_ylabel(panel.get_ylabel() or first.get_ylabel())
+        texts = [label.get_text() for label in first.get_yticklabels()]
+        if any(texts) and not any(label.get_text() for label in panel.get_yticklabels()):
+            panel.set_yticks(first.get_yticks(), texts)
+
+
+def _legend_below(figure: Figure, panels: list[Axes]) -> None:
+    """Those of the figure and those beside a panel, in one column."""
+    beside = [legend for panel in panels if (legend := panel.get_legend()) and panel.bbox.x1 <= legend.get_window_extent().x0]
+    for legend in [*figure.legends, *beside]:
+        handles, labels = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
+        legend.remove()
+        figure.legend(handles, labels, loc="outside lower center", ncols=1, fontsize=9)
 
 
 def nothing(tier: str, what: str = "record") -> Html:
