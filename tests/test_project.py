@@ -78,6 +78,13 @@ def test_workflows_and_forms_are_what_github_reads():
     assert run and set(run) <= targets
 
 
+def test_a_commit_keeps_the_names_of_cells():
+    """nbstripout numbers them unless it is told not to."""
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (hook,) = [hook for repo in config["repos"] for hook in repo["hooks"] if hook["id"] == "nbstripout"]
+    assert "--keep-id" in hook["args"] and all(re.fullmatch(r"v?\d+\.\d+\.\d+", repo["rev"]) for repo in config["repos"])
+
+
 def test_the_image_is_made_of_what_is_there():
     lines = [line for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     assert len(lines) <= 10 and re.search(r"^FROM python:3\.(11|12|13)-", lines[0])
