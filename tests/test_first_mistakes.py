@@ -92,6 +92,17 @@ def test_every_command_that_reads_records_says_that_there_are_none(command, scra
         command(scratch / "x.csv")
 
 
+@pytest.mark.parametrize(("typed", "meant"), [
+    ("fm ver", {"verdict", "verify"}), ("fm run X1.resnet20.fm2", {"X1.resnet20.fm2", "X1.resnet20.fm2_mixup"}),
+    ("fm verdict T1.one_la", {"T1.one_layer"}), ("fm plot X1.resnet20.fm2 X1.resnet20.basel", {"X1.resnet20.baseline"}),
+    ("fm status zz", set())])
+def test_a_shell_completes_commands_and_ids(typed, meant, tmp_path):
+    where = {"_FM_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    code = "import sys; sys.argv = ['fm']; from featuremining.cli import app; app(prog_name='fm')"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **where}, capture_output=True, text=True)
+    assert set(done.stdout.split()) == meant, done.stderr
+
+
 def test_a_blank_folder_is_none(monkeypatch):
     for blank in ("", " ", "\t"):
         monkeypatch.setenv("FM_BUILD_DIR", blank)

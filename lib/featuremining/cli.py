@@ -19,7 +19,20 @@ from .showing import terminal
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.replace("``", "`") if __doc__ else None,
                   context_settings={"help_option_names": ["-h", "--help"]})
 
-CELL = Annotated[str, typer.Argument(help="id of a cell, as `fm status` lists them, for example T1.resnet56.fm2")]
+
+def _cells(incomplete: str) -> list[str]:
+    """What a shell completes an id to."""
+    return [id_ for id_ in studies.load_cells() if id_.startswith(incomplete)]
+
+
+def _claims(incomplete: str) -> list[str]:
+    from .studies import claims
+
+    return [id_ for id_ in claims.load_claims() if id_.startswith(incomplete)] + _cells(incomplete)
+
+
+CELL = Annotated[str, typer.Argument(help="id of a cell, as `fm status` lists them, for example T1.resnet56.fm2",
+                                     autocompletion=_cells)]
 TIER = Annotated[str, typer.Option(help="smoke (a minute, embedded data), short (a tenth of the epochs) or full (all of them)")]
 
 
@@ -43,7 +56,7 @@ def run(cell: CELL, tier: TIER,
         seed: Annotated[list[int], typer.Option(help="0, 1, 2, ...; give it twice and a GPU trains both at once")] = [0],  # noqa: B006
         device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
         engine: Annotated[str, typer.Option(help="auto, eager, graph (one CUDA graph per step) or compile")] = "auto",
-        threads: Annotated[int, typer.Option(min=0, help="of a CPU; 0: what FM_THREADS says, or as many as are idle")] = 0,
+        threads: Annotated[int, typer.Option(min=0, max=1024, help="of a CPU; 0: as FM_THREADS says, or all that are idle")] = 0,
         wait: Annotated[bool, typer.Option("--wait", help="for another process that is at the same run")] = False,
         quiet: Annotated[bool, typer.Option("--quiet", "-q", help="say only where the records lie")] = False) -> None:
     """Train one cell, once per seed. The same command resumes after any interruption; a finished run says so at once."""
@@ -73,7 +86,8 @@ def _beside(wanted: studies.Cell, tier: str) -> list[studies.Run]:
 
 
 @app.command()
-def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begins so, for example T1.resnet56")] = "",
+def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begins so, for example T1.resnet56",
+                                                autocompletion=_cells)] = "",
            as_json: Annotated[bool, typer.Option("--json", help="for programs: one object per cell")] = False) -> None:
     """Per cell and tier: runs done, runs missing, verdict (full tier against the printed number); seeds that differ in device or
     engine."""
@@ -85,7 +99,8 @@ def status(prefix: Annotated[str, typer.Argument(help="only cells whose id begin
 
 
 @app.command()
-def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: T1.one_layer, T1.resnet56.fm2")] = "",
+def verdict(claim: Annotated[str, typer.Argument(help="id of a claim or a cell: T1.one_layer, T1.resnet56.fm2",
+                                                autocompletion=_claims)] = "",
             as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
     """Does it hold? All claims of the paper, its sentences and its numbers, or one of them with what its verdict rests on."""
     from .judging import listing
@@ -113,7 +128,8 @@ def verify() -> None:
 
 
 @app.command()
-def check(cell: Annotated[str, typer.Argument(help="id of a cell; none: all weights that come with the project")] = "",
+def check(cell: Annotated[str, typer.Argument(help="id of a cell; none: all weights that come with the project",
+                                              autocompletion=_cells)] = "",
           seed: Annotated[int, typer.Option(help="of the training")] = 0, tier: TIER = "full",
           device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1")] = "auto",
           publish: Annotated[bool, typer.Option("--publish", help="put what proves right into data/weights")] = False,
@@ -202,7 +218,7 @@ def export(file: Annotated[Path, typer.Argument(help="what to write, such as cur
 
 
 @app.command()
-def plot(cells: Annotated[list[str], typer.Argument(help="ids of cells")],
+def plot(cells: Annotated[list[str], typer.Argument(help="ids of cells", autocompletion=_cells)],
          out: Annotated[Path, typer.Option("--out", "-o", help="curves.svg, .png or .pdf")] = Path("curves.svg"),
          tier: TIER = "full") -> None:
     """Curves of test accuracy and loss over the epochs, a line per seed and a colour per cell."""

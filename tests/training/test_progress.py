@@ -48,3 +48,14 @@ def test_the_time_that_is_left_is_in_each_line(clock, capsys):
 def test_of_several_each_line_says_whose_it_is_and_a_silent_one_says_nothing(clock, capsys):
     assert all(line.startswith("a run: ") for line in lines(clock, capsys, 61, alone=False))
     assert lines(clock, capsys, 61, silent=True) == []
+
+
+@pytest.mark.parametrize(("width", "drawn"), [(0, False), (30, False), (40, False), (41, True), (80, True)])
+def test_a_bar_is_drawn_where_all_of_it_has_room(width, drawn, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(progress.sys.stdout, "isatty", lambda: True, raising=False)
+    report = progress.Report("a run", 2, 10)
+    report.step(0, 5)
+    report.epoch(0, {"loss": 1.0, "test_acc": 50.0})
+    report.close()
+    assert (report.bar is not None) == drawn and "1/2" in capsys.readouterr().out

@@ -58,7 +58,7 @@ def test_what_was_said_is_done_in_this_order(monkeypatch, capsys):
     assert torch.get_num_threads() == 1 and os.environ["FM_THREADS"] == "1" and not capsys.readouterr().out
 
 
-@pytest.mark.parametrize("said", ["0", "-1", "two", "1.5", "²", " "])
+@pytest.mark.parametrize("said", ["0", "-1", "two", "1.5", "²", " ", "1025", "100000", "9" * 30, "9" * 5000])
 def test_no_number_is_one_sentence(said, monkeypatch):
     monkeypatch.setenv("FM_THREADS", said)
     with pytest.raises(UsageError, match="FM_THREADS is a number"):

@@ -7,6 +7,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+BESIDE = 36         # columns for the bar, epoch, accuracy and time beside a title; a terminal of fewer, and below 80, gets lines
 MINUTE = 60.0           # seconds between two lines, where an epoch takes longer
 
 
@@ -30,7 +31,7 @@ class Report:
         self.bar = None
         if silent:
             return
-        if alone and sys.stdout.isatty():
+        if alone and sys.stdout.isatty() and Console(file=sys.stdout).width >= min(80, len(title) + BESIDE):
             self.bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[epoch]}"),
                                 TextColumn("{task.fields[tested]}"), TextColumn("{task.fields[left]}"),
                                 console=Console(file=sys.stdout), expand=True)

@@ -15,6 +15,7 @@ import torch
 
 from ..errors import UsageError
 
+MOST = 1024         # threads; more only wait for each other
 LOOK = 0.3          # seconds, to see how many cores are idle
 
 
@@ -26,8 +27,8 @@ def settle(wanted: int = 0, choose: bool = True) -> None:
         os.environ["FM_THREADS"] = str(wanted)
     said = os.environ.get("FM_THREADS", "")
     if said:
-        if not said.isascii() or not said.isdigit() or not int(said):
-            raise UsageError(f"FM_THREADS is a number of threads, 1 or more, got {said!r}.")
+        if not said.isascii() or not said.isdigit() or not 1 <= int(said[:9]) <= MOST:
+            raise UsageError(f"FM_THREADS is a number of threads, 1 or more and at most {MOST}, got {said!r}.")
         torch.set_num_threads(int(said))
     elif choose and not named():
         own()
