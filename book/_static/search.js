@@ -39,7 +39,7 @@
     if (!sections?.length) return;
     const named = sections.filter(([id]) => id === anchor);
     const best = place(named.length ? named : sections, words);
-    if (!anchor && best.held && best.id && best.id !== sections[0][0]) link.href += `#${best.id}`;
+    if (!anchor && best.held && best.id && best.id !== sections[0][0]) link.setAttribute("href", `${page}#${best.id}`);
     item.append(excerpt(best.text, best.at, words));
   }
 

@@ -268,7 +268,9 @@ def test_search_finds_dropblock(front):
     field.press("Enter")
     expect(front.locator("#search-results li a", has_text="DropBlock").first).to_be_visible()
     links = front.locator("#search-results li a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
-    assert any("methods/dropblock.html" in unquote(link) for link in links)
+    assert "methods/dropblock.html" in unquote(links[0])
+    expect(front.locator("#search-results li .fm-excerpt mark").first).to_have_text("DropBlock")
+    assert front.locator("#search-results li:not(:has(.fm-excerpt))").count() == 0
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_a_printed_page_has_all_rows(board, tmp_path):
 
 def test_pages_say_what_they_are(html):
     """Title, description and social card; no address names a folder of the sources; scripts only where they are used."""
-    seen = set()
+    seen, icons = set(), (html / "_static/icons.css").read_text()
     for path in html.rglob("*.html"):
         text = path.read_text()
         if "_static" in path.parts or "http-equiv" in text:
@@ -233,6 +233,10 @@ def test_pages_say_what_they_are(html):
         assert "build/book" not in " ".join(re.findall(r'(?:href|src)="([^"]*)"', text)), path
         assert ("demonstration.js" in text) == ('id="demonstration"' in text)
         assert ("cards.js" in text) == ("data-cell=" in text)
+        assert ("mathjax/tex" in text) == ('class="math' in text), path
+        assert "fontawesome.js" not in text and ("searchindex.js" in text) == (path.name == "search.html"), path
+        assert (path.parent / re.search(r'<meta property="og:image" content="([^"]+)"', text)[1]).is_file()
+        assert all(f".fa-{name} " in icons for name in re.findall(r'<i class="[^"]*fa-solid\s+fa-([a-z-]+)', text)), path
         seen.add(description[0])
     assert len(seen) > 30
     index = (html / "searchindex.js").read_text()
