@@ -51,4 +51,4 @@ def test_the_figure_has_the_numbers_of_each_place():
     assert f"inside the map: {values.min():.0f} to {values.max():.0f} percent" in shown
     texts = re.findall(r"<text[^>]*>(\d+)</text>", shown)
     wanted = [f"{v:.0f}" for name in drawn.NAMES for v in boxes.coverage(name, 4).flatten().tolist()]
-    assert [t for t in texts if t in wanted] and sorted(texts) == sorted(wanted)
+    assert wanted and sorted(texts) == sorted(2 * wanted)        # once more for narrow screens
