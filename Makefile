@@ -96,17 +96,17 @@ setup: $(STAMP)                    ## only the environment
 HERE := $(shell cat $(STAMP) 2>/dev/null)
 # and so is one of another Python than the one that is named on the command line; another TORCH is put into it
 IS := $(shell sed -n 's/^version = \(3\.[0-9]*\).*/\1/p' .venv/pyvenv.cfg 2>/dev/null)
-NAMED := $(if $(filter command,$(firstword $(origin PYTHON))),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+NAMED := $(if $(filter command,$(firstword $(origin PYTHON))),$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 OTHER := $(and $(IS),$(filter-out $(IS),$(NAMED)))
 SWAP := $(if $(TORCH),$(filter-out $(TORCH),$(or $(shell cat .venv/.torch 2>/dev/null),cuda)))
 ifneq ($(HERE)$(OTHER)$(SWAP),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0])'
 	$(if $(filter-out $(subst $() ,_,$(CURDIR)),$(subst $() ,_,$(HERE))),@echo "This checkout was moved: its environment is made anew."; rm -rf .venv)
 	$(if $(OTHER),@echo "The environment is of Python $(IS): it is made anew with $(OTHER)."; rm -rf .venv)
-	test -x $(PY) || $(PYTHON) -m venv .venv
+	test -x $(PY) || "$(PYTHON)" -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
 	$(if $(filter cpu,$(TORCH)),grep -vE '$(CUDA_ONLY)',cat) requirements.lock | \
 	  $(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) $(if $(filter cpu,$(TORCH)),--torch-backend=cpu) -

@@ -145,7 +145,7 @@ def test_answers_stand_beside_a_comparison_and_change_no_verdict():
     assert table(new)["on new images like these"][0].startswith("+")
     page = shown.answers(RULE, Ledger(runs))
     assert "of 2 cells with two runs or more" in page and "needs two runs" in page
-    assert page.count("p (McNemar)") == 1 and len(shown.side_by_side(new, Ledger(runs), "last")) == 4
+    assert page.count(">p (McNemar)<") == 1 and len(shown.side_by_side(new, Ledger(runs), "last")) == 4
     empty = shown.answers(RULE, Ledger(without))
     assert "none of these 6 cells has two runs" in empty and "McNemar" not in empty
 

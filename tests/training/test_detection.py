@@ -402,7 +402,7 @@ def test_what_is_shown_is_kept_and_drawn(few, capsys):
     (first,) = detection.detect(model, data.test_x[:1], CPU)
     assert kept.values["images"][0]["scores"] == [round(float(s), 4) for s in sorted(first.scores)[::-1][:3]]
     html = FD.detections([(cell, kept)], "smoke")
-    assert html.count("<image") == detections.SHOWN and 'role="img"' in html and "Baseline, image 1" in html
+    assert html.count("<image") == 2 * detections.SHOWN and 'role="img"' in html and "Baseline, image 1" in html
     detections.look(cell, one)
     assert "measured" in capsys.readouterr().out
 

@@ -123,10 +123,10 @@ def rule(table: str, ledger: Ledger) -> Html:
 
 def comparisons(table: str, ledger: Ledger) -> Html:
     """What the study's comparisons come to by its rule, from full runs."""
-    outcomes = judged.compare(_rule(table), ledger)
-    caption = ("Each method minus its baseline, in percentage points with 95 % intervals. The last epoch decides; best epoch, "
-               "seed by seed and new images are for comparison")
-    return markup.html(tables.comparisons(outcomes), caption, "full")
+    fixed = _rule(table)
+    caption = (f"Each method minus what it is compared with, in percentage points with {100 * fixed.level:.0f} % intervals. The "
+               f"{fixed.outcome} epoch decides; {fixed.beside} epoch, seed by seed and new images are for comparison")
+    return markup.html(tables.comparisons(judged.compare(fixed, ledger)), caption, "full")
 
 
 def differences(table: str, ledger: Ledger) -> Html:
