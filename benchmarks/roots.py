@@ -144,7 +144,7 @@ def roots() -> list[Row]:
     for c, goal, pade_goal in ((64, ">= 1.4", ">= 2.5"), (128, ">= 4", ""), (256, ">= 12", ">= 10")):
         x = features(c)
         layers = {"textbook": textbook, "newton_schulz": ours("newton_schulz"), "svd_pade": svd_pade,
-                  "products": ours("newton_schulz", form="products"), "exact64": ours("exact", torch.float64),
+                  "by eigenvalues": ours("newton_schulz", form="eigen"), "exact64": ours("exact", torch.float64),
                   "exact": ours("exact"), "mpa": ours("mpa"), "mtp": ours("mtp")}
         works = {name: there_and_back(layer, x) for name, layer in layers.items()}
         took = side_by_side(works, CPU, rounds=12, warm=1, clock=process_time)
@@ -154,7 +154,7 @@ def roots() -> list[Row]:
         exact, pade = (f"gradient off by {off[name]:.1e}" for name in ("exact64", "svd_pade"))
         for name, other, wanted, note in (
                 ("newton_schulz", "textbook", goal, f"gradients {same:.1e} apart"),
-                ("products", "textbook", "", "the form for GPUs"),
+                ("by eigenvalues", "textbook", "", "Newton-Schulz in its other form"),
                 ("exact64", "svd_pade", pade_goal, f"{exact}, SVD-Padé's {pade}"), ("exact", "svd_pade", "", "float32"),
                 ("exact", "newton_schulz", "", ""), ("exact", "mpa", "", ""), ("exact", "mtp", "", "")):
             value, low, high = faster(took, name, other)

@@ -51,7 +51,8 @@ def test_the_control_of_averaged_losses_is_judged_by_its_rule():
             + recorded(mean, 70.5, 71.0, 72.0, 73.0))
     shown = why.control(Ledger(made))
     assert "ResNet-20, a fifth of the rate · Baseline minus ResNet-20 · Baseline" in shown
-    assert f"n = 4 and 4, {Status.ABOVE}" in shown and f"n = 4 and 4, {Status.NO_CLEAR_DIFFERENCE}" in shown
+    assert re.search(rf"\+30\.00 \([^)]+\), n = 4 and 4, {Status.ABOVE}", shown)
+    assert re.search(rf"\+0\.12 \([^)]+\), n = 4 and 4, {Status.NO_CLEAR_DIFFERENCE}", shown)
     assert "Difference of test accuracy after the last epoch" in shown and "FM (2 layers)" not in shown
     assert "nothing to draw" in why.control(Ledger([]))
 

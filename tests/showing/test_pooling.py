@@ -77,12 +77,12 @@ def test_the_answers_numbers_are_those_of_the_maps():
 
 
 def test_speed_is_what_the_benchmark_left(tmp_path, monkeypatch):
-    row = {"what": "exact over svd", "value": 2.5, "unit": "×", "goal": "", "note": "here"}
+    row = {"what": "exact over svd", "value": 2.5, "low": 2.25, "high": 2.75, "unit": "×", "goal": "", "note": "here"}
     (tmp_path / "a.json").write_text(json.dumps(made_benchmarks.measured("A CPU", roots=[row], loop=[])))
     monkeypatch.setattr(paths, "benchmarks", lambda: tmp_path / "nowhere")
     assert "Not run" in pooling.speed()
     monkeypatch.setattr(paths, "benchmarks", lambda: tmp_path)
-    assert re.search(r"exact over svd\s+2.5 ×\s+–\s+A CPU\s+here", plain(pooling.speed()))
+    assert re.search(r"exact over svd\s+2.5 ×\s+2.25 to 2.75\s+–\s+A CPU\s+here", plain(pooling.speed()))
 
 
 def test_printed_numbers_have_their_source():

@@ -3,7 +3,7 @@
 iSQRT-COV: Li, Xie, Wang, Gao, CVPR 2018, arXiv:1712.01034. A = P / t with t the trace (or the Frobenius norm), Y_0 = A, Z_0 = 1,
 T = (3 - Z Y) / 2, Y <- Y T, Z <- T Z; after n steps Q = sqrt(t) Y_n. Five steps are far from the root of an ill-conditioned P:
 that is the method's property, and kept. Y_n and Z_n are polynomials of A, so the same value and the same gradient follow from its
-eigenvalues (form ``"eigen"``, faster on a CPU for large matrices and many steps) and, for P = F F^T with fewer columns than rows,
+eigenvalues (form ``"eigen"``, for large matrices and many steps on a CPU) and, for P = F F^T with fewer columns than rows,
 from F^T F, since Y_n = A Z_n.
 """
 
@@ -18,8 +18,8 @@ from .spectral import Spectral, alive, between, eigh, full_precision, of_values,
 
 Prenorm = Literal["trace", "frobenius"]
 Form = Literal["auto", "eigen", "products"]
-EXACT = 7               # steps up to which products in float32 lose nothing to eigenvalues, singular matrices included
-FEW = 320               # steps times size up to which products were the faster form on a CPU: five steps of 64 x 64
+EXACT = 7               # steps up to which products in float32 were nearer to float64 than eigenvalues, also where singular
+FEW = 320               # steps times size up to which products take no longer on a CPU: five steps of 64 x 64
 
 
 def size(matrix: Tensor, prenorm: str) -> Tensor:
@@ -175,7 +175,7 @@ class _OfFactor(Function):
 
 
 def pick_form(form: str, matrix: Tensor, iterations: int) -> str:
-    """Products where eigendecompositions of many small matrices are slow, on GPUs, and where the products are few and small."""
+    """Products where eigendecompositions of many small matrices are slow, on GPUs, and where they are as fast and round less."""
     choose("form", form, ("auto", "eigen", "products"))
     few = matrix.is_cuda or (iterations <= EXACT and iterations * matrix.shape[-1] <= FEW)
     return ("products" if few else "eigen") if form == "auto" else form

@@ -79,7 +79,8 @@ def learning(rule: Rule, ledger: Ledger) -> Html:
 def _end(cell: Cell, records: list[Record]) -> dict[str, str]:
     seen = {words: f"{last(records, curve):.3f}" if curve in records[0].curves else DASH for curve, words in LOSSES.items()}
     empty = f"{100 * fmean(v for r in records for v in r.curves[EMPTY]):.1f}" if EMPTY in records[0].curves else DASH
-    return {"network": cell.labels[0], "method": cell.labels[1], "n": str(len(records)), **seen, "empty boxes (%)": empty}
+    return {"network": cell.labels[0], "method": cell.labels[1], "n": str(len(records)), **seen,
+            "empty boxes, all epochs (%)": empty}
 
 
 def schedules(ledger: Ledger) -> Html:

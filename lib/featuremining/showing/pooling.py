@@ -143,12 +143,14 @@ def robustness(heads: Heads, tier: str) -> Html:
 def speed() -> Html:
     """The stored results of ``benchmarks/roots.py``."""
     rows = [{"measured": row["what"], "value": f"{row['value']:.3g} {row['unit']}".strip(),
+             "quartiles": markup.DASH if row["low"] is None else f"{row['low']:.3g} to {row['high']:.3g}",
              "goal": row["goal"] or markup.DASH, "device": result["device"], "note": row["note"]}
             for result in all_measured() for group, of in result["groups"].items() if group.startswith("roots")
             for row in of["rows"]]
     if not rows:
         return Html('<p class="empty">Not run: no result of <code>benchmarks/roots.py</code> is stored.</p>')
-    return markup.html(pd.DataFrame(rows), "Speed of roots, forward and backward")
+    return markup.html(pd.DataFrame(rows), "Roots, forward and backward. Ratios of times are those of the "
+                       "fastest rounds, beside the quartiles of the rounds' ratios; goals are held against the former")
 
 
 def printed(name: str) -> Html:

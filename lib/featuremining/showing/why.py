@@ -74,19 +74,20 @@ def averaged(ledger: Ledger) -> Html:
                            f"{epochs(tier, cell)} epochs (n = {n})")
     figure = forest(groups, "Difference to plain training in percentage points, losses added as in the paper and averaged.")
     return Html(figure + says(
-        f"Averaging the losses instead of adding them changes the accuracy by {listed(changes)}. Averaging divides "
-        "every gradient by the number of losses, as a smaller learning rate does. A control tells them apart; so far:")
+        f"With losses averaged instead of added the accuracy differs by {listed(changes)}. Averaging divides "
+        "every gradient by the number of losses, as a smaller learning rate does. A control asks whether it is more than that:")
         + control(ledger)
         if groups else figure)
 
 
 def control(ledger: Ledger) -> Html:
-    """Losses averaged beside a smaller learning rate, by the rule that was fixed before its runs."""
+    """Losses averaged beside a smaller learning rate, by a rule fixed before the runs with that rate; the others were known."""
     rule = studies.rules()[CONTROL]
     lines = [Line(c.label, c.outcome, note=f"n = {' and '.join(str(len(s)) for s in c.seeds)}, {c.status}")
              for c in comparisons.compare(rule, ledger) if c.outcome]
     return forest({rule.question: lines}, f"Difference of test accuracy after the {rule.outcome} epoch in percentage points. "
-                  f"The rule is on the page of the ablations ({rule.table}).")
+                  f"The rule, fixed before the runs with the smaller rate and when the others were known, is on the page of the "
+                  f"ablations ({rule.table}). An interval as wide as these does not show that two are equal.")
 
 
 def looks(_: Ledger) -> Html:

@@ -58,7 +58,7 @@ def _interval(values) -> tuple[float, float]:
 
 
 def differences(compared: list[Comparison], rule: Rule) -> Html:
-    """Each method minus its baseline with the interval that decides; a comparison that is not finished is hollow."""
+    """Each method minus what it is compared with, and the interval that decides; a comparison that is not finished is hollow."""
     drawn = [c for c in compared if c.outcome]
     if not drawn:
         return nothing("full")
@@ -71,7 +71,7 @@ def differences(compared: list[Comparison], rule: Rule) -> Html:
                 axes.errorbar(c.outcome.value, y, xerr=c.outcome.half, fmt="none", ecolor=COLOURS[0], capsize=3, elinewidth=1.6)
             if c.outcome:
                 axes.plot(c.outcome.value, y, "o", color=COLOURS[0], ms=7, mfc="none" if c.p is None else COLOURS[0])
-        axes.set(xlabel=f"method minus baseline, test top-1, {rule.outcome} epoch (percentage points)",
+        axes.set(xlabel=f"difference of test top-1, {rule.outcome} epoch (percentage points)",
                  yticks=range(len(compared)), ylim=(len(compared) - 0.5, -0.5),
                  yticklabels=[f"{c.label} (n = {' and '.join(str(len(s)) for s in c.seeds)})"
                               for c in compared])
@@ -79,7 +79,7 @@ def differences(compared: list[Comparison], rule: Rule) -> Html:
                  "verdict": c.status} for c in drawn]
         summary = "; ".join(f"{row['cell']} {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), "
                             f"{row['verdict']}" for row in rows)
-        return inline(figure, f"{rule.table}: each method minus its baseline",
+        return inline(figure, f"{rule.table}: each method minus what it is compared with",
                       f"Differences in percentage points with {100 * rule.level:.0f} % intervals; hollow: not finished. "
                       + summary,
                       pd.DataFrame(rows).round(4))
