@@ -1,8 +1,7 @@
 """Covariance pooling: roots and their gradients beside the peers' formulations, written here from their papers, and whole
 training steps of networks with each head. B = 32, one thread, forward and backward from the features to the triangle and back.
 
-Times are CPU seconds of this process, which has one thread: other processes change them little. A value is the ratio of the
-fastest rounds, the steadiest number on a machine that others use, too; quartiles are those of the rounds' ratios.
+Times are CPU seconds of this process, which has one thread: other processes change them little.
 Peers from PyPI are measured where they are installed (`pip install spd-learn torchspd POT`, in an environment of their own: they
 are no dependency), and left out elsewhere with a word.
 """
@@ -133,12 +132,6 @@ def error(ours: Tensor, truth: Tensor) -> float:
     return ((ours.double() - truth).norm() / truth.norm()).item()
 
 
-def faster(took: dict, name: str, than: str) -> tuple[float, float, float]:
-    """How many times: by the fastest rounds, and the quartiles of the rounds' ratios."""
-    _, low, high = ratio(took, than, name)
-    return min(took[than]) / min(took[name]), low, high
-
-
 def roots() -> list[Row]:
     rows = []
     for c, goal, pade_goal in ((64, ">= 1.4", ">= 2.5"), (128, ">= 4", ""), (256, ">= 12", ">= 10")):
@@ -157,7 +150,7 @@ def roots() -> list[Row]:
                 ("by eigenvalues", "textbook", "", "Newton-Schulz in its other form"),
                 ("exact64", "svd_pade", pade_goal, f"{exact}, SVD-Padé's {pade}"), ("exact", "svd_pade", "", "float32"),
                 ("exact", "newton_schulz", "", ""), ("exact", "mpa", "", ""), ("exact", "mtp", "", "")):
-            value, low, high = faster(took, name, other)
+            value, low, high = ratio(took, other, name)
             rows.append(Row("roots", f"{name} over {other}, {at}", value, low=low, high=high, goal=wanted, note=note))
         rows.append(Row("roots", f"exact64: error of the gradient over SVD-Padé's, {at}", off["exact64"] / off["svd_pade"],
                         goal="<= 1", note=f"{off['exact64']:.1e} / {off['svd_pade']:.1e}"))
@@ -172,7 +165,7 @@ def steps() -> list[Row]:
         works = {name: lambda r=ready, i=inputs[name]: r.advance(next(i)) for name, ready in cases.items()}
         took = side_by_side(works, CPU, rounds=7, warm=1, clock=process_time)
         for name in list(NETWORKS)[1:]:
-            slower, low, high = faster(took, "mean", name)
+            slower, low, high = ratio(took, name, "mean")
             rows.append(Row("roots", f"{network}: a step with {name} over the mean's", slower, low=low, high=high,
                             note=f"{1000 * min(took['mean']):.0f} ms with the mean"))
     return rows
@@ -229,7 +222,7 @@ def peers() -> list[Row]:
     took = side_by_side(works, CPU, rounds=7, warm=1, clock=process_time)
     for mine, goal in (("exact", ">= 2"), ("exact_factor", ""), ("exact, from P", "")):
         for name in found:
-            value, low, high = faster(took, mine, name)
+            value, low, high = ratio(took, name, mine)
             rows.append(Row("roots, peers", f"{mine} over {name}, C = 256, 8 × 8, float64", value, low=low, high=high, goal=goal))
     return rows
 

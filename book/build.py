@@ -3,11 +3,9 @@
 Nothing is trained here; a page shows records. Run it as ``make book``; the result is ``_build/html/index.html``.
 """
 
-import json
 import re
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,7 +47,7 @@ from featuremining.showing import (
 )
 from featuremining.showing.executed import unfinished
 from featuremining.showing.figures import boxes
-from featuremining.studies.claims import load_claims, of_first
+from featuremining.studies.claims import of_first
 
 ROOT = paths.ROOT
 PAGES = ROOT / "build" / "book"         # the table of contents names this folder, so FM_BUILD_DIR does not move it
@@ -275,45 +273,6 @@ def census(html: Path) -> list[Path]:
     return pages
 
 
-THEBE = re.compile(r'<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe[^>]*></script>'
-                   r'|<script type="text/x-thebe-config">.*?</script>|<script>kernelName = .*?</script>', re.S)
-LAUNCH = re.compile(r'(href="https://(?:mybinder\.org|colab\.research\.google\.com)/[^"]*/)build/book/(\w+\.ipynb")')
-SIDE = '<div id="pst-primary-sidebar"'
-REGION = re.compile(r'(role="region" aria-label=")([^"]*)"')
-CARDS = re.compile(r'<script type="application/json" id="fm-cards">.*?</script>\n', re.S)
-
-
-def told_apart(text: str) -> str:
-    """Regions of one name are numbered, for readers who go from one to the next.
-
-    >>> told_apart('<div role="region" aria-label="a"><div role="region" aria-label="a">')
-    '<div role="region" aria-label="a"><div role="region" aria-label="a (2)">'
-    """
-    seen: Counter = Counter()
-
-    def name(region: re.Match) -> str:
-        seen[region[2]] += 1
-        return region[1] + region[2] + (f" ({seen[region[2]]})" if seen[region[2]] > 1 else "") + '"'
-
-    return REGION.sub(name, text)
-
-
-def finish(html: Path) -> None:
-    """Give each page the cards of the cells that its tables name, once. Take out the scripts of Thebe, which is off: its
-    extension declares its constants twice, an error in every browser. To a screen reader the side bar is a region with a name,
-    and what a list holds are items. Launch buttons lead to the notebooks of the repository, not to their executed copies, which
-    it does not hold."""
-    known = cards.cards([*studies.load_cells(), *load_claims()], Ledger.read())
-    for page in (p for p in html.rglob("*.html") if "_static" not in p.parts):
-        text = CARDS.sub("", THEBE.sub("", page.read_text(encoding="utf-8"))).replace('role="doc-biblioentry"', 'role="listitem"')
-        text = LAUNCH.sub(r"\1notebooks/\2", text)
-        text = told_apart(text.replace(SIDE, f'{SIDE} role="region" aria-label="The book"'))
-        found = {id_: known[id_] for id_ in re.findall(r'data-cell="([^"]+)"', text) if id_ in known}
-        content = json.dumps(found, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
-        block = f'<script type="application/json" id="fm-cards">{content}</script>\n'
-        page.write_text(text.replace("</body>", block + "</body>") if found else text, encoding="utf-8")
-
-
 def build(out: Path) -> list[Path]:
     PAGES.mkdir(parents=True, exist_ok=True)
     execute_all(SHOWN)
@@ -331,7 +290,6 @@ def build(out: Path) -> list[Path]:
     result = subprocess.run([str(program), *command[1:]], cwd=ROOT, capture_output=True, text=True)
     if result.returncode:
         raise FMError(f"jupyter-book failed:\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}")
-    finish(out / "_build" / "html")
     start.picture(Ledger.read(), out / "_build" / "html" / CARD)
     return census(out / "_build" / "html")
 

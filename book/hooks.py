@@ -1,9 +1,11 @@
 """What the book asks of Sphinx beyond its settings: addresses that readers can share, scripts and icons only where they are used,
-words that lead to the glossary, what a page says of itself to a search engine or where its address is pasted, and texts for the
-results of the search."""
+words that lead to the glossary, what a page says of itself to a search engine or where its address is pasted, texts for the
+results of the search, and the cards of the cells that a page's tables name."""
 
 import json
 import re
+from collections import Counter
+from functools import cache
 from html import escape, unescape
 from pathlib import Path
 
@@ -53,6 +55,63 @@ def scripts(app: Sphinx, pagename: str, templatename: str, context: dict, doctre
     if pagename == "search":
         app.add_js_file("texts.js", defer="defer")
         app.add_js_file("search.js", defer="defer")
+
+
+def without_thebe(app: Sphinx) -> None:
+    """Thebe is off, but its extension gives every page scripts that declare their constants twice, an error in every browser."""
+    for listeners in app.events.listeners.values():
+        listeners[:] = [one for one in listeners if one.handler.__module__ != "sphinx_thebe"]
+
+
+def launch(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """Buttons lead to the notebooks of the repository, not to their executed copies, which it does not hold."""
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if "url" in button:
+                button["url"] = button["url"].replace("/build/book/", "/notebooks/")
+
+
+@cache
+def known() -> dict[str, dict]:
+    """The card of everything that a table can name."""
+    from featuremining import studies
+    from featuremining.judging.ledger import Ledger
+    from featuremining.showing import cards
+    from featuremining.studies.claims import load_claims
+
+    return cards.cards([*studies.load_cells(), *load_claims()], Ledger.read())
+
+
+def named(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """The page's cards, once each, as data for ``cards.js``."""
+    ids = dict.fromkeys(re.findall(r'data-cell="([^"]+)"', context.get("body", "")))
+    if found := {id_: known()[id_] for id_ in ids if id_ in known()}:
+        content = json.dumps(found, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+        context["body"] += f'<script type="application/json" id="fm-cards">{content}</script>\n'
+
+
+REGION = re.compile(r'(role="region" aria-label=")([^"]*)"')
+
+
+def roles(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
+    """To a screen reader no two regions of a page have one name, and what a list of references holds are items."""
+    if "body" in context:
+        context["body"] = told_apart(context["body"].replace('role="doc-biblioentry"', 'role="listitem"'))
+
+
+def told_apart(text: str) -> str:
+    """Regions of one name are numbered, for readers who go from one to the next.
+
+    >>> told_apart('<div role="region" aria-label="a"><div role="region" aria-label="a">')
+    '<div role="region" aria-label="a"><div role="region" aria-label="a (2)">'
+    """
+    seen: Counter = Counter()
+
+    def name(region: re.Match) -> str:
+        seen[region[2]] += 1
+        return region[1] + region[2] + (f" ({seen[region[2]]})" if seen[region[2]] > 1 else "") + '"'
+
+    return REGION.sub(name, text)
 
 
 TABLE = re.compile(r'<div class="pst-scrollable-table-container">\s*<table .*?</table>\s*</div>', re.S)
@@ -231,8 +290,12 @@ def icons(names: list[str], shapes: str) -> str:
 
 def setup(app: Sphinx) -> dict:
     moved()
+    app.connect("builder-inited", without_thebe)
     app.connect("html-page-context", scripts, priority=900)         # after MathJax's own
+    app.connect("html-page-context", launch, priority=900)          # after the theme's
     app.connect("html-page-context", tables)
+    app.connect("html-page-context", roles)
+    app.connect("html-page-context", named)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", read)
     app.connect("doctree-resolved", gloss)

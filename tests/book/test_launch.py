@@ -128,7 +128,6 @@ def test_with_an_address_a_page_has_buttons_to_its_notebook(elsewhere):
     result = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-3000:]
     html = elsewhere / "_build/html"
-    book_build.finish(html)
     page = (html / "experiments/cifar.html").read_text()
     assert 'href="https://mybinder.org/v2/gh/example/companion/main?urlpath=lab/tree/notebooks/cifar.ipynb"' in page
     assert 'href="https://colab.research.google.com/github/example/companion/blob/main/notebooks/cifar.ipynb"' in page

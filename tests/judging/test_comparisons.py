@@ -10,8 +10,9 @@ from scipy import stats
 from featuremining import records, studies
 from featuremining.judging import comparisons
 from featuremining.judging.ledger import Ledger
+from featuremining.judging.negative import against_baseline
 from featuremining.recipes import Recipe
-from featuremining.showing import pages
+from featuremining.showing import negative, pages
 from featuremining.showing.tables import comparisons as table
 from featuremining.stats import paired_by_seed
 from featuremining.studies.outcomes import Status
@@ -48,6 +49,15 @@ def test_nothing_is_said_before_the_fourth_seed_of_both():
     assert first.paired.interval.value == pytest.approx(5.0) and {c.status for c in others} == {Status.UNFINISHED, Status.NOT_RUN}
     late = made("X3.resnet20.fm2", (75.0, 75.1, 75.2, 75.3), first=1)       # seeds 1 to 4: 4 is none of the study's
     assert comparisons.compare(RULE, Ledger(BASE + late))[0].seeds == ((1, 2, 3), (0, 1, 2, 3))
+
+
+def test_negative_results_go_by_the_rule():
+    """With the best epoch, which the rule shows beside, the method would lie above."""
+    base, fm2 = (replace(r, metrics=records.metrics([best, last], 10_000)) for r, best, last in (
+        (BASE[0], 66, 65), (made("X3.resnet20.fm2", (0.0,))[0], 67, 64)))
+    ((tier, cell, difference, n, epoch),) = against_baseline(Ledger([base, fm2]))
+    assert (tier, cell.id, difference.value, n, epoch) == ("full", "X3.resnet20.fm2", -1, (1, 1), "last")
+    assert cell.id in negative.markdown(Ledger([base, fm2])).replace("<wbr>", "")
 
 
 def test_the_rule_by_another_hand():

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from featuremining import studies
 from featuremining.judging import listing
 from featuremining.judging.ledger import Ledger
+from featuremining.records import durations
 from featuremining.showing import answers, methods, show
 
 SIZE = "F6.resnet56.{}.50"
@@ -43,6 +44,8 @@ def test_hours_are_those_of_the_trainings_that_are_missing():
     assert answers.missing(cells, Ledger())["runs"] == sum(studies.wanted(c, "full") for c in cells)
     assert answers.missing([cells[0]] * 3, Ledger())["runs"] == studies.wanted(cells[0], "full")
     assert answers.missing([studies.cell("T5.resnet50.fm2")], Ledger())["unmeasured"] == 4
+    found, one = answers.missing(cells[:1], Ledger()), durations.hours(cells[0])
+    assert found["device"] == durations.devices()[0] and found["time"] == durations.about([one] * found["runs"])
     assert answers.missing([], Ledger()) is None
 
 

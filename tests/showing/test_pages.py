@@ -354,7 +354,7 @@ def test_what_stands_on_the_page_today_comes_from_the_records():
     records = read_records()
     shown = shown_negative.markdown(Ledger(records))
     shown = shown.replace("<wbr>", "")
-    for tier, cell, difference, _ in negative.against_baseline(Ledger(records)):
+    for tier, cell, difference, *_ in negative.against_baseline(Ledger(records)):
         assert (f"<code>{cell.id}</code>" in shown.partition("Where networks look")[0]) == (difference.value < 0), (tier, cell.id)
     for cell, _, _, _, d, *_ in [*class_activation.elsewhere(), *class_activation.worse_over_seeds()]:
         assert d["high"] < 0 and tables.difference(d) in shown.replace("<br><small>", " ") and cell.id in shown

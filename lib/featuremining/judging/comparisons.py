@@ -1,5 +1,5 @@
-"""Comparisons of our own whose rule was fixed before their first run (``[rules]`` in the studies): each method of a family minus
-its baseline, over the same seeds. No torch here.
+"""Comparisons of our own by a rule that was fixed before the runs it asks for (``[rules]`` in the studies, which say what was
+known by then): each method of a family minus its baseline, over the same seeds. No torch here.
 
 Welch's interval and test, corrected by Holm over the whole family, decide once every seed of both sides is on record. What is
 not finished counts with p = 1, so a verdict can only firm up as others finish.

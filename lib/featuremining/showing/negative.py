@@ -53,19 +53,20 @@ def _ours(ledger: Ledger) -> list[str]:
     if not below:
         return [f"Of {len(pairs)} trainings with a method that have a baseline beside them, none lies below it."]
     parts = [f"Of {len(pairs)} trainings with a method that have a baseline beside them, {len(below)} "
-             f"{'lies' if len(below) == 1 else 'lie'} below it at the best epoch."]
-    if any(min(n) < 2 for *_, n in below):
+             f"{'lies' if len(below) == 1 else 'lie'} below it."]
+    if any(min(n) < 2 for *_, n, _ in below):
         parts.append("A single seed gives no interval: such a difference may be due to the seed alone.")
     if any(tier == "short" for tier, *_ in below):
         parts.append(tables.SHORT)
     frame = pd.DataFrame([_row(*pair) for pair in below])
-    return [*parts, markup.html(frame, "Methods below their baseline, best epoch, in percentage points")]
+    return [*parts, markup.html(frame, "Methods below their baseline, in percentage points; the epoch is the best, or the one "
+                                "that a study's rule names")]
 
 
-def _row(tier: str, cell: Cell, difference: Interval, n: tuple[int, int]) -> dict:
+def _row(tier: str, cell: Cell, difference: Interval, n: tuple[int, int], epoch: str) -> dict:
     return {"cell": cell.id, "method": cell.labels[1], "difference": stats.signed(difference.value),
-            "95 % interval": markup.bounds(difference, signed=True), "n": f"{n[0]}, {n[1]}", "tier": markup.tier_badge(tier),
-            "of": "mAP" if cell.task == "detection" else "top-1", "network": cell.labels[0]}
+            "95 % interval": markup.bounds(difference, signed=True), "n": f"{n[0]}, {n[1]}", "epoch": epoch,
+            "tier": markup.tier_badge(tier), "of": "mAP" if cell.task == "detection" else "top-1", "network": cell.labels[0]}
 
 
 def _elsewhere() -> list[str]:

@@ -78,7 +78,7 @@ def _pairs(detail: dict) -> str:
 
 
 def rule(rule_: studies.Rule, ledger: Ledger) -> Html:
-    """A study of our own: its question, the rule that was fixed before its first run, and how many of its runs are on record."""
+    """A study of our own: its question, the rule that was fixed beforehand, and how many of its runs are on record."""
     done, wanted = comparisons.progress(rule_, ledger)
     return markup.render("rule", question=rule_.question, words=rule_.words.strip(), done=done, wanted=wanted)
 

@@ -149,8 +149,8 @@ def speed() -> Html:
             for row in of["rows"]]
     if not rows:
         return Html('<p class="empty">Not run: no result of <code>benchmarks/roots.py</code> is stored.</p>')
-    return markup.html(pd.DataFrame(rows), "Roots, forward and backward. Ratios of times are those of the "
-                       "fastest rounds, beside the quartiles of the rounds' ratios; goals are held against the former")
+    return markup.html(pd.DataFrame(rows), "Roots, forward and backward. Ratios of times are medians over rounds in turns, "
+                       "which goals are held against, beside their quartiles")
 
 
 def printed(name: str) -> Html:

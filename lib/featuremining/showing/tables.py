@@ -40,10 +40,10 @@ def own_runs(cells: list[Cell], ledger: Ledger, tier: str) -> pd.DataFrame:
     rows = []
     for cell, name in zip(cells, named(cells), strict=True):
         gained = ledger.difference(cell, tier)
-        row = {"cell": cell.id, "method": name, "gain (best)": signed(gained), "n": len(ledger.of(cell, tier))}
+        row = {"cell": cell.id, "method": name, "gain (best), 95 %": signed(gained), "n": len(ledger.of(cell, tier))}
         for rule, title in (("best", "best epoch"), ("last", "last epoch"), ("median10", "median last 10")):
             row[title] = percent(ledger.ours(cell, tier, rule))
-        row["seed by seed"] = paired(ledger.paired(cell, tier))
+        row["seed by seed, 95 %"] = paired(ledger.paired(cell, tier))
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -1,4 +1,4 @@
-"""Rules of our own studies, fixed before their first run: ``[rules]`` in the files of their cells."""
+"""Rules of our own studies, fixed before the runs they ask for: ``[rules]`` in the files of their cells."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +10,7 @@ from .cells import Cell, baseline, cell, read_studies
 
 @dataclass(frozen=True)
 class Rule:
-    """How a study of our own is judged, written into it before its first run (`comparisons.compare`)."""
+    """How a study of our own is judged, written into it beforehand (`comparisons.compare`)."""
 
     table: str
     question: str
