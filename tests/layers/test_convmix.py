@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import ALL, batch, settings_for
+from helpers import ALL, batch, settings_for, trains
 
-from featuremining import UsageError, build, compose, load, make, paths, plain_step
+from featuremining import METHODS, UsageError, build, compose, load, make, paths, plain_step
 from featuremining.layers.convmix import ConvMix, mix_vectors, pooled, spread
 from featuremining.layers.unit_classifier import UnitClassifier, unit_logits
 from featuremining.methods.ical import mean_cosine
@@ -154,6 +154,23 @@ def test_lengths_are_free_or_brought_back(renormalise):
     length = layer.weight.detach().norm(dim=1)
     torch.testing.assert_close(length, torch.ones(3) * (1 if renormalise else 2))
     assert (layer.weight.grad * layer.weight).sum(1).abs().max() < 1e-5 and not hasattr(layer, "bias")
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("renormalise", [False, True])
+def test_every_method_trains_it(name, renormalise, tmp_path_factory):
+    """Also those that pass twice through the network before the gradient is taken."""
+    torch.manual_seed(0)
+    trains(name, build("resnet20", 10, depth=8, head={"name": "unit", "renormalise": renormalise}), 8, tmp_path_factory)
+
+
+def test_the_penalty_s_gradient_outlives_another_pass(tmp_path_factory):
+    """External images pass through the network after the penalty has read the class vectors."""
+    net = build("resnet20", 10, depth=8, head={"name": "unit", "renormalise": True})
+    settings = settings_for("geometric", tmp_path_factory)
+    step = compose([make("geometric", **settings, external="parts", external_batch=4).prepare(net), make("ical").prepare(net)])
+    sum(step(net, batch(8)).losses.values()).backward()
+    assert net.head.weight.grad.isfinite().all()
 
 
 def test_the_penalty_reads_its_vectors():

@@ -27,6 +27,6 @@ class UnitClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.renormalise and self.training:
-            with torch.no_grad():
-                self.weight.copy_(F.normalize(self.weight, dim=1))
+            # behind autograd's back: in a step with two passes the second finds what the first has saved as it was, to rounding
+            self.weight.data.copy_(F.normalize(self.weight.detach(), dim=1))
         return unit_logits(x, self.weight)
