@@ -215,11 +215,36 @@ def test_nothing_learnt_nothing_changed_and_states_travel():
         low_rank.LowRankRecovery.remember(copy, torch.zeros(1, 9, 9), torch.zeros(1, 9))
 
 
-def test_half_precision_learns_in_full():
-    layer, x = LowRankRecovery(relu=True), normal(2, 6, 4, 4).bfloat16()
-    with torch.autocast("cpu", torch.bfloat16):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("settings", [{}, {"select": "nuclear"}, {"solver": "robust"}], ids=str)
+def test_half_precision_learns_in_full(settings, dtype):
+    layer, x = LowRankRecovery(relu=True, **settings), normal(2, 6, 4, 4).to(dtype)
+    with torch.autocast("cpu", dtype):
         y = layer(x)
-    assert y.dtype == torch.bfloat16 and layer.subspace.dtype == torch.float32 and y.min() >= 0
+    assert y.dtype == dtype and layer.subspace.dtype == torch.float32 and y.min() >= 0
+
+
+@pytest.mark.parametrize("settings", [{}, {"mode": "image"}, {"solver": "robust"}, {"mode": "image", "solver": "robust"},
+                                      {"select": "nuclear"}, {"select": "entropy"}], ids=str)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_maps_that_are_not_finite_stay_so(settings, value):
+    """The loop then says that the training diverged; nothing else is raised on the way. Of an image's own subspace the others
+    see nothing."""
+    x = normal(3, 6, 4, 4)
+    x[0, 0, 0, 0] = value
+    y = LowRankRecovery(**settings)(x)
+    assert y[0].isnan().any()
+    if settings.get("mode") == "image":
+        torch.testing.assert_close(y[1:], LowRankRecovery(**settings)(x[1:]))
+
+
+@pytest.mark.parametrize("settings", [{}, {"mode": "image"}, {"update_every": 2}], ids=str)
+def test_of_no_image_nothing_is_learnt(settings):
+    layer, x = LowRankRecovery(**settings), normal(2, 6, 4, 4)
+    assert layer(x[:0]).shape == (0, 6, 4, 4) and layer.learnt == 0
+    layer(x)
+    learnt = layer.subspace.clone()
+    assert layer(x[:0]).shape == (0, 6, 4, 4) and torch.equal(layer.subspace, learnt)
 
 
 @pytest.mark.parametrize(("settings", "says"), [

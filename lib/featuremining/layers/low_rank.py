@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError, choose
+from .spectral import eigh, without_bad
 
 Score = Literal["variance", "energy", "entropy", "nuclear"]
 
@@ -22,6 +23,7 @@ Score = Literal["variance", "energy", "entropy", "nuclear"]
 def low_rank_projection(a: Tensor, tau: float | Tensor) -> Tensor:
     """The minimiser P of ||P||_* + tau / 2 ||A - P A||_F^2 for A (..., d, n): with A = U S V^T, P = U (1 - 1 / (tau S^2))_+ U^T,
     (..., d, d), symmetric, its eigenvalues in [0, 1). Singular values up to 1 / sqrt(tau) are left out; where A is zero so is P.
+    No gradient passes through it; where A has infinities or NaN, P is NaN.
 
     >>> low_rank_projection(torch.diag(torch.tensor([2.0, 0.5])), 1.0).tolist()
     [[0.75, 0.0], [0.0, 0.0]]
@@ -32,7 +34,7 @@ def low_rank_projection(a: Tensor, tau: float | Tensor) -> Tensor:
 def shrunk(gram: Tensor, threshold) -> Tensor:
     """`low_rank_projection` from A A^T (..., d, d), in fp64. ``threshold`` gives 1 / tau (...) from the squared singular values
     (..., d), which ascend."""
-    squares, u = torch.linalg.eigh(gram.double())
+    squares, u = eigh(gram.double())
     kept = (1 - threshold(squares)[..., None] / squares.clamp(min=torch.finfo(squares.dtype).tiny)).clamp(min=0)
     return ((u * kept[..., None, :]) @ u.mT).to(gram.dtype)
 
@@ -44,6 +46,7 @@ def robust_projection(a: Tensor, lam: float, steps: int = 60, mu: float = 0.5, g
     Inexact augmented Lagrangian with a copy J of P that takes the nuclear norm (Lin, Liu, Su, NeurIPS 2011; Liu et al., TPAMI
     2013); its penalty starts at ``mu`` and grows by ``grow`` in each of ``steps``.
     """
+    a, bad = without_bad(a)
     scale = torch.linalg.matrix_norm(a, 2)[..., None, None].clamp(min=torch.finfo(a.dtype).tiny)
     a = a / scale
     eye = torch.eye(a.shape[-2], dtype=a.dtype, device=a.device)
@@ -55,7 +58,7 @@ def robust_projection(a: Tensor, lam: float, steps: int = 60, mu: float = 0.5, g
         p = ((a - e + y / mu) @ a.mT + j - z / mu) @ inverse
         e = shorter(a - p @ a + y / mu, lam / mu)
         y, z, mu = y + mu * (a - p @ a - e), z + mu * (p - j), mu * grow
-    return p, e * scale
+    return torch.where(bad[..., None, None], torch.nan, p), e * scale
 
 
 def shorter(columns: Tensor, by: float) -> Tensor:
@@ -72,7 +75,8 @@ def scores(x: Tensor, by: str) -> Tensor:
     if by == "energy":
         return x.abs().sum((2, 3))
     if by == "nuclear":
-        return torch.linalg.svdvals(x).sum(-1)
+        x, bad = without_bad(x)
+        return torch.where(bad, torch.nan, torch.linalg.svdvals(x).sum(-1))
     share = x.abs().flatten(2)
     share = share / share.sum(2, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
     return torch.special.entr(share).sum(2)
@@ -160,13 +164,13 @@ class LowRankRecovery(nn.Module):
 
     def subspaces(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """What recovers this batch: its own, the last one learnt, or the generalised one; None where nothing was learnt."""
-        if not self.training:
+        if not self.training or not len(x):
             return (self.subspace[None], self.offset[None]) if self.learnt else None
         due = int(self.passes) % self.update_every == 0
         self.passes += 1
         if not due:
             return self.latest[None], self.latest_offset[None]
-        p, offset = self.learn(x.float() if x.dtype == torch.bfloat16 else x)
+        p, offset = self.learn(x.to(torch.promote_types(x.dtype, torch.float32)))
         self.remember(p, offset)
         if self.update_every > 1:
             self.latest, self.latest_offset = p.mean(0), offset.mean(0)

@@ -24,20 +24,26 @@ def full_precision(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def without_bad(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Matrices (..., m, n) without gradient, 0 where they have infinities or NaN, of which no decomposition can be had; and which
+    those are, (...)."""
+    matrix = matrix.detach()
+    bad = (0 * matrix).sum((-2, -1)) != 0           # 0 times infinity is NaN
+    return torch.where(bad[..., None, None], 0, matrix), bad
+
+
 def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues (..., d), ascending, and eigenvectors (..., d, d) of symmetric matrices, without gradient. Of matrices with
     infinities or NaN they are NaN, so that a training that diverged is told from its loss."""
-    matrix = matrix.detach()
-    bad = (0 * matrix).sum((-2, -1)) != 0           # 0 times infinity is NaN
-    values, vectors = torch.linalg.eigh(torch.where(bad[..., None, None], 0, matrix))
+    matrix, bad = without_bad(matrix)
+    values, vectors = torch.linalg.eigh(matrix)
     return torch.where(bad[..., None], torch.nan, values), vectors
 
 
 def svd_of(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """U, singular values, descending, and V of matrices (..., C, N); where those of a matrix can't be had, as in `eigh`."""
-    matrix = matrix.detach()
-    bad = ~matrix.isfinite().all(-1).all(-1)
-    u, values, vt = torch.linalg.svd(torch.where(bad[..., None, None], 0, matrix), full_matrices=False)
+    matrix, bad = without_bad(matrix)
+    u, values, vt = torch.linalg.svd(matrix, full_matrices=False)
     return u, torch.where(bad[..., None], torch.nan, values), vt.mT
 
 
