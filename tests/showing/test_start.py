@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 from bad_files import FINDINGS, LOOK
 from jinja2 import UndefinedError
@@ -22,8 +21,8 @@ BASE = "T1.resnet56.baseline"
 
 
 def test_a_template_escapes_and_misses_nothing():
-    shown = markup.html(pd.DataFrame([{"a": "<b>1</b>"}]), "x < y & z")
-    assert "x &lt; y &amp; z" in shown and "<td><b>1</b></td>" in shown        # entries are HTML, captions are not
+    shown = markup.html([{"a": "<b>1</b>", "b": markup.tag("b", 1)}], "x < y & z")
+    assert "x &lt; y &amp; z" in shown and "<td>&lt;b&gt;1&lt;/b&gt;</td>" in shown and "<b>1</b></td>" in shown
     with pytest.raises(UndefinedError):
         markup.render("answers")
 

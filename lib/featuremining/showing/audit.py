@@ -2,7 +2,6 @@
 what they show. No torch here."""
 
 from dataclasses import dataclass
-from html import escape
 from math import prod
 
 import pandas as pd
@@ -18,7 +17,7 @@ from ..studies.ids import Table
 from ..studies.outcomes import Status
 from . import checks, selection
 from .figures import audit as drawn
-from .markup import DASH, Html, badge, bounds, html, render, says
+from .markup import BREAK, DASH, Html, as_frame, badge, bounds, code, html, join, link, render, says, tag
 from .parameters import given
 
 PARAMETERS = ("tier",)
@@ -55,35 +54,35 @@ def sentences() -> Html:
     for status, word in OWN.items():
         ids = sentences.claim[sentences.own_numbers == status]
         rows.append({"own numbers": badge(status, word), "sentences": len(ids),
-                     "note": ", ".join(f'<a href="#audit-{i}"><code>{i}</code></a>' for i in ids)})
+                     "note": join((link(f"#audit-{i}", code(i)) for i in ids), ", ")})
     silent = sentences.claim[sentences.own_numbers == ""]
     rows.append({"own numbers": "no number printed", "sentences": len(silent),
-                 "note": ", ".join(f"<code>{i}</code>" for i in silent)})
-    return _join(says(
+                 "note": join(map(code, silent), ", ")})
+    return join([says(
         f"The paper claims something in {len(sentences)} sentences and prints {accuracies} accuracies and {costs} pairs of "
         f"time and memory. {sum(map(len, twice.cells))} of the accuracies are of {len(twice)} trainings that stand in "
         f"several tables: the mean is the same for {_all_of(twice.same_mean)}, "
         f"the spread for {_all_of(twice.same_spread)}."), html(
-        pd.DataFrame(rows), "The paper's sentences by its own printed numbers", style="words"))
+        rows, "The paper's sentences by its own printed numbers", style="words")])
 
 
 def comparisons(compared: pd.DataFrame) -> Html:
     """Every order that the paper claims, tested again pair by pair."""
     orders, once = audit.orders(compared), audit.distinct(compared)
-    table = pd.DataFrame([{
+    table = as_frame([{
         "claim": _anchor(row.claim), "pairs": row.pairs, "printed so": row.above, "significant alone": row.settled,
         "significant (Holm)": row.holm, "if ± is a standard error (Holm)": row.holm_as_error,
-        "own numbers": badge(row.status, OWN[row.status]) + (" *" if row.borrowed else "")} for row in orders.itertuples()])
+        "own numbers": join([badge(row.status, OWN[row.status]), " *" if row.borrowed else ""])} for row in orders.itertuples()])
     close, supported = once[once.holm >= audit.ALPHA], orders[orders.status == Status.SUPPORTED]
     one_layer = sum(studies.cell(i).method == "fm1" for i in close.higher)
-    return _join(html(table, "Rankings that the paper claims, by its printed numbers"), says(
+    return join([html(table, "Rankings that the paper claims, by its printed numbers"), says(
         f"The {len(compared)} pairs come down to {len(once)} comparisons of printed numbers. "
         f"{_all_of(once.difference > 0).capitalize()} are printed on the side that is claimed. Taken alone, "
         f"{(once.p < audit.ALPHA).sum()} are significant; with Holm's correction within the claim, "
         f"{len(once) - len(close)} are. Of the {len(close)} that are not, {one_layer} compare Feature Mining on one layer "
         f"with something. If the printed ± were the standard error of the mean, {(once.holm_as_error < audit.ALPHA).sum()} "
         f"would be significant, and of the {len(supported)} rankings that the numbers support, "
-        f"{(supported.holm_as_error == supported.pairs).sum()} would still be supported."))
+        f"{(supported.holm_as_error == supported.pairs).sum()} would still be supported.")])
 
 
 def forest(compared: pd.DataFrame, *tables: str) -> Html:
@@ -98,7 +97,7 @@ def forest(compared: pd.DataFrame, *tables: str) -> Html:
 def repeated_spreads() -> Html:
     """Trainings that stand in several tables."""
     trainings = audit.repeated()
-    table = pd.DataFrame([{
+    table = as_frame([{
         "network": row.network, "method": row.method, "tables": ", ".join(map(number, row.cells)),
         "means": _once(row.means), "spreads": _once(row.spreads),
         "chance if run anew": DASH if row.same_spread else _chance(row.chance)} for row in trainings.itertuples()])
@@ -108,20 +107,20 @@ def repeated_spreads() -> Html:
     close = audit.under_each_spread("T2.resnet110.fm2", "T2.resnet110.byot")
     intervals = "; ".join(f"±{row.spread:.2f}: {bounds(Interval(row.difference, row.low, row.high), signed=True)}"
                           for row in close.itertuples())
-    return _join(html(table, "The same training in several tables"), says(
+    return join([html(table, "The same training in several tables"), says(
         f"{trainings.same_spread.sum()} of {len(trainings)} repeat mean and spread, as the same runs must. {named} repeat "
         "only the mean. Had each of those tables runs of its own, all their means would round alike with a chance of "
         f"{_chance(prod(odd.chance))}; of {_chance(prod(odd.at_most))} if all spreads were as small as the smallest. So the "
         "means were probably taken over, and a spread was computed or typed again. This matters where a lead is small: that "
         f"over BYOT in Table 2, {signed(close.difference[0])}, has an interval that includes zero under "
-        f"{_all_of((close.low < 0) & (close.high > 0))} spreads ({intervals})."))
+        f"{_all_of((close.low < 0) & (close.high > 0))} spreads ({intervals}).")])
 
 
 def costs() -> Html:
     """The sentences about cost beside Table 10."""
     costs = audit.costs()
-    table = pd.DataFrame([{
-        "claim": "" if again else f"{_anchor(row.claim)}<br>{badge(row.status, OWN[row.status])}",
+    table = as_frame([{
+        "claim": "" if again else join([_anchor(row.claim), BREAK, badge(row.status, OWN[row.status])]),
         "read as": "" if again else f"at most × {row.at_most:.2f}", "method": row.method, "memory": f"× {row.memory:.2f}",
         "time (rounded)": f"× {row.time:.2f} ({row.low:.2f} to {row.high:.2f})", "ours": _ours(row.ours)}
         for row, again in zip(costs.itertuples(), costs.claim.duplicated(), strict=True)])
@@ -131,7 +130,7 @@ def costs() -> Html:
     none = "" if any(costs.ours) else " No cost of ours is on record for these cells."
     table = table if any(costs.ours) else table.drop(columns="ours")
     listed, caption = render("items", items=quotes, numbered=False), "An iteration beside the baseline's, as Table 10 prints it"
-    return _join(listed, html(table, caption), says("; ".join(parts) + "." + none))
+    return join([listed, html(table, caption), says("; ".join(parts) + "." + none)])
 
 
 def best_epoch_gain(tier: str) -> Html:
@@ -153,50 +152,50 @@ def detectable(compared: pd.DataFrame) -> Html:
     """What four runs a side can find, per table, and the compared differences that are smaller."""
     once = audit.distinct(compared)
     by_table = audit.detectable(once)
-    table = pd.DataFrame([{
+    table = as_frame([{
         "table": number(row.table), "n": row.n, "pooled spread": f"±{row.spread:.2f}" + (" *" if row.borrowed else ""),
         "found with 80 % power": f"{row.least:.2f}", "comparisons": row.pairs, "smallest": f"{row.smallest:.2f}",
         "below": row.below} for row in by_table.itertuples()])
     weak = once[once.difference < once.table.map(dict(zip(by_table.table, by_table.least, strict=True)))].sort_values("power")
-    named = pd.DataFrame([{
+    named = as_frame([{
         "comparison": _named(row.higher, row.lower), "power": f"{row.power:.0%}",
         "difference (95 %)": f"{signed(row.difference)} ({bounds(Interval(0, row.low, row.high), signed=True)})"}
         for row in weak.itertuples()])
-    return _join(html(table, "The smallest difference that n runs a side can find, in points"), html(
+    return join([html(table, "The smallest difference that n runs a side can find, in points"), html(
         named, "Printed differences smaller than that, and the power at each"), says(
         f"{len(once) - len(weak)} of the {len(once)} compared differences are large enough for the paper's design to find "
         f"them four times in five. For the other {len(weak)} it has too few runs: the power given for each is the chance "
-        "that a repetition of the same size would find it, if it is true as printed."))
+        "that a repetition of the same size would find it, if it is true as printed.")])
 
 
 def other_images(compared: pd.DataFrame) -> Html:
     """What the draw of the test images does to an accuracy."""
     once = audit.distinct(compared)
     by_table = audit.images(once)
-    table = pd.DataFrame([{
+    table = as_frame([{
         "table": number(row.table), "test images": f"{row.images:,}", "accuracies": f"{row.least:.2f} to {row.most:.2f}",
         "standard error of one": f"{row.error_low:.2f} to {row.error_high:.2f}", "comparisons": row.pairs,
         "within 1.96 of two": row.below} for row in by_table.itertuples()])
     first = by_table.iloc[0]
     spread = audit.detectable(once).set_index("table").spread[first.table]
-    return _join(html(table, "Binomial standard error of an accuracy by the draw of its test images, in points"), says(
+    return join([html(table, "Binomial standard error of an accuracy by the draw of its test images, in points"), says(
         f"Another {first.images:,} test images would move an accuracy of Table {number(first.table)} by a standard error of "
         f"{first.error_low:.2f} to {first.error_high:.2f} points, where the pooled spread of its runs is {spread:.2f}. If "
         f"the two accuracies of a comparison came from different images, {by_table.below.sum()} of {by_table.pairs.sum()} "
-        "printed differences would lie within 1.96 standard errors."))
+        "printed differences would lie within 1.96 standard errors.")])
 
 
 def arithmetic() -> Html:
     """The numbers that sentences print, beside the tables."""
     quotes = audit.arithmetic()
-    table = pd.DataFrame([{
+    table = as_frame([{
         "claim": _place(row.claim), "section": row.section, "stands in": "a table" if row.in_table else "a sentence",
         "as quoted": ", ".join(row.said), "in the tables": ", ".join(row.tables), "agree": "yes" if row.agree else "no"}
         for row in quotes.itertuples()])
     sentences, entries = quotes.agree[~quotes.in_table], quotes.agree[quotes.in_table]
-    return _join(html(table, "Values and differences that sentences and entries of tables print"), says(
+    return join([html(table, "Values and differences that sentences and entries of tables print"), says(
         f"{_all_of(sentences).capitalize()} sentences that print values or a difference agree with the tables, and "
-        f"{_all_of(entries)} gains that stand in a table with the two values that they are of."))
+        f"{_all_of(entries)} gains that stand in a table with the two values that they are of.")])
 
 
 def slips() -> Html:
@@ -210,33 +209,28 @@ def baselines() -> Html:
     others = audit.baselines()
     above, plain = others[others.accuracy > others.fm2], others[others.plain]
     exceeded, best = above.label[above.plain].unique(), plain.loc[plain.groupby("network", sort=False).accuracy.idxmax()]
-    table = pd.DataFrame([{
+    table = as_frame([{
         "network": row.label + ("" if pd.isna(row.variant) else f", {row.variant}"), "top-1": f"{row.accuracy:.2f}",
         "to its baseline": signed(row.accuracy - row.baseline), "to its FM (2 layers)": signed(row.accuracy - row.fm2),
-        "note": f"<code>{row.source}</code>: {escape(row.recipe)}. Runs: {_or_not_said(row.runs)}; epoch: "
-                f"{_or_not_said(row.epoch)}."}
+        "note": join([code(row.source), f": {row.recipe}. Runs: {_or_not_said(row.runs)}; epoch: {_or_not_said(row.epoch)}."])}
         for row in others.itertuples()])
     share = "; ".join(f"{row.label}: {signed(row.accuracy - row.baseline)} ({signed(row.fm2 - row.baseline)})"
                       for row in best.itertuples())
-    return _join(drawn.baselines(others), html(
+    return join([drawn.baselines(others), html(
         table, "CIFAR-100 accuracies of these networks as their sources print them, and beside the paper's"), says(
         f"On {above.network.nunique()} of {others.network.nunique()} networks somebody reached more without Feature Mining "
         "than the paper with it on two layers. With a recipe that is known to be plain that holds for "
         f"{', '.join(exceeded) or 'none'}; the others may hold Mixup or label smoothing. The best plain recipe of each "
-        f"network beside the paper's baseline, and in brackets the gain that the paper prints for Feature Mining: {share}."))
+        f"network beside the paper's baseline, and in brackets the gain that the paper prints for Feature Mining: {share}.")])
 
 
-def _join(*parts: str) -> Html:
-    return Html("".join(parts))
+def _anchor(claim: str) -> Html:
+    return tag("code", claim, id=f"audit-{claim}")
 
 
-def _anchor(claim: str) -> str:
-    return f'<code id="audit-{claim}">{claim}</code>'
-
-
-def _place(claim: str) -> str:
+def _place(claim: str) -> Html:
     """The anchor of a gain; of an order, a link to where its pairs stand."""
-    return _anchor(claim) if load_claims()[claim].kind == "gain" else f'<a href="#audit-{claim}"><code>{claim}</code></a>'
+    return _anchor(claim) if load_claims()[claim].kind == "gain" else link(f"#audit-{claim}", code(claim))
 
 
 def number(id_: str) -> str:

@@ -145,7 +145,7 @@ def grid(cells: list[Cell], ledger: Ledger, others: Iterable[dict] = ()) -> pd.D
     that are no cells, with the same columns; ``cell`` is the id under which a page opens them. What is decided comes first."""
     rows = [*(row for cell in cells for row in _rows(cell, ledger)), *others]
     rows.sort(key=lambda row: row["verdict"].status.state if row["verdict"] else 0)
-    return pd.DataFrame(rows, columns=GRID).fillna(DASH)
+    return pd.DataFrame(rows, columns=GRID, dtype=object).fillna(DASH)
 
 
 def _rows(cell: Cell, ledger: Ledger) -> list[dict]:

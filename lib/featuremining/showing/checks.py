@@ -1,10 +1,8 @@
 """The checks of printed numbers, a section of the audit's page: what each asks, what it can find, what it finds. No torch."""
 
-import pandas as pd
-
 from ..judging import checks, planted
 from ..studies.ids import Table
-from .markup import Html, html, render, says
+from .markup import Html, html, join, render, says, tag
 
 CAPTION = (f"Checks of printed numbers: how many of {planted.WORLDS} invented reports with one fault each finds, and to how many "
            "without a fault it objects")
@@ -21,8 +19,7 @@ def instrument() -> Html:
                      "found": f"{rate.found:.0%}", "false alarms": f"{rate.false:.1%}", "reliable": rate.power,
                      "on this paper": _objections(check, report) if first else ""})
     asked = render("items", items=[{"name": c.name, "text": c.asks} for c in checks.CHECKS], numbered=False)
-    return Html(says(_answer(report, rates)) + asked + html(pd.DataFrame(rows), CAPTION)
-                + f"<p>{_limits(report)}</p>\n")
+    return Html(says(*_answer(report, rates)) + asked + html(rows, CAPTION) + tag("p", _limits(report)))
 
 
 def _objections(check: checks.Check, report: checks.Report) -> str:
@@ -31,17 +28,17 @@ def _objections(check: checks.Check, report: checks.Report) -> str:
     return f"{len(check.find(report))} of {check.looks_at(report)} {check.things}"
 
 
-def _answer(report: checks.Report, rates: list[planted.Rate]) -> str:
-    objecting = [f"{_named([c.name])} to {_objections(c, report)}" for c in checks.CHECKS if c.find(report)]
+def _answer(report: checks.Report, rates: list[planted.Rate]) -> list[str]:
+    objecting = [join([_named([c.name]), f" to {_objections(c, report)}"]) for c in checks.CHECKS if c.find(report)]
     relied = list(dict.fromkeys(r.check.name for r in rates if r.power == "yes"))
     blind = [c.name for c in checks.CHECKS if c.name not in relied]
-    return (f"{len(objecting)} of {len(checks.CHECKS)} checks object to something: {'; '.join(objecting) or 'none'}. Of some "
-            f"kind of fault, {_named(relied)} each find at least {planted.FOUND:.0%} at no more than {planted.FALSE:.0%} false "
-            f"alarms. Without power here: {_named(blind) or 'none'}.")
+    return [f"{len(objecting)} of {len(checks.CHECKS)} checks object to something: ", join(objecting, "; ") or "none",
+            ". Of some kind of fault, ", _named(relied), f" each find at least {planted.FOUND:.0%} at no more than "
+            f"{planted.FALSE:.0%} false alarms. Without power here: ", _named(blind) or "none", "."]
 
 
-def _named(names: list[str]) -> str:
-    return ", ".join(f"<em>{name}</em>" for name in names)
+def _named(names: list[str]) -> Html:
+    return join((tag("em", name) for name in names), ", ")
 
 
 def _limits(report: checks.Report) -> str:

@@ -7,7 +7,7 @@ from math import ceil, floor, isfinite
 import pandas as pd
 
 from ..stats import Interval, signed
-from .markup import Html, bounds, render, save_link
+from .markup import Html, bounds, empty, render, save_link
 
 STEPS = (0.5, 1, 2, 5, 10, 20, 50)
 
@@ -40,7 +40,7 @@ def forest(groups: Mapping[str, Sequence[Line]], caption: str, scoreboard: str =
     ``signs``: the axis is of differences."""
     lines = [line for group in groups.values() for line in group]
     if not lines:
-        return Html('<p class="empty">No differences on record yet: nothing to draw.</p>')
+        return empty("No differences on record yet: nothing to draw.")
     low, high, ticks = axis(v for line in lines for v in (line.interval.value, line.interval.low, line.interval.high))
     drawn = pd.DataFrame([{"group": title} | {k: v for k, v in asdict(line).items() if k != "interval"} | asdict(line.interval)
                           for title, group in groups.items() for line in group])

@@ -9,7 +9,7 @@ from ..judging.comparisons import Comparison
 from ..judging.ledger import Ledger
 from ..stats import LEVEL
 from ..studies import Cell, Rule
-from .markup import DASH, Html, bounds, html
+from .markup import DASH, Html, bounds, html, tag
 from .tables import p_value, signed
 
 NOT_YET = "not yet: needs two runs"
@@ -20,7 +20,7 @@ def answers(rule: Rule, ledger: Ledger) -> Html:
     cells = [c for c in studies.load_cells().values() if c.table == rule.table]
     compared = comparisons.compare(rule, ledger)
     parts = [html(spreads(cells, ledger, rule.outcome), f"Answers image by image, {rule.outcome} epoch, in points", "full"),
-             f"<p>{verdict(cells, ledger, rule.outcome)}</p>\n"]
+             tag("p", verdict(cells, ledger, rule.outcome))]
     seeds = side_by_side(compared, ledger, rule.outcome)
     if not seeds.empty:
         parts.append(html(seeds, "Two networks of one seed on the same images", "full"))

@@ -1,9 +1,7 @@
 """What pages say of layers: their settings; of covariance pooling, cost and results as well. As Markdown with inline HTML. Torch
 is imported where the settings are read."""
 
-from html import escape
 
-import pandas as pd
 
 from .. import studies
 from ..judging.ledger import Ledger
@@ -38,14 +36,14 @@ def _settings(parts: dict[tuple[str, str], dict]) -> str:
     for (kind, owner), known in parts.items():
         for name, value in known.items():
             owners.setdefault((kind, name, repr(value), links.get((kind, owner, name), "")), []).append(owner)
-    rows = [{"setting": f"<code>{name}</code>", "default": f"<code>{escape(value, quote=False)}</code>",
-             "note": f"{kind} {', '.join(f'<code>{owner}</code>' for owner in of)}{link}"}
+    rows = [{"setting": markup.code(name), "default": markup.code(value),
+             "note": markup.join([f"{kind} ", markup.join(map(markup.code, of), ", "), link])}
             for (kind, name, value, link), of in owners.items()]
-    return markup.html(pd.DataFrame(rows), "Settings with their defaults, whose they are, and what the papers leave open")
+    return markup.html(rows, "Settings with their defaults, whose they are, and what the papers leave open")
 
 
-def _link(choice: Choice) -> str:
-    return f'; <a href="../ambiguities.html#{choice.id.lower()}">{choice.id}</a>: {escape(choice.title, quote=False)}'
+def _link(choice: Choice) -> markup.Html:
+    return markup.join(["; ", markup.link(f"../ambiguities.html#{choice.id.lower()}", choice.id), f": {choice.title}"])
 
 
 def cost() -> str:

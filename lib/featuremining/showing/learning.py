@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from math import log
 from statistics import fmean
 
-import pandas as pd
-
 from .. import studies
 from ..datasets import size
 from ..judging.ledger import Ledger
@@ -14,7 +12,7 @@ from ..stats import Interval
 from ..studies import Cell, Rule
 from .figures.parts import part_losses
 from .forest import Line, forest
-from .markup import DASH, Html, html, says
+from .markup import DASH, Html, empty, html, says
 from .start import data_words
 
 FM = "fm2"                  # Feature Mining as the paper likes it best, by its short name in ids
@@ -66,21 +64,21 @@ def learning(rule: Rule, ledger: Ledger) -> Html:
     parts over the epochs."""
     cells = [cell for cell in studies.load_cells().values() if cell.table == rule.table and ledger.of(cell)]
     if not cells:
-        return Html(f'<p class="empty">No run of {rule.table} is on record yet: nothing to show.</p>')
+        return empty(f"No run of {rule.table} is on record yet: nothing to show.")
     groups: dict[str, list[tuple[Cell, list[Record]]]] = {}
     for cell in cells:
         groups.setdefault(setting("full", cell), []).append((cell, ledger.of(cell)))
     mined = [(f"{cell.labels[1]}, {setting('full', cell)}", ledger.of(cell)[0], log(size(cell.dataset, **cell.data).classes))
              for cell in cells if EMPTY in ledger.of(cell)[0].curves]
-    table = html(pd.DataFrame([_end(cell, ledger.of(cell)) for cell in cells]), "Losses at the end, mean over the runs", "full")
+    table = html([_end(cell, ledger.of(cell)) for cell in cells], "Losses at the end, mean over the runs", "full")
     return Html(train_and_test(groups) + table + (part_losses(mined) if mined else ""))
 
 
 def _end(cell: Cell, records: list[Record]) -> dict[str, str]:
     seen = {words: f"{last(records, curve):.3f}" if curve in records[0].curves else DASH for curve, words in LOSSES.items()}
-    empty = f"{100 * fmean(v for r in records for v in r.curves[EMPTY]):.1f}" if EMPTY in records[0].curves else DASH
+    share = f"{100 * fmean(v for r in records for v in r.curves[EMPTY]):.1f}" if EMPTY in records[0].curves else DASH
     return {"network": cell.labels[0], "method": cell.labels[1], "n": str(len(records)), **seen,
-            "empty boxes, all epochs (%)": empty}
+            "empty boxes, all epochs (%)": share}
 
 
 def schedules(ledger: Ledger) -> Html:
@@ -93,7 +91,7 @@ def schedules(ledger: Ledger) -> Html:
     several = {title: [line for _, line in sorted(found, key=lambda pair: pair[0])] for title, found in groups.items()
                if len({length for length, _ in found}) > 1}
     if not several:
-        return Html('<p class="empty">No setting has runs of two lengths yet: nothing to compare.</p>')
+        return empty("No setting has runs of two lengths yet: nothing to compare.")
     figure = forest(several, "Feature Mining (2 layers) less plain training in percentage points, best epoch on the test "
                     "images, by the length of the training.")
     bounded = [line for lines in several.values() for line in lines if line.bounded]

@@ -16,12 +16,55 @@ DASH = "–"
 
 
 class Html(str):
-    """HTML that a notebook shows as such."""
+    """HTML that a notebook shows as such, and that is never escaped again."""
 
     def _repr_html_(self) -> str:
         return self
 
     __html__ = _repr_html_          # a template leaves it as it is
+
+
+BREAK = Html("<br>")
+
+
+def text(value) -> Html:
+    """HTML as it is, all else escaped."""
+    return value if isinstance(value, Html) else Html(escape(str(value), quote=False))
+
+
+def join(parts: Iterable, between: str = "") -> Html:
+    """
+    >>> join([code("a"), "b < c"], ", ")
+    '<code>a</code>, b &lt; c'
+    """
+    return Html(text(between).join(map(text, parts)))
+
+
+def tag(name: str, *content, **attributes: str) -> Html:
+    """
+    >>> tag("p", "a < ", code("b"), class_="fm-took")
+    '<p class="fm-took">a &lt; <code>b</code></p>'
+    """
+    stated = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items())
+    return Html(f"<{name}{stated}>{join(content)}</{name}>")
+
+
+def code(value) -> Html:
+    return tag("code", value)
+
+
+def link(href: str, *content) -> Html:
+    return tag("a", *content, href=href)
+
+
+def below(value, small) -> Html:
+    """A value with a smaller line below it."""
+    return join([value, BREAK, tag("small", small)])
+
+
+def empty(*said) -> Html:
+    """In place of what there is nothing to show of."""
+    return tag("p", *said, class_="empty")
 
 
 @cache
@@ -64,20 +107,18 @@ def bounds(i: stats.Interval | None, signed: bool = False) -> str:
     return " to ".join(stats.signed(v) if signed else f"{v:.2f}" for v in (i.low, i.high))
 
 
-def badge(status: Status, text: str = "") -> str:
-    """The status as it is marked on every page; ``text`` says it in other words."""
-    return f'<span class="verdict {status.css}">{escape(text or status)}</span>'
+def badge(status: Status, words: str = "") -> Html:
+    """The status as it is marked on every page; ``words`` say it otherwise."""
+    return tag("span", words or status, class_=f"verdict {status.css}")
 
 
-def standing(value: Standing | str) -> str:
-    """A badge, and below it what else is to be said; texts stay."""
-    if not isinstance(value, Standing):
-        return str(value)
-    return badge(value.status) + (f"<br><small>{escape(value.rest)}</small>" if value.rest else "")
+def standing(value: Standing) -> Html:
+    """A badge, and below it what else is to be said."""
+    return below(badge(value.status), value.rest) if value.rest else badge(value.status)
 
 
-def tier_badge(tier: str) -> str:
-    return f'<span class="tier tier-{tier}">{tier}</span>'
+def tier_badge(tier: str) -> Html:
+    return tag("span", tier, class_=f"tier tier-{tier}")
 
 
 WORDS = {"what", "data", "map", "activations", "claim", "network", "method", "training", "verdict", "gain", "device", "commit",
@@ -86,31 +127,42 @@ WORDS = {"what", "data", "map", "activations", "claim", "network", "method", "tr
 EARLY, KEYS = ("verdict", "gain"), ("cell", "run")      # columns that come second; that come last, small and grey
 
 
-def html(frame: pd.DataFrame, caption: str, tier: str | None = None, style: str = "") -> Html:
+def html(rows: pd.DataFrame | list[dict], caption: str, tier: str | None = None, style: str = "") -> Html:
     """A table for the book: as rows where it fits, as cards, whose lines say what they are, on a narrow screen. Statuses become
-    badges; ``style`` is a class of the book's style sheet. A table of cells names them (``data-cell``), so that a page can open
-    their `cards`, and has its plain values beside its caption as CSV."""
+    badges, `Html` stays, all else is escaped; ``style`` is a class of the book's style sheet. A table of cells names them
+    (``data-cell``), so that a page can open their `cards`, and has its plain values beside its caption as CSV."""
+    frame = rows if isinstance(rows, pd.DataFrame) else as_frame(rows)
     if frame.empty:
-        return Html(f'<p class="fm-caption">{escape(caption)}</p>\n<p class="empty">Nothing on record yet'
-                    + (f", {tier} tier" if tier else "") + ".</p>")
+        return join([tag("p", caption, class_="fm-caption"), Html("\n"),
+                     empty("Nothing on record yet", f", {tier} tier" if tier else "", ".")])
     frame = arranged(frame)
-    entries = frame.map(lambda value: Html(stacked(standing(value))))
     ids = list(frame["cell"]) if "cell" in frame else [""] * len(frame)
-    for key in set(KEYS) & set(entries):
-        entries[key] = [Html(f"<code>{broken(entry)}</code>") for entry in frame[key]]
     kinds = ["key" if column in KEYS else "text note" if column == "note" else "text" if column in WORDS else ""
-             for column in entries]
+             for column in frame]
     csv = save_link(for_csv(frame).to_csv(index=False), "CSV", "csv", caption)
-    rows = [[(value, f"{kind}{_short(value, kind)}".strip()) for value, kind in zip(row, kinds, strict=True)]
-            for row in entries.itertuples(index=False, name=None)]
-    return render("table", caption=caption, tier=tier, style=style, columns=list(zip(entries, kinds, strict=True)),
-                  rows=list(zip(ids, rows, strict=True)),
+    entries = [[(_entry(value, kind), _class(str(value), kind)) for value, kind in zip(row, kinds, strict=True)]
+               for row in frame.itertuples(index=False, name=None)]
+    return render("table", caption=caption, tier=tier, style=style, columns=list(zip(frame, kinds, strict=True)),
+                  rows=list(zip(ids, entries, strict=True)),
                   csv=csv if any(ids) or "data-cell=" in "".join(map(str, frame.to_numpy().ravel())) else "")
 
 
-def _short(entry: str, kind: str) -> str:
-    """The class of an entry that says nothing, or that says words in a column of numbers."""
-    return " fm-nothing" if entry == DASH else " fm-said" if entry[:1].isalpha() and not kind else ""
+def as_frame(rows: list[dict]) -> pd.DataFrame:
+    """A frame whose entries stay what they are: pandas may take those that are `Html` for plain texts otherwise."""
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _entry(value, kind: str) -> Html:
+    if kind == "key":
+        return code(broken(value))
+    if isinstance(value, Standing):
+        return standing(value)
+    return value if isinstance(value, Html) else stacked(str(value))
+
+
+def _class(entry: str, kind: str) -> str:
+    """That of its column, and of an entry that says nothing, or that says words in a column of numbers."""
+    return f"{kind}{' fm-nothing' if entry == DASH else ' fm-said' if entry[:1].isalpha() and not kind else ''}".strip()
 
 
 def arranged(frame: pd.DataFrame) -> pd.DataFrame:
@@ -123,36 +175,37 @@ def arranged(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[sorted(frame, key=lambda c: 3 if c in KEYS else 0 if c == first else 1 if c in EARLY else 2)]
 
 
-def stacked(entry: str) -> str:
+def stacked(entry: str) -> Html:
     """What stands in brackets after a number comes below it, small.
 
     >>> stacked("+1.00 (−1.00 to +3.00), r = 0.5"), stacked("FM (2 layers)")
     ('+1.00<br><small>(−1.00 to +3.00), r = 0.5</small>', 'FM (2 layers)')
     """
-    return re.sub(r"^((?:× )?[+−-]?\d[^()<]*) (\([^<]*)\Z", r"\1<br><small>\2</small>", entry)
+    found = re.fullmatch(r"((?:× )?[+−-]?\d[^()]*) (\(.*)", entry)
+    return below(*found.groups()) if found else text(entry)
 
 
-def broken(key: str) -> str:
+def broken(key: str) -> Html:
     """A key may be broken after its dots and underscores.
 
     >>> broken("T1.resnet56.fm2_mixup")
     'T1.<wbr>resnet56.<wbr>fm2_<wbr>mixup'
     """
-    return re.sub(r"([._])(?=[a-z])", r"\1<wbr>", escape(key))
+    return Html(re.sub(r"([._])(?=[a-z])", r"\1<wbr>", text(key)))
 
 
-def says(text: str) -> Html:
+def says(*words) -> Html:
     """What a table or a figure comes to, as a sentence of the page."""
-    return Html(f"<p><strong>In short:</strong> {text}</p>\n")
+    return join([tag("p", tag("strong", "In short:"), " ", *words), "\n"])
 
 
 def plain(value) -> str:
     """What a table's entry says, without its HTML.
 
-    >>> plain('<b>73.71 ± 0.28</b><br><span class="verdict">not run</span>')
-    '73.71 ± 0.28; not run'
+    >>> plain(Html('<b>73.71 ± 0.28</b><br><span class="verdict">not run</span>')), plain("a < b > c")
+    ('73.71 ± 0.28; not run', 'a < b > c')
     """
-    return unescape(re.sub(r"<[^>]+>", "", str(value).replace("<br>", "; ")))
+    return unescape(re.sub(r"<[^>]+>", "", value.replace("<br>", "; "))) if isinstance(value, Html) else str(value)
 
 
 NUMBER = r"([+−-]?\d[\d,]*\.?\d*)"
@@ -185,11 +238,11 @@ def for_csv(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, axis=1)
 
 
-def save_link(text: str, word: str, ending: str, of: str) -> Html:
-    """A link that saves ``text`` under a name made from ``of``, from the page alone: it works without a server."""
+def save_link(content: str, word: str, ending: str, of: str) -> Html:
+    """A link that saves ``content`` under a name made from ``of``, from the page alone: it works without a server."""
     name = re.sub(r"[^a-z0-9]+", "-", of.lower()).strip("-")[:60].strip("-")
-    return Html(f'<a class="fm-save" download="{name}.{ending}" aria-label="{word}: {escape(of)}" '
-                f'href="data:text/{ending};charset=utf-8,{quote(text, safe="/,:;()=")}">{word}</a>')
+    return tag("a", word, class_="fm-save", download=f"{name}.{ending}", **{"aria-label": f"{word}: {of}"},
+               href=f"data:text/{ending};charset=utf-8,{quote(content, safe='/,:;()=')}")
 
 
 def markdown(frame: pd.DataFrame) -> str:

@@ -3,10 +3,7 @@ HTML."""
 
 import inspect
 from dataclasses import fields
-from html import escape
 from importlib import import_module
-
-import pandas as pd
 
 from .. import studies
 from ..judging.ledger import Ledger
@@ -62,7 +59,7 @@ def one_step() -> str:
     for cost_ in findings.read(findings.COST, studies.cell(f"T10.{NETWORK}.baseline").run("full", 0)):
         rows.append(_step("ours, fp32", cost_.provenance["device"], cost_.provenance, cost_.values["seconds"],
                           "Table 10, in turns with Feature Mining"))
-    return markup.html(pd.DataFrame(rows), "A training step of plain ResNet-56 with 128 images: all times on record. They "
+    return markup.html(rows, "A training step of plain ResNet-56 with 128 images: all times on record. They "
                        "differ by machine, threads, precision and loop, and by what else a shared machine did at the time")
 
 
@@ -79,10 +76,9 @@ def settings(name: str) -> str:
     for base in cls.__mro__[::-1]:
         if base.__module__.startswith("featuremining.methods."):
             lines |= field_lines(inspect.getsource(base))
-    rows = [{"setting": f"<code>{field.name}</code>", "default": f"<code>{escape(lines[field.name][0], quote=False)}</code>",
-             "note": escape(lines[field.name][1], quote=False)}
+    rows = [{"setting": markup.code(field.name), "default": markup.code(lines[field.name][0]), "note": lines[field.name][1]}
             for field in fields(cls)]
-    return markup.html(pd.DataFrame(rows), f"Settings of {name}: defaults, meaning and source")
+    return markup.html(rows, f"Settings of {name}: defaults, meaning and source")
 
 
 def measured_costs(name: str) -> list[tuple[str, list[dict]]]:
@@ -120,7 +116,7 @@ def neighbours_costs() -> str:
             for case, found in cases.items():
                 time, memory = (found.get(f"{what} of a step", "not measured") for what in ("time", "peak memory"))
                 rows.append({"what": title + case.removeprefix(name), "time": time, "peak memory": memory, "device": where})
-    return markup.html(pd.DataFrame(rows), "A step of ResNet-56 over the baseline's")
+    return markup.html(rows, "A step of ResNet-56 over the baseline's")
 
 
 def results(name: str) -> str:
@@ -133,7 +129,7 @@ def results(name: str) -> str:
     for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
         if recorded := [c for c in others if ledger.of(c, tier)]:
             frame = tables.own_runs(recorded, ledger, tier)
-            frame.insert(2, "data", [c.dataset.replace("_", "_<wbr>") for c in recorded])
+            frame.insert(2, "data", [markup.broken(c.dataset) for c in recorded])
             parts.append(markup.html(frame, "Other runs: top-1 in percent (for detectors mAP), and the gain over plain training, "
                                      "equally long, in the same table", tier))
     if cells and not parts:

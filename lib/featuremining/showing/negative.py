@@ -1,9 +1,6 @@
 """What did not come out: claims that failed, and methods of our own cells that lie below their baseline. Computed from records,
 findings and printed numbers; no torch here."""
 
-
-import pandas as pd
-
 from .. import stats, studies
 from ..judging import listing
 from ..judging.class_activation import elsewhere, worse_over_seeds
@@ -58,8 +55,8 @@ def _ours(ledger: Ledger) -> list[str]:
         parts.append("A single seed gives no interval: such a difference may be due to the seed alone.")
     if any(tier == "short" for tier, *_ in below):
         parts.append(tables.SHORT)
-    frame = pd.DataFrame([_row(*pair) for pair in below])
-    return [*parts, markup.html(frame, "Methods below their baseline, in percentage points; the epoch is the best, or the one "
+    rows = [_row(*pair) for pair in below]
+    return [*parts, markup.html(rows, "Methods below their baseline, in percentage points; the epoch is the best, or the one "
                                 "that a study's rule names")]
 
 
@@ -74,13 +71,13 @@ def _elsewhere() -> list[str]:
     rows = [(cell, tier, f"all {n[0]}", how, what, "seeds", d) for cell, tier, how, what, d, n in worse_over_seeds()]
     rows += [(cell, f.tier, f.name.removeprefix("seed"), how, what, f"{d['n']} images", d)
              for cell, f, how, what, d in elsewhere()]
-    frame = pd.DataFrame([{
+    shown = [{
         "cell": cell.id, "network": ", ".join(cell.labels), "seed": seed,
         "what": f"{names[how]} {names[what]}", "to baseline (95 %)": tables.difference(d),
         "interval over": over, "tier": markup.tier_badge(tier)}
-        for cell, tier, seed, how, what, over, d in rows])
-    if frame.empty:
+        for cell, tier, seed, how, what, over, d in rows]
+    if not shown:
         return []
     return ["Where networks look, against the baseline of the same table: the means over all seeds, then each seed image by "
             "image, whose interval says nothing of other seeds. Only differences whose interval lies below zero stand here.",
-            markup.html(frame, "Class activation further off the true part, in percentage points")]
+            markup.html(shown, "Class activation further off the true part, in percentage points")]

@@ -83,7 +83,7 @@ def not_run(compared: Iterable[Comparison], ledger: Ledger) -> Html:
     """The comparisons that nothing is on record of, with the hours of a run: its own, or its baseline's as a lower bound."""
     rows = {c.cell.id: c for c in compared if not c.outcome}
     said = [f"{c.label} ({_hours(c, ledger)})" for c in rows.values()]
-    return Html(f"<p>Not run: {'; '.join(said)}.</p>" if said else "")
+    return markup.tag("p", f"Not run: {'; '.join(said)}.") if said else Html("")
 
 
 def _hours(c: Comparison, ledger: Ledger) -> str:
@@ -97,5 +97,6 @@ def _hours(c: Comparison, ledger: Ledger) -> str:
 
 def table(frame: pd.DataFrame, caption: str, tier: str) -> Html:
     """The table, or a sentence that there is nothing to show."""
-    empty = f'<p class="empty">Not run: nothing of this is measured in the {tier} tier.</p>'
-    return Html(empty) if frame.empty else markup.html(frame, caption, tier)
+    if frame.empty:
+        return markup.empty(f"Not run: nothing of this is measured in the {tier} tier.")
+    return markup.html(frame, caption, tier)

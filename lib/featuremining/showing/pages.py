@@ -1,7 +1,6 @@
 """What pages of the book say of the papers' sentences and of what is decided, from studies and records, as Markdown with inline
 HTML."""
 
-from html import escape
 from textwrap import shorten
 
 import pandas as pd
@@ -15,7 +14,7 @@ from ..studies.outcomes import OF_CLAIMS, State, Status
 from . import markup
 from .api import SPECIAL
 from .cards import facts
-from .markup import Html, anchor, counted, listed, some
+from .markup import Html, anchor, counted, join, listed, some, tag
 
 HEADING = 72            # signs of a quote that fit into a heading
 
@@ -68,12 +67,12 @@ def _pairs(detail: dict) -> str:
     """The comparisons of an order, folded where they are many."""
     if not detail["pairs"]:
         return ""
-    rows = [{**{side: f"<code>{markup.broken(p[side])}</code>" for side in ("higher", "lower")},
+    rows = [{**{side: markup.code(markup.broken(p[side])) for side in ("higher", "lower")},
              "paper": p["printed"] or markup.DASH,
              "p (Holm)": p["printed_p"] or markup.DASH, "ours": p["ours"] or markup.DASH, "our p (Holm)": p["p"] or markup.DASH,
              "n": p["n"] or markup.DASH} for p in detail["pairs"]]
     n = len(rows)
-    table = markup.html(pd.DataFrame(rows), f"{detail['claim']}: differences in {detail['unit']}, 95 % intervals")
+    table = markup.html(rows, f"{detail['claim']}: differences in {detail['unit']}, 95 % intervals")
     return markup.render("folded", title=counted(n, "comparison"), body=table, open=n <= 6)
 
 
@@ -86,12 +85,12 @@ def rule(rule_: studies.Rule, ledger: Ledger) -> Html:
 def grid_rows(ledger: Ledger) -> list[dict]:
     """The first paper's sentences as rows of the scoreboard's grid, without those that say another again; each leads to its place
     on the page of claims."""
-    def begun(text: str) -> str | None:         # the whole stands there
-        return f'<span class="fm-clamp">{escape(text)}</span>' if text else None
+    def begun(words: str) -> Html | None:         # the whole stands there
+        return tag("span", words, class_="fm-clamp") if words else None
 
-    def said(row: dict) -> str:
-        return (f'<a class="fm-clamp" href="claims.html#{anchor(row["claim"])}">{escape(row["says"])}</a>'
-                + (f"<small>{escape(row['limit'])}</small>" if row["limit"] else ""))
+    def said(row: dict) -> Html:
+        whole = tag("a", row["says"], class_="fm-clamp", href=f"claims.html#{anchor(row['claim'])}")
+        return join([whole, tag("small", row["limit"])]) if row["limit"] else whole
 
     return [{"cell": row["claim"], "claim": said(row),
              "paper": begun(row["paper"]), "ours": begun(row["ours"]), "n": row["n"],

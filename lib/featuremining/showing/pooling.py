@@ -2,7 +2,6 @@
 speed, printed numbers, and the answer in sentences. Torch is imported where something is computed."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from statistics import fmean, median
 
 import matplotlib
@@ -126,8 +125,7 @@ def landscape(heads: Heads, tier: str) -> Html:
              "change of the gradient": f"{median(head['probes']['gradient_change']):.3f}",
              "change per length of the step": f"{median(head['probes']['slope']):.2f}",
              "probes": len(head["probes"]["loss"])} for head in heads.values()]
-    return markup.html(pd.DataFrame(rows), "Loss and gradient within a step along the gradient, medians over a training",
-                       tier)
+    return markup.html(rows, "Loss and gradient within a step along the gradient, medians over a training", tier)
 
 
 def robustness(heads: Heads, tier: str) -> Html:
@@ -148,8 +146,8 @@ def speed() -> Html:
             for result in all_measured() for group, of in result["groups"].items() if group.startswith("roots")
             for row in of["rows"]]
     if not rows:
-        return Html('<p class="empty">Not run: no result of <code>benchmarks/roots.py</code> is stored.</p>')
-    return markup.html(pd.DataFrame(rows), "Roots, forward and backward. Ratios of times are medians over rounds in turns, "
+        return markup.empty("Not run: no result of ", markup.code("benchmarks/roots.py"), " is stored.")
+    return markup.html(rows, "Roots, forward and backward. Ratios of times are medians over rounds in turns, "
                        "which goals are held against, beside their quartiles")
 
 
@@ -158,13 +156,13 @@ def printed(name: str) -> Html:
     table = numbers("covariance_pooling")[name]
     frame = pd.DataFrame([[label, *(n or markup.DASH for n in row)] for label, row in table.rows.items()],
                          columns=["method", *table.columns])
-    return Html(markup.html(frame, table.title) + f'\n<p class="fm-caption">Read in {escape(table.source)}.</p>')
+    return markup.join([markup.html(frame, table.title), "\n", markup.tag("p", f"Read in {table.source}.", class_="fm-caption")])
 
 
 def answer(heads: Heads, ledger: Ledger) -> Html:
     """The title's question in five sentences, every number of which is computed."""
     sentences = [_exactness(), _gradient(), *_along(heads), _decided(ledger)]
-    return markup.render("items", items=[{"text": Html(sentence)} for sentence in sentences], numbered=True)
+    return markup.render("items", items=[{"text": sentence} for sentence in sentences], numbered=True)
 
 
 def _pair(values) -> str:
@@ -208,13 +206,13 @@ def _along(heads: Heads) -> list[str]:
                 "Nor was how smooth its loss is."]
     some = heads.get("newton_schulz") or next(iter(heads.values()))
     condition, error = some["epochs"]["condition"], some["epochs"]["error"]
-    first = (f"Covariances of a network are ill-conditioned: in a short training ({escape(some['label'])}) their median "
+    first = (f"Covariances of a network are ill-conditioned: in a short training ({some['label']}) their median "
              f"condition number went from {short(condition[0])} to {short(condition[-1])}, and five steps were off by "
              f"{error[-1]:.0%} at its end.")
     if "mean" not in heads or len(heads) < 2:
         return [first, "How smooth the loss is beside mean pooling was not measured in this tier."]
     base, *rest = (median(heads[m]["probes"]["slope"]) for m in ("mean", *(m for m in heads if m != "mean")))
-    names = [escape(h["label"]) for m, h in heads.items() if m != "mean"]
+    names = [h["label"] for m, h in heads.items() if m != "mean"]
     return [first, "Within a step the gradient moves, per length of the step, " + ", ".join(
         f"{slope / base:.1f} times as much with {name}" for name, slope in zip(names, rest, strict=True))
         + " as with mean pooling; one seed decides nothing."]
@@ -228,5 +226,5 @@ def _decided(ledger: Ledger) -> str:
     if not settled:
         return (f"Which of them trains better is not known: {done} of {wanted} runs are on record, and none of the "
                 f"{len(outcomes)} comparisons is finished.")
-    said = "; ".join(f"{escape(o.label)} {stats.signed(o.outcome.value)} points ({o.status})" for o in settled)
+    said = "; ".join(f"{o.label} {stats.signed(o.outcome.value)} points ({o.status})" for o in settled)
     return f"Of the {len(outcomes)} comparisons of trainings, {len(settled)} are finished: {said}."

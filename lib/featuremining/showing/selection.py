@@ -6,7 +6,7 @@ from .. import studies
 from ..judging import selection
 from ..judging.ledger import Ledger
 from ..stats import signed
-from .markup import DASH, Html, bounds, html, says, tier_badge
+from .markup import DASH, Html, as_frame, bounds, empty, html, says, tier_badge
 
 DATASET, METHODS = "cifar100", {"the baseline": (), "Feature Mining": ("fm",)}
 NOISE = "Noise from epoch to epoch at the last learning rate, and what the best epoch makes of it, in points"
@@ -21,13 +21,13 @@ def added(tier: str) -> Html:
              f"{accuracy.min():.2f} to {accuracy.max():.2f} points, {accuracy.median():.2f} in the middle"
              + "".join(f", and {row.gain:.2f} in {row.measure}" for row in rest.itertuples()) + ".")
     if runs.empty:
-        return Html(f'<p class="empty">No record yet, tier {tier}: nothing to show. {scale}</p>')
+        return empty(f"No record yet, tier {tier}: nothing to show. {scale}")
     groups = selection.groups(runs)
-    of_groups = pd.DataFrame([{
+    of_groups = as_frame([{
         "tier": tier_badge(row.tier), "of": row.measure, "tested": _tested(row.test_every), "runs": row.runs,
         "best − last, mean": f"{row.mean:.2f}", "at most": f"{row.most:.2f}", "best − median, mean": f"{row.median:.2f}"}
         for row in groups.itertuples()])
-    table = pd.DataFrame([{
+    by_training = as_frame([{
         "cell": row.cell, "method": row.method, "tier": tier_badge(row.tier), "of": row.measure, "n": row.n,
         "best − last": _spread(row.last, row.last_sd),
         "that − baseline's": DASH if pd.isna(row.method_only) else signed(row.method_only),
@@ -37,7 +37,7 @@ def added(tier: str) -> Html:
         f"{row.mean:.2f} points on average and {row.most:.2f} at most" for row in groups.itertuples())
     return Html(html(of_groups, "What choosing the best epoch on the test images adds to a run, in points")
                 + says(f"The best epoch lies above the last by this much: {said}. {scale}")
-                + html(table, "The same by training, mean over its n seeds"))
+                + html(by_training, "The same by training, mean over its n seeds"))
 
 
 def best_epoch(ledger: Ledger) -> Html:
@@ -45,16 +45,16 @@ def best_epoch(ledger: Ledger) -> Html:
     recipe = studies.cell("T1.resnet110.fm2").run("full", 0).recipe
     epochs = recipe.epochs - round(recipe.milestones[-1] * recipe.epochs)
     found = {name: n for name, methods in METHODS.items() if (n := selection.noise(ledger, DATASET, methods))}
-    table = pd.DataFrame([{
+    runs = as_frame([{
         "runs of": name, "runs": n.runs, "epochs each": f"{n.epochs:.0f}", "spread over epochs": f"{n.sd:.2f}",
         "correlation of neighbours": f"{n.phi:.2f}", "best − line, observed": f"{n.best:.2f}",
         "as simulated": f"{n.expected:.2f}",
         f"simulated for {epochs} epochs": f"{selection.lift(n.sd, n.phi, epochs):.2f}"} for name, n in found.items()])
     if len(found) < len(METHODS):
-        return html(table, NOISE)
+        return html(runs, NOISE)
     base, ours = found.values()
     gain = selection.inherited(base, ours, epochs)
-    return Html(html(table, NOISE) + says(
+    return Html(html(runs, NOISE) + says(
         "If the paper's accuracies vary from epoch to epoch as ours on CIFAR-100 do, the best of its "
         f"{epochs} epochs at the last learning rate lies {selection.lift(base.sd, base.phi, epochs):.2f} points above what the "
         f"baseline is expected to reach, and {selection.lift(ours.sd, ours.phi, epochs):.2f} with Feature Mining. A gain "

@@ -38,7 +38,7 @@ REACHED = {"smoke": "after a minute on the built-in images: these numbers say on
            "full": "after the full schedule"}
 RULES = ("Best epoch: picked on the test images, as the paper does, which flatters every method. Gain: over plain training that "
          "is as long; it has an interval when both sides have two seeds")
-SHORT = f"<p>{tables.SHORT} So these runs show how a method learns; they decide no claim of the paper.</p>"
+SHORT = markup.tag("p", f"{tables.SHORT} So these runs show how a method learns; they decide no claim of the paper.")
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------------

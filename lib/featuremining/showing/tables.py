@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from html import escape
 from itertools import product
 
 import pandas as pd
@@ -16,7 +15,7 @@ from ..records import Record, durations, once
 from ..records.findings import Finding
 from ..studies import Cell
 from ..studies.outcomes import Standing, Status
-from .markup import DASH, badge, bounds, percent
+from .markup import BREAK, DASH, Html, as_frame, badge, below, bounds, join, percent, tag, text
 
 MAPS = (("cam", "CAM"), ("grad_cam", "Grad-CAM"))
 SHORT = "A short schedule may favour plain training: a method that slows a network down at first may pay off later."
@@ -32,7 +31,7 @@ def claims(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
                      "95 % interval": bounds(stats.mean_interval(summary) if summary else None),
                      "verdict": v.standing(cell) if v else DASH,
                      "gain": Standing(g.status) if (g := ledger.gain(cell)) else DASH})
-    return pd.DataFrame(rows)
+    return as_frame(rows)
 
 
 def own_runs(cells: list[Cell], ledger: Ledger, tier: str) -> pd.DataFrame:
@@ -45,20 +44,20 @@ def own_runs(cells: list[Cell], ledger: Ledger, tier: str) -> pd.DataFrame:
             row[title] = percent(ledger.ours(cell, tier, rule))
         row["seed by seed, 95 %"] = paired(ledger.paired(cell, tier))
         rows.append(row)
-    return pd.DataFrame(rows)
+    return as_frame(rows)
 
 
 def named(cells: list[Cell]) -> list[str]:
     """What tells these cells apart: the method, and below it the network where they have several."""
     several = len({cell.labels[0] for cell in cells}) > 1
-    return [escape(cell.labels[1]) + (f"<br><small>{escape(cell.labels[0])}</small>" if several else "") for cell in cells]
+    return [below(cell.labels[1], cell.labels[0]) if several else cell.labels[1] for cell in cells]
 
 
 def trained(record: Record) -> str:
     """What was trained, and on what."""
     spec = record.spec
     methods = " + ".join(method["name"] for method in spec["methods"]) or "plain"
-    return f"{escape(methods)}<br><small>{escape(spec['network'])}, {escape(spec['dataset'])}</small>"
+    return below(methods, f"{spec['network']}, {spec['dataset']}")
 
 
 def planned(groups: Iterable[tuple[Cell, int]], tier: str, seeds: list[int]) -> pd.DataFrame:
@@ -69,20 +68,20 @@ def planned(groups: Iterable[tuple[Cell, int]], tier: str, seeds: list[int]) -> 
         run = cell.run(tier, 0)
         r = run.recipe
         rows.append({"cell": cell.id,
-                     "method": " + ".join(_named(m["name"], {k: v for k, v in m.items() if k != "name"}) for m in run.methods)
+                     "method": join((_named(m["name"], {k: v for k, v in m.items() if k != "name"}) for m in run.methods), " + ")
                      or "none", "data": _named(run.dataset, run.data), "network": _named(run.network, run.options),
                      "recipe": f"{r.epochs} epochs, batch {r.batch}, rate {r.lr:g}, {r.precision}",
                      "seeds": ", ".join(map(str, seeds)), "on record": f"{done} of {len(seeds)}"})
-    return pd.DataFrame(rows)
+    return as_frame(rows)
 
 
-def _named(name: str, settings: Mapping) -> str:
+def _named(name: str, settings: Mapping) -> Html:
     """
     >>> _named("fm", {"layers": 2, "box": "inside"}), _named("fm", {})
     ('fm (layers=<wbr>2, box=<wbr>inside)', 'fm')
     """
-    text = escape(name + (f" ({', '.join(f'{k}={v}' for k, v in settings.items())})" if settings else ""))
-    return re.sub(r"([/_=])(?=\w)", r"\1<wbr>", text)
+    said = text(name + (f" ({', '.join(f'{k}={v}' for k, v in settings.items())})" if settings else ""))
+    return Html(re.sub(r"([/_=])(?=\w)", r"\1<wbr>", said))
 
 
 def matrix(table: str, ledger: Ledger) -> pd.DataFrame:
@@ -90,14 +89,14 @@ def matrix(table: str, ledger: Ledger) -> pd.DataFrame:
     cells = [c for c in studies.load_cells().values() if c.table == table and c.published is not None]
     grid = {network: {c.labels[1]: _two_lines(c, ledger) for c in cells if c.labels[0] == network}
             for network in dict.fromkeys(c.labels[0] for c in cells)}
-    return pd.DataFrame(grid).rename_axis("method").reset_index()
+    return pd.DataFrame(grid, dtype=object).rename_axis("method").reset_index()
 
 
-def _two_lines(cell: Cell, ledger: Ledger) -> str:
+def _two_lines(cell: Cell, ledger: Ledger) -> Html:
     summary, v = ledger.deciding(cell), ledger.verdict(cell)
     mine = f"{percent(summary)} (n = {summary.n}) " if summary else ""
-    value = f'<span class="paper-value">{cell.paper}</span>'
-    return f'<span id="{cell.id}" data-cell="{cell.id}" title="{cell.id}">{value}<br>{mine}{badge(v.status)}</span>'
+    value = tag("span", cell.paper, class_="paper-value")
+    return tag("span", value, BREAK, mine, badge(v.status), id=cell.id, title=cell.id, **{"data-cell": cell.id})
 
 
 def tally(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
@@ -107,7 +106,7 @@ def tally(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
     for table in dict.fromkeys(c.table for c in cells):
         verdicts = [ledger.verdict(c).status for c in cells if c.table == table]
         rows.append({"table": table, "numbers": len(verdicts), **{s: verdicts.count(s) for s in statuses}})
-    return pd.DataFrame(rows)
+    return as_frame(rows)
 
 
 def signed(i: stats.Interval | None) -> str:
@@ -118,7 +117,7 @@ def signed(i: stats.Interval | None) -> str:
 
 def comparisons(compared: list[Comparison]) -> pd.DataFrame:
     """One row per comparison of a study of our own: what decides, what stands beside it, and the verdict by the study's rule."""
-    return pd.DataFrame([{
+    return as_frame([{
         "cell": c.cell.id, "method": c.label, "verdict": Standing(c.status), "last epoch (decides)": signed(c.outcome),
         "n": " and ".join(str(len(s)) for s in c.seeds),
         "p (Holm)": DASH if c.p is None else p_value(c.p), "best epoch": signed(c.beside),
@@ -147,7 +146,7 @@ def p_value(p: float) -> str:
 
 def costs(records: list[Record]) -> pd.DataFrame:
     """What the records took: minutes, device, threads, peak memory, commit; of a run that went on elsewhere, all it was on."""
-    return pd.DataFrame([{
+    return as_frame([{
         "run": r.id, "training": trained(r), "seed": r.seed, "minutes": f"{60 * durations.took(r):.1f}",
         "device": _in_turn(r, lambda e: e["device"]),
         "threads": _in_turn(r, lambda e: e["threads"]), "peak MiB": peak([r]),
@@ -184,7 +183,7 @@ def localisation(measured: list[tuple[Cell, Finding]]) -> pd.DataFrame:
                          "pointing (%)": f"{v['pointing']:.1f}", "to baseline": gains["pointing"],
                          "energy inside (%)": f"{v['energy']:.1f}", "energy, to baseline": gains["energy"],
                          "top-1 (%)": f"{v['top1']:.1f}"})
-    return pd.DataFrame([*_over_seeds(measured), *rows]).fillna(DASH)
+    return as_frame([*_over_seeds(measured), *rows]).fillna(DASH)
 
 
 def findings_once(measured: list[tuple[Cell, Finding]]) -> list[tuple[Cell, Finding]]:
@@ -232,12 +231,12 @@ def activations(measured: list[tuple[Cell, Finding]]) -> pd.DataFrame:
             rows += [{"cell": cell.id, "network": cell.labels[0], "seed": f.name.removeprefix("seed"), "activations": title,
                       "stage": stage, "baseline": f"{a:.0f}", "with FM": f"{b:.0f}", "ratio": f"{b / a:.2f}" if a else DASH}
                      for stage, (a, b) in enumerate(zip(first, last, strict=True), 1)]
-    return pd.DataFrame(rows)
+    return as_frame(rows)
 
 
 def benchmark(rows: list[dict]) -> pd.DataFrame:
     """One group of ``data/benchmarks/*.json``: measured, quartiles over the rounds, goal."""
-    return pd.DataFrame([{
+    return as_frame([{
         "what": row["what"], "measured": f"{row['value']:.4g} {row['unit']}".strip(),
         "quartiles": DASH if row["low"] is None else f"{row['low']:.3g} – {row['high']:.3g}",
         "goal": row["goal"].replace(">=", "≥").replace("<=", "≤") or DASH,
@@ -248,7 +247,7 @@ def benchmark(rows: list[dict]) -> pd.DataFrame:
 def tier_hours(rows: list[dict]) -> pd.DataFrame:
     """What one training of each measured network takes in the short and the full tier."""
     seconds = {row["what"]: row["value"] for row in rows}
-    return pd.DataFrame([{
+    return as_frame([{
         "network": row["what"], "one step": f"{row['value']:.3g} s ({row['note']})",
         **{tier: f"{hours(recipe(row['what'], tier), row['value'], seconds[row['what'] + ', evaluation']):.1f} h"
            for tier in ("short", "full")}}

@@ -2,8 +2,6 @@
 
 from statistics import fmean
 
-import pandas as pd
-
 from .. import studies
 from ..judging import cost
 from ..judging.ledger import Ledger
@@ -20,18 +18,18 @@ def status(ledger: Ledger) -> str:
     """Per experiment what is on record of what is listed, and per training what its runs took."""
     titles = {name: study["title"] for name, study in studies.read_studies().items()}
     rows = [_experiment(study, title, ledger) for study, title in titles.items()]
-    parts = [markup.html(pd.DataFrame(rows), "The numbers of each experiment, and their runs, short and full")]
+    parts = [markup.html(rows, "The numbers of each experiment, and their runs, short and full")]
     for tier in TIERS:
         trainings = {key: records for key, records in ledger.trainings.items() if records[0].tier == tier}
         if trainings:
-            frame = pd.DataFrame([_training(key, records) for key, records in sorted(trainings.items())])
-            parts.append(markup.html(frame, "What one run of each training took", tier))
+            rows = [_training(key, records) for key, records in sorted(trainings.items())]
+            parts.append(markup.html(rows, "What one run of each training took", tier))
     return "\n\n".join(parts) + "\n"
 
 
 def _experiment(study: str, title: str, ledger: Ledger) -> dict:
     cells = [c for c in studies.load_cells().values() if c.study == study]
-    row = {"experiment": f'<a href="experiments/{cells[0].notebook}.html">{title}</a>', "numbers": len(cells),
+    row = {"experiment": markup.link(f"experiments/{cells[0].notebook}.html", title), "numbers": len(cells),
            "of them printed": sum(bool(c.paper) for c in cells)}
     for tier in TIERS:
         trainings = {ledger.key(c, tier): c for c in cells}
@@ -67,7 +65,7 @@ def took(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
                    f"{tables.peak(list(runs))} MiB of memory at most")
     else:
         summary = "none yet"
-    return Html(f'<p class="fm-took">Runs on record, {tier}: {summary}. {_again([cell for cell, _ in groups])}</p>')
+    return markup.tag("p", f"Runs on record, {tier}: {summary}. {_again([cell for cell, _ in groups])}", class_="fm-took")
 
 
 def _again(cells: list[Cell]) -> str:

@@ -2,8 +2,6 @@
 
 from importlib import import_module
 
-import pandas as pd
-
 from .. import paths, studies
 from ..datasets import DATASETS
 from ..errors import FMError
@@ -84,4 +82,4 @@ def listing() -> Html:
     rows = [{"cell": (names(*at[:2]) or [at[1]])[0], "training": trained(on_record[at]), "seed": at[2],
              "last epoch (%)": f"{on_record[at].value('last'):.2f}",
              "file": f"{paths.published(*at).stat().st_size / 2**20:.1f} MB"} for at in paths.all_published() if at in on_record]
-    return html(pd.DataFrame(rows), "Trained networks that come with the project; `fm check` tests each again, image by image.")
+    return html(rows, "Trained networks that come with the project; `fm check` tests each again, image by image.")

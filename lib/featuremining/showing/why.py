@@ -15,7 +15,7 @@ from ..studies import Cell
 from .figures.parts import part_losses
 from .forest import Line, forest
 from .learning import FM, epochs, last, pairs, setting, train_and_test
-from .markup import Html, listed, says
+from .markup import Html, link, listed, says, tag
 from .start import data_words
 
 CLOSE = 10                  # points between training and test accuracy
@@ -53,11 +53,11 @@ def empty(ledger: Ledger, computed: Path) -> Html:
     seen = [v for tier, cell, _ in pairs(ledger) for r in ledger.of(cell, tier)
             for v in r.curves.get("fm.stage3.empty", ()) if size(cell.dataset, **cell.data).pixels == 32]
     if not seen:
-        return Html("<p>No run on record says how many of its boxes were empty.</p>\n")
+        return tag("p", "No run on record says how many of its boxes were empty.")
     return says(f"Over {len(seen)} epochs on record with a last map of 8 × 8, {100 * fmean(seen):.1f} % of the boxes held no "
                 f"place at all; {100 * expected:.1f} % are expected. The inside classifier then sees only its own bias, and "
-                "must name the class all the same. Smaller maps have more empty boxes; the table under the <a "
-                "href=\"feature_mining.html#demonstration\">demonstration</a> has their share for each reading of the paper.")
+                "must name the class all the same. Smaller maps have more empty boxes; the table under the ",
+                link("feature_mining.html#demonstration", "demonstration"), " has their share for each reading of the paper.")
 
 
 def averaged(ledger: Ledger) -> Html:

@@ -8,7 +8,7 @@ from ...judging.cost import PAPERS_DEVICE, printed_ratio
 from ...records.findings import Finding
 from ...studies import Cell
 from ..cost import costs_of, device
-from ..markup import Html
+from ..markup import Html, empty
 from .style import INK, STYLE, inline, looks
 
 
@@ -16,7 +16,7 @@ def cost_figure(cells: list[Cell], costs: list[Finding]) -> Html:
     """Time of an iteration over the baseline's by network, with 95 % intervals; one panel per device, the paper's beside it."""
     pairs = [(cell, f) for cell in cells for f in costs_of(cell, costs) if "time_ratio" in f.values]
     if not pairs:
-        return Html('<p class="empty">No cost of these cells beside their baseline yet: nothing to draw.</p>')
+        return empty("No cost of these cells beside their baseline yet: nothing to draw.")
     devices = list(dict.fromkeys(device(f) for _, f in pairs))
     networks = list(dict.fromkeys(cell.labels[0] for cell, _ in pairs))
     with matplotlib.rc_context(STYLE):

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ... import studies
 from ...errors import UsageError
-from ..markup import Html, save_link
+from ..markup import Html, empty, save_link, tag
 
 NARROW = 4.7            # inches, of which a screen of 360 pixels makes type that can be read
 INK, GRID = "#0b0c0d", "#0a0b0c"      # stand-ins that the page's own text and border colours replace
@@ -73,17 +73,16 @@ def to_file(figure: Figure, path: Path) -> None:
 def inline(figure: Figure, title: str, description: str, data: pd.DataFrame) -> Html:
     """The figure as an SVG element with a title and, for those who do not see it, a description, and once more for narrow
     screens, which show that one instead; below it a link that saves what is drawn as CSV."""
-    title = escape(title)
-    head = f"<title>{title}</title><desc>{escape(description)}</desc>"
+    head = tag("title", title) + tag("desc", description)
     wide = _svg(figure, title, head, "fm-wide")
     narrow(figure)
     with matplotlib.rc_context({"svg.hashsalt": "featuremining, narrow"}):     # else both would share what only one defines
         tall = _svg(figure, title, head, "fm-tall")
     saved = save_link(data.to_csv(index=False), "CSV", "csv", title)
-    return Html(f'<figure class="plot">{wide}{tall}<figcaption>What is drawn: {saved}</figcaption></figure>')
+    return tag("figure", wide, tall, tag("figcaption", "What is drawn: ", saved), class_="plot")
 
 
-def _svg(figure: Figure, title: str, head: str, kind: str) -> str:
+def _svg(figure: Figure, title: str, head: str, kind: str) -> Html:
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight", transparent=True)
     svg = file.getvalue()[file.getvalue().index("<svg"):]
@@ -92,7 +91,8 @@ def _svg(figure: Figure, title: str, head: str, kind: str) -> str:
     svg = re.sub(r" font-family: [^;\"]*;?", "", svg)           # the page's own, said once
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r'\1 width="100%"', svg, count=1)
-    return re.sub(r"(<svg[^>]*)>", rf'\1 class="{kind}" role="img" aria-label="{title}">{head}', svg, count=1)
+    stated = f' class="{kind}" role="img" aria-label="{escape(title)}">{head}'
+    return Html(re.sub(r"(<svg[^>]*)>", lambda found: found[1] + stated, svg, count=1))
 
 
 def narrow(figure: Figure) -> None:
@@ -164,4 +164,4 @@ def _legend_below(figure: Figure, panels: list[Axes]) -> None:
 
 def nothing(tier: str, what: str = "record") -> Html:
     """What stands in place of a figure without data."""
-    return Html(f'<p class="empty">No {tier}-tier {what} of these cells yet: nothing to draw.</p>')
+    return empty(f"No {tier}-tier {what} of these cells yet: nothing to draw.")
