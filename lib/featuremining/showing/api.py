@@ -79,11 +79,15 @@ def signature(name: str, member) -> str:
     >>> from featuremining.recipes import hours
     >>> signature("hours", hours)
     'hours(r, step, test, train=50000)'
+    >>> signature("f", lambda score=hours: None)            # a function by its name, not by where it lies in memory
+    'f(score=hours)'
     """
     if inspect.isclass(member) and issubclass(member, Exception):
         return f"{name}(message)"
     parameters = [p for p in inspect.signature(member).parameters.values() if p.name not in ("self", "cls", "args", "kwargs")]
-    return f"{name}({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})"
+    stated = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters)
+    stated = re.sub(r"<function (?:[^ ]*[.])?(\w+) at 0x[0-9a-f]+>", r"\1", stated)
+    return f"{name}({stated})"
 
 
 def text(docstring: str) -> str:
