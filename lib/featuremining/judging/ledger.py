@@ -135,11 +135,12 @@ class Ledger:
         seeds = self.seeds([cell, base])
         if not seeds:
             return Verdict(Status.NOT_RUN)
-        found, values = latest(self.looks(cell), seeds, partial(self._gain, cell, base)), (self.values(cell), self.values(base))
+        found, values = latest(self.looks(cell), seeds, partial(self.gain_at, cell, base)), (self.values(cell), self.values(base))
         asked = found.status.open and self.setting == OURS
         needed = chances.enough(chances.gain((cell.id, base.id), values)) if asked else None
         return replace(found, seeds_needed=needed)
 
-    def _gain(self, cell: Cell, base: Cell, look: Look) -> Verdict:
+    def gain_at(self, cell: Cell, base: Cell, look: Look) -> Verdict:
+        """The verdict on the gain at one look."""
         ours = self.deciding(cell, look), self.deciding(base, look)
         return replace(judge_gain(ours, (printed(cell), printed(base)), self.margin(cell), look.level), look=look)

@@ -142,8 +142,7 @@ def _gain(claim_: Claim, ledger: Ledger) -> Judgement:
 def _gain_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
     a, b = map(studies.cell, claim_.cells)
     (pair,) = compared(claim_, ledger, look)
-    ours, paper = (ledger.deciding(a, look), ledger.deciding(b, look)), (verdicts.printed(a), verdicts.printed(b))
-    verdict = verdicts.judge_gain(ours, paper, ledger.margin(a), look.level)
+    verdict = ledger.gain_at(a, b, look)
     printed = a.published - b.published
     stated = printed if claim_.difference is None else claim_.difference
     rounded = sum(number.half for number in (a.published, b.published, claim_.difference) if number is not None)
