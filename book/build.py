@@ -68,17 +68,18 @@ def pairs(cell: str, *methods: str, condition: str = "") -> list[str]:
     return [".".join(filter(None, (cell, method, condition))) for method in methods or ("baseline", "fm2")]
 
 
-SHOWN = {"cifar": shown("short", OWN),
+SHOWN = {"cifar": shown("short", OWN, 3),
          "tiny_imagenet": shown("short", pairs("T4s.resnet20", "baseline", "fm2", "mean_loss")),
          "imagenet": shown("full", pairs("T5.resnet50"), 4),
          "cub": shown("short", pairs("T6s.resnet20")),
          "detection": shown("full", pairs("T7s.resnet20"), 4),
          "noisy_labels": shown("short", [f"T8s.resnet20.{m}.{c}" for c in ("symmetric50", "human") for m in ("baseline", "fm2")]),
          "small_data": shown("full", pairs("F6.resnet56", condition="50"), 4),
-         "ablations": shown("full", ["T9.resnet56.fm1"], 4),
+         "ablations": shown("full", [*pairs("X6.resnet20", "baseline", "fm2", "mean_loss"),
+                                     *pairs("X6.resnet20", condition="slow")], 4),
          "cost": shown("full", [f"{c}.{m}" for c in ("T10.resnet56", "X10.resnet20") for m in ("baseline", "fm1", "fm2")]),
          "class_activation": shown("full", pairs("F2s.resnet20"), 4),
-         "activations": shown("short", pairs("F4s.resnet20")),
+         "activations": shown("short", pairs("F4s.resnet20"), 3),
          "cpu_study": shown("full", [*pairs("X3.resnet20", "baseline", "fm2", "mean_loss", "fm1"), *pairs("X3.resnet56")], 4),
          "pooling": shown("full", pairs("X4.resnet20", "mean", "newton_schulz", "exact", "svd", "svd_pade", "hybrid",
                                         "svd_taylor", "svd_trunc"), 3),
@@ -144,17 +145,20 @@ HOW = ("plan", "took", "train", "look", "follow", "costs")        # cells that s
 RUN_BY = """## How it is run
 
 This page is made by a notebook, `notebooks/{name}.ipynb`. Opened in Jupyter, it first shows what it will run, trains what has no
-record yet, and then shows the same tables and figures ([how to rerun a number](../../book/rerun.md))."""
+record yet, and then shows the same tables and figures ([how to rerun a number](../../book/rerun.md)).{lacking}"""
+LACKING = "\n\nLeft out here, since nothing of it is on record yet: {}."
 
 
 def for_readers(cells: list, name: str) -> list:
     """A notebook shows what it runs, and by which rule, before it runs it; a page what came out. So what is known comes first,
-    how it is run last, and a part of which nothing is on record is left out."""
+    how it is run last, and a part of which nothing is on record is only named."""
     how = [cell for cell in cells if cell.id in HOW]
     title, *rest = filter(None, parts(cell for cell in cells if cell.id not in HOW))
     rest.sort(key=lambda part: all(cell.id != "answer" for cell in part))         # what is known comes first
     shown = [cell for part in (title, *rest) if not is_empty(part) for cell in part]
-    return shown if not how else [*shown, nbformat.v4.new_markdown_cell(RUN_BY.format(name=name), id="how"), *how]
+    empty = [re.search(r"^#+ (.+)", part[0].source, re.M)[1] for part in rest if is_empty(part)]
+    said = RUN_BY.format(name=name, lacking=LACKING.format("; ".join(f"*{heading}*" for heading in empty)) if empty else "")
+    return shown if not how else [*shown, nbformat.v4.new_markdown_cell(said, id="how"), *how]
 
 
 def parts(cells: Iterable) -> list[list]:
@@ -216,6 +220,7 @@ def project_parts() -> dict[str, str]:
     whys = {"underfit": why.underfit(ledger), "heads": why.heads(ledger), "empty": why.empty(ledger, DEMONSTRATION),
             "averaged": why.averaged(ledger), "looks": why.looks(ledger)}
     return {**{f"front.{name}": text for name, text in front.items()}, **{f"why.{name}": text for name, text in whys.items()},
+            "holds.answers": start.answers(ledger, here="does_it_hold.html"),
             "map": scoreboard.scoreboard(ledger), "settings": settings.settings(ledger),
             "demonstration": demonstration.demonstration(DEMONSTRATION),
             "claims": pages.sentences(ledger), "outcomes": pages.outcomes(), "effects": choices.picture(ledger),

@@ -1,6 +1,19 @@
-/* Displayed formulas can be reached by the keyboard, so that one wider than a narrow screen can be scrolled. */
+/* Displayed formulas are made smaller where they are wider than the page, to three quarters at least; and they can be reached by the
+   keyboard, so that one that is wider still can be scrolled. */
+const SMALLEST = 0.75;
+
+const fit = (formula) => {
+  formula.style.zoom = "";
+  const room = formula.clientWidth / formula.scrollWidth;
+  if (room < 1) formula.style.zoom = Math.max(SMALLEST, room);
+};
+
 addEventListener("load", () => {
   window.MathJax?.startup?.promise?.then(() => {
-    for (const formula of document.querySelectorAll('mjx-container[display="true"]')) formula.tabIndex = 0;
+    const formulas = document.querySelectorAll('mjx-container[display="true"]');
+    const all = () => formulas.forEach(fit);
+    for (const formula of formulas) formula.tabIndex = 0;
+    all();
+    addEventListener("resize", all);
   });
 });

@@ -51,6 +51,15 @@ def signed(value: float, digits: int = 2) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
+def share(value: float, digits: int = 0) -> str:
+    """A part of one in percent, as it is shown.
+
+    >>> share(0.405), share(0.0341, 1)
+    ('40 %', '3.4 %')
+    """
+    return f"{100 * value:.{digits}f} %"
+
+
 def t_quantile(probability: float, df: float) -> float:
     """Quantile of Student's t.
 

@@ -236,7 +236,8 @@ def test_the_sentences_count_what_the_tables_show():
     assert f"{len(PAIRS)} pairs come down to {len(ONCE)} comparisons" in shown.comparisons(PAIRS)
     assert f"with Holm's correction within the claim, {(ONCE.holm < 0.05).sum()} are" in shown.comparisons(PAIRS)
     said, found = shown.sentences(), audit.summary()
-    once = [c for c in claims.load_claims().values() if not c.same_as]
+    once = [c for c in claims.of_first() if not c.same_as]
+    assert set(found.claim) == {c.id for c in once} and len(once) < len(claims.load_claims())       # none of another paper
     assert f"something in {len(once)} sentences" in said and "80 accuracies and 3 pairs" in said
     for status, word in shown.OWN.items():
         assert re.search(rf">{word}</span></td><td[^>]*>{(found.own_numbers == status).sum()}</td>", said)

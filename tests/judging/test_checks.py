@@ -151,5 +151,5 @@ def test_the_page_says_what_the_numbers_say():
     assert f"{len(objecting)} of {len(checks.CHECKS)} checks object to something" in text
     assert "printed twice to 2 of 24 trainings and quotes" in text and "Without power here: rounding." in text
     assert all(f"<td>{r.plant}" in html or f">{r.plant}<" in html for r in planted.rates()) and "GRIM" not in text
-    assert "100% of all numbers with two decimals" in text
+    assert "100 % of all numbers with two decimals" in text
     assert "raises no alarm" in best_epoch(Ledger.read()) and "on record yet" in best_epoch(Ledger())

@@ -92,6 +92,9 @@ def test_the_page_says_question_rule_and_progress():
     said = pages.rule(RULE, Ledger())
     assert RULE.question in unescape(said) and "Holm" in said and "Runs so far: 0 of 24." in said
     assert "Runs so far: 1 of 24." in pages.rule(RULE, Ledger(BASE[:1]))
+    short, _, whole = said.partition("<details")
+    assert "last epoch decides" in short and "over 4 comparisons, once 4 seeds" in short and "intervals are of 95 %" in short
+    assert unescape(whole).count(RULE.words.strip()) == 1 and RULE.words.strip() not in unescape(short)
     frame = table(comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", (71.0, 71.3, 70.9, 71.2)))))
     assert [v.status for v in frame["verdict"]] == [Status.ABOVE, Status.UNFINISHED, Status.UNFINISHED, Status.NOT_RUN]
     assert frame["last epoch (decides)"][0].startswith("+1.05 (+0.") and frame["n"][0] == "4 and 4"

@@ -49,7 +49,7 @@ def test_the_version_follows_the_rules(monkeypatch):
 def test_the_page_begins_with_the_answer():
     text = page.markdown()
     worst = max(row["ever"] for row in KEPT["errors"])
-    assert text.startswith(f"In {KEPT['worlds']:,} simulated worlds") and f"at most {worst:.1%}" in text.split("\n")[0]
+    assert text.startswith(f"In {KEPT['worlds']:,} simulated worlds") and f"at most {100 * worst:.1f} %" in text.split("\n")[0]
     assert 'role="img"' in text and "False verdicts" in text and text.count("<table") == 2
     right = next(r for r in KEPT["rates"] if (r["kind"], r["truth"], r["n"]) == ("number", "the paper is right", 4))
-    assert f"{100 * right['outcomes']['reproduced']:.1f}" in text and f"{right['outcomes']['reproduced']:.0%}" in text
+    assert f"{100 * right['outcomes']['reproduced']:.1f}" in text and f"{100 * right['outcomes']['reproduced']:.0f} %" in text

@@ -84,7 +84,7 @@ def test_hours_from_steps(measured, id_, seconds):
 @pytest.mark.parametrize("id_", ["T1.wrn_28_10.fm2", "T5.resnet50.baseline", "T7.resnet50.fm2", "T7s.resnet20.fm2",
                                  "X2.resnet20.baseline", "X10.resnet164.fm1"])
 def test_what_was_not_measured_has_no_hours(measured, id_):
-    assert hours(cell(id_)) is None and "; cost not measured of " in to_decide(cell(id_))
+    assert hours(cell(id_)) is None and "; how long one takes was not measured for " in to_decide(cell(id_))
 
 
 def test_hours_from_records_come_first(measured):
@@ -122,15 +122,16 @@ def test_devices(measured):
 def test_what_a_verdict_still_costs(measured):
     each = 300 * 491 / 3600
     first = to_decide(cell("T1.resnet56.fm2"))
-    assert first == f"about {words(4 * each)} (4 runs, decides in 100% of cases; {measured})"
+    assert first == f"about {words(4 * each)} (4 runs, decides in 100 % of cases; {measured})"
     mine = [record("T1.resnet56.fm2", seed=s, best=75.33 + s / 50, threads=1) for s in range(4)]
     assert to_decide(cell("T1.resnet56.fm2"), Ledger(mine[:1])).startswith(f"about {words(each)} (1 run, decides in ")
     assert to_decide(cell("T1.resnet56.fm2"), Ledger(mine)) == ""       # four runs that hardly differ decide it
     wide = [record("T1.resnet56.fm2", seed=s, best=75.35 + d, threads=1) for s, d in enumerate((-0.5, 0.1, 0.2, 0.3))]
     found, likely = Ledger(wide).verdict(cell("T1.resnet56.fm2")), chances.number("T1.resnet56.fm2", (74.85, 75.45, 75.55, 75.65))
     assert found.seeds_needed == chances.enough(likely) == 16 and likely.keys() == {8, 16}
-    assert str(found.standing(cell("T1.resnet56.fm2"))).endswith("16 seeds would decide in 80% of cases")
-    assert f"decides in {likely[8]:.0%} of cases, 16 seeds in 80%" in to_decide(cell("T1.resnet56.fm2"), Ledger(wide))
+    assert str(found.standing(cell("T1.resnet56.fm2"))).endswith("16 seeds would decide in 80 % of cases")
+    odds = f"decides in {100 * likely[8]:.0f} % of cases, 16 seeds would in 80 %"
+    assert odds in to_decide(cell("T1.resnet56.fm2"), Ledger(wide))
     assert "no number of seeds" in to_decide(cell("T1.resnet110.dropout"))      # its printed spread exceeds the margin
 
 

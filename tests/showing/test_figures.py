@@ -66,7 +66,7 @@ training,epoch,ce,fm.stage3.inside
 X,1,2.0,3.0
 X,2,1.25,2.5
 """),
-    curves: ("at the end, by seed: X1.resnet20.fm2 30.25, 31.00", f"""
+    curves: ("at the end, by seed: ResNet-20 · FM (2 layers) 30.25, 31.00", f"""
 epoch,{SEEDS} 0: test top-1 (%),{SEEDS} 1: test top-1 (%),\
 "{SEEDS} 0: training loss, term of the main head","{SEEDS} 1: training loss, term of the main head"
 1,10.0,11.0,2.0,3.0
@@ -91,7 +91,7 @@ detector,image,box,class,score,x0,y0,x1,y1
 FM,1,true,square,,0.0,0.0,4.0,4.0
 FM,1,found,square,0.9,0.0,0.0,4.0,5.0
 FM,1,found,disc,0.25,1.0,1.0,2.0,2.0"""),
-    cost: ("T10.resnet56.fm2 1.125 (1.100 to 1.150)", """
+    cost: ("ResNet-56, FM (2 layers) 1.125 (1.100 to 1.150)", """
 cell,network,method,device,tier,time_ratio,low,high,rounds,printed ratio
 T10.resnet56.fm2,ResNet-56,FM (2 layers),"A, 1 thread",full,1.125,1.1,1.15,300,1.202"""),
 }
@@ -105,6 +105,8 @@ def parts(html):
     assert smallest(narrow) >= 7.9, smallest(narrow)
     svg = re.match("<svg[^>]*>", svg)[0]
     title, description = (unescape(re.search(rf"<{tag}>(.*?)</{tag}>", html, re.S)[1]) for tag in ("title", "desc"))
+    below = re.search(r"<figcaption>(.+?)<a ", html, re.S)[1]
+    assert re.search(r"[^.]\. $", below) and not re.search(r"\b[A-Z]\d+s?\.\w", below)        # words, not keys
     (link,) = re.findall(r'<a [^>]*download="([^"]+\.csv)"[^>]*href="data:text/csv;charset=utf-8,([^"]*)"', html)
     return svg, title, description, list(csv.reader(io.StringIO(unquote(link[1])))), link[0]
 

@@ -40,7 +40,7 @@ def test_schedules_compare_lengths_of_one_setting():
     shown = learning.schedules(Ledger(made))
     assert [int(n) for n in re.findall(r"(\d+) epochs \(", shown)] == sorted(
         learning.epochs(tier, studies.cell(id_)) for tier, id_ in (("short", "X1.resnet20.fm2"), ("full", FM)))
-    assert "ResNet-56" not in shown and "2 of these 2 differences have enough seeds for an interval" in shown
+    assert "ResNet-56" not in shown and "Of these 2 differences 2 have enough seeds for an interval" in shown
     assert "nothing to compare" in learning.schedules(Ledger(recorded(FM, 67.0) + recorded(BASE, 66.0)))
 
 
@@ -50,6 +50,11 @@ def test_the_control_of_averaged_losses_is_judged_by_its_rule():
     made = (recorded(plain, 40.0, 41.0, 42.0, 43.0) + recorded(slow, 70.0, 71.0, 72.0, 73.0)
             + recorded(mean, 70.5, 71.0, 72.0, 73.0))
     shown = why.control(Ledger(made))
+    assert "In short" not in shown                      # the third comparison is not finished
+    added = "X6.resnet20.fm2.slow"
+    whole = why.control(Ledger(made + recorded(added, 70.0, 71.5, 72.0, 73.0)))
+    assert "Nothing shows that it is more. With a fifth of the learning rate plain training gains +30.00 points" in whole
+    assert "In short" not in why.control(Ledger(made + recorded(added, 50.0, 51.0, 52.0, 53.0)))         # one that is clear
     assert "ResNet-20, a fifth of the rate · Baseline minus ResNet-20 · Baseline" in shown
     assert re.search(rf"\+30\.00 \([^)]+\), n = 4 and 4, {Status.ABOVE}", shown)
     assert re.search(rf"\+0\.12 \([^)]+\), n = 4 and 4, {Status.NO_CLEAR_DIFFERENCE}", shown)

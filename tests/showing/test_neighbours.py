@@ -52,7 +52,7 @@ def test_gains_are_drawn_over_costs_and_the_rest_is_not_run():
     html = neighbours.gains_and_costs(RULE, Ledger(BASE + MIXED))
     assert "<svg" in html and "ResNet-20 · ConvMix +2.00" in html and "Not run: " in html
     rest = html.partition("Not run: ")[2]
-    assert "FLDFR (at least about 60 minutes a run)" in rest and "KD (at least about 60 minutes a run)" in rest
+    assert "FLDFR (at least 60 minutes a run)" in rest and "KD (at least 60 minutes a run)" in rest
     assert "20 · ConvMix" not in rest
     empty = neighbours.gains_and_costs(RULE, Ledger())
     assert "nothing to draw" in empty and empty.partition("Not run: ")[2].count(" · ") == 9

@@ -142,7 +142,7 @@ def test_why_says_what_the_curves_say(tmp_path):
             curved("T4s.resnet20.fm2", "short", 52.0, **{"fm.stage3.empty": 0.75}),
             curved("T4s.resnet20.baseline", "short", 55.0), curved("T4s.resnet20.mean_loss", "short", 48.0)]
     shown = why.underfit(Ledger(made))
-    assert "In 2 of 3 settings" in shown and "2 of these were trained for 60 epochs or fewer" in shown and "(T8s)" not in shown
+    assert "In 2 of 3 settings" in shown and "all of these were trained for 60 epochs or fewer" in shown and "(T8s)" not in shown
     assert "training 65.0, test 61.5, n = 1" in shown
     said = why.averaged(Ledger(made))
     length = len(made[-1].curves["ce"])
@@ -164,5 +164,5 @@ def test_where_networks_look_is_told_by_data_set(tmp_path, monkeypatch):
             findings.write("localise", studies.cell(id_).run("full", 0), f"seed{seed}", {
                 **FINDINGS["localise"][0], "cam": look, "grad_cam": look}, {"weights": {}})
     shown = why.looks(Ledger())
-    assert "With FM (2 layers) on Built-in images (1,800 images), less of the map" in shown and shown.count("fm-dot") == 2
+    assert "With FM (2 layers) on the built-in images (1,800 images), less of the map" in shown and shown.count("fm-dot") == 2
     assert "plain 43.1 %, n = 2" in shown and "plain 30.1 %, n = 2" in shown

@@ -215,7 +215,7 @@ def baselines() -> pd.DataFrame:
 def summary() -> pd.DataFrame:
     """What the paper's own numbers say of each of its sentences, without those that say another again; ``own_numbers`` is empty
     where it prints none that could."""
-    sentence_rows = [row for row in listing.rows(NOTHING) if row["kind"] != "number" and not row["same_as"]]
+    sentence_rows = [row for row in listing.of_first(NOTHING) if row["kind"] != "number" and not row["same_as"]]
     return pd.DataFrame(sentence_rows)[["claim", "kind", "section", "says", "own_numbers"]]
 
 

@@ -46,9 +46,9 @@ class Question:
         if self.chance is None:
             return "the chance to decide is not known"
         most = self.needs[0].looks.seeds[-1]
-        more = (f", {self.enough} seeds in {stats.POWER:.0%}" if self.enough not in (None, *self.seeds)
-                else "" if self.enough else f", no number of seeds up to {most} in {stats.POWER:.0%}")
-        return f"decides in {self.chance:.0%} of cases{more}"
+        more = (f", {self.enough} seeds would in {stats.share(stats.POWER)}" if self.enough not in (None, *self.seeds)
+                else "" if self.enough else f", no number of seeds up to {most} would in {stats.share(stats.POWER)}")
+        return f"decides in {stats.share(self.chance)} of cases{more}"
 
 
 def question(id_: str, needs: tuple[Cell, ...], likely: dict[int, float] | None, ledger: Ledger) -> Question:
@@ -75,9 +75,14 @@ def cost(q: Question, ledger: Ledger = EMPTY, on: str = "") -> str:
     missing = {(ledger.key(c), seed): c for c, n in zip(q.needs, q.seeds, strict=True) for seed in _missing(c, n, ledger)}
     took = {key: hours(c, "full", ledger.records, on) for (key, _), c in missing.items()}
     runs = f"{len(missing)} run{'s' * (len(missing) != 1)}"
-    if unknown := sorted({c.network for (key, _), c in missing.items() if took[key] is None}):
-        return f"{runs}, {q.odds}; {UNMEASURED} of {', '.join(unknown)}"
+    if unknown := sorted({_trained(c) for (key, _), c in missing.items() if took[key] is None}):
+        return f"{runs}, {q.odds}; how long one takes was not measured for {'; '.join(unknown)}"
     return f"{about(took[key] for key, _ in missing)} ({runs}, {q.odds}; {on})" if missing else ""
+
+
+def _trained(cell: Cell) -> str:
+    """A network as readers know it, with its method where that is an option of the network and changes its step."""
+    return cell.labels[0] + (f" ({cell.labels[1]})" if cell.options else "")
 
 
 def to_decide(cell: Cell, ledger: Ledger = EMPTY, on: str = "") -> str:

@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from .. import studies
-from ..stats import LEVEL, POWER, Interval, Summary, difference_of_gains, power, welch
+from ..stats import LEVEL, POWER, Interval, Summary, difference_of_gains, power, share, welch
 from ..studies import Cell, Look, Looks
 from ..studies.outcomes import Standing, Status
 
@@ -40,8 +40,8 @@ class Verdict:
         """What would decide, in words, where runs are on record that do not."""
         if self.status != Status.INCONCLUSIVE or self.look is None:
             return ""
-        return (f"{self.seeds_needed} seeds would decide in {POWER:.0%} of cases" if self.seeds_needed
-                else f"no number of seeds up to {self.look.looks.seeds[-1]} would decide in {POWER:.0%} of cases")
+        return (f"{self.seeds_needed} seeds would decide in {share(POWER)} of cases" if self.seeds_needed
+                else f"no number of seeds up to {self.look.looks.seeds[-1]} would decide in {share(POWER)} of cases")
 
     def standing(self, cell: Cell) -> Standing:
         """The status, and what is missing where a cell can't run yet, or the seeds that would decide where it is open."""

@@ -160,20 +160,22 @@ def about(costs: Iterable[Cost]) -> str:
     """All these together, in words; a lower bound where one of them is.
 
     >>> about([Cost(2, "steps"), Cost(1, "runs of it")]), about([Cost(2, "steps", least=True)]), about([Cost(0.001, "steps")])
-    ('about 3.0 h', 'at least about 2.0 h', 'less than a minute')
+    ('about 3.0 h', 'at least 2.0 h', 'less than a minute')
     """
     costs = list(costs)
     total = words(sum(cost.hours for cost in costs))
-    least = "at least " if any(cost.least for cost in costs) else ""
-    return least + (total if total.startswith("less") else f"about {total}")
+    return total if total.startswith("less") else f"{'at least' if any(cost.least for cost in costs) else 'about'} {total}"
 
 
 def words(hours_: float) -> str:
     """
-    >>> [words(h) for h in (0.004, 0.02, 0.5, 7.25, 31.4, 240)]
-    ['less than a minute', '1 minute', '30 minutes', '7.2 h', '31 h', '10 days']
+    >>> [words(h) for h in (0.004, 0.02, 0.5, 7.25, 31.4, 240, 40_000)]
+    ['less than a minute', '1 minute', '30 minutes', '7.2 h', '31 h', '10 days', '4.6 years']
     """
     if hours_ < 1.5:
         minutes = round(60 * hours_)
         return f"{minutes} minute{'s' * (minutes > 1)}" if minutes else "less than a minute"
-    return f"{hours_:.1f} h" if hours_ < 10 else f"{hours_:.0f} h" if hours_ < 100 else f"{hours_ / 24:.0f} days"
+    if hours_ < 100:
+        return f"{hours_:.1f} h" if hours_ < 10 else f"{hours_:.0f} h"
+    years = hours_ / 24 / 365.25
+    return f"{hours_ / 24:.0f} days" if years < 2 else f"{years:.1f} years" if years < 10 else f"{years:.0f} years"

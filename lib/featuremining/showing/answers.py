@@ -3,6 +3,7 @@ number from data. No torch."""
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 
 from .. import studies
 from ..judging import comparisons, listing
@@ -11,11 +12,12 @@ from ..records import durations, findings
 from ..stats import LEVEL
 from ..studies import Cell
 from ..studies.claims import about
+from . import why
 from .forest import Line, forest
 from .markup import Html, render
-from .start import difference_line
+from .start import data_words, difference_line
 
-LENGTHS = {"full": "Full schedule", "short": "A tenth of the schedule, which decides nothing"}
+LENGTHS = {"full": "full schedule", "short": "a tenth of the schedule, which decides nothing"}
 
 
 def answer(study: str, ledger: Ledger) -> Html:
@@ -32,8 +34,8 @@ def answer(study: str, ledger: Ledger) -> Html:
                     f"{100 * LEVEL:.0f} % intervals where both sides have two seeds.") if groups else Html("")
     found = groups or any(findings.read("*", c.run("full", 0)) for c in cells if c.task == "cost")
     return render("answer", claims=sorted(counts.items(), key=lambda item: (item[0].state, -item[1])), total=sum(counts.values()),
-                  rule=_progress(ruled, ledger) if ruled else None, found=bool(found), figure=figure,
-                  missing=missing(needed.values(), ledger))
+                  papers=len({claim.paper for claim in sentences}), rule=_progress(ruled, ledger) if ruled else None,
+                  seen=why.on_the_part(cells), found=bool(found), figure=figure, missing=missing(needed.values(), ledger))
 
 
 def _progress(rules: list[studies.Rule], ledger: Ledger) -> dict:
@@ -43,12 +45,13 @@ def _progress(rules: list[studies.Rule], ledger: Ledger) -> dict:
 
 
 def differences(cells: Iterable[Cell], ledger: Ledger) -> dict[str, list[Line]]:
-    """Of each training over its baseline, by how long it was; each training once."""
+    """Of each training over its baseline, by how long it was and by data and network, which all of a group share; each training
+    once."""
     found: dict[str, list[Line]] = {}
     for tier, title in LENGTHS.items():
-        once = {ledger.key(c, tier): c for c in cells if ledger.difference(c, tier)}
-        if once:
-            found[title] = [difference_line(c, ledger, tier) for c in once.values()]
+        for cell in {ledger.key(c, tier): c for c in cells if ledger.difference(c, tier)}.values():
+            line = replace(difference_line(cell, ledger, tier), label=cell.labels[1])
+            found.setdefault(f"{data_words(cell)}, {cell.labels[0]}: {title}", []).append(line)
     return found
 
 

@@ -3,6 +3,7 @@ what they show. No torch here."""
 
 from dataclasses import dataclass
 from math import prod
+from textwrap import shorten
 
 import pandas as pd
 
@@ -11,16 +12,17 @@ from ..errors import choose
 from ..judging import audit, cost
 from ..judging.ledger import Ledger
 from ..recipes import TIERS
-from ..stats import Interval, signed
+from ..stats import Interval, share, signed
 from ..studies.claims import load_claims
 from ..studies.ids import Table
 from ..studies.outcomes import Status
 from . import checks, selection
 from .figures import audit as drawn
-from .markup import BREAK, DASH, Html, as_frame, badge, bounds, code, html, join, link, render, says, tag
+from .markup import BREAK, DASH, Html, as_frame, badge, below, bounds, code, html, join, link, render, says, tag
 from .parameters import given
 
 PARAMETERS = ("tier",)
+QUOTED = 56             # signs of a sentence that stand in a table
 OWN = {Status.SUPPORTED: "supported", Status.NOT_ESTABLISHED: "not established", Status.CONTRADICTED: "contradicted"}
 
 
@@ -54,10 +56,10 @@ def sentences() -> Html:
     for status, word in OWN.items():
         ids = sentences.claim[sentences.own_numbers == status]
         rows.append({"own numbers": badge(status, word), "sentences": len(ids),
-                     "note": join((link(f"#audit-{i}", code(i)) for i in ids), ", ")})
+                     "note": join((link(f"#audit-{i}", _key(i)) for i in ids), ", ")})
     silent = sentences.claim[sentences.own_numbers == ""]
     rows.append({"own numbers": "no number printed", "sentences": len(silent),
-                 "note": join(map(code, silent), ", ")})
+                 "note": join(map(_key, silent), ", ")})
     return join([says(
         f"The paper claims something in {len(sentences)} sentences and prints {accuracies} accuracies and {costs} pairs of "
         f"time and memory. {sum(map(len, twice.cells))} of the accuracies are of {len(twice)} trainings that stand in "
@@ -158,7 +160,7 @@ def detectable(compared: pd.DataFrame) -> Html:
         "below": row.below} for row in by_table.itertuples()])
     weak = once[once.difference < once.table.map(dict(zip(by_table.table, by_table.least, strict=True)))].sort_values("power")
     named = as_frame([{
-        "comparison": _named(row.higher, row.lower), "power": f"{row.power:.0%}",
+        "comparison": _named(row.higher, row.lower), "power": share(row.power),
         "difference (95 %)": f"{signed(row.difference)} ({bounds(Interval(0, row.low, row.high), signed=True)})"}
         for row in weak.itertuples()])
     return join([html(table, "The smallest difference that n runs a side can find, in points"), html(
@@ -224,13 +226,23 @@ def baselines() -> Html:
         f"network beside the paper's baseline, and in brackets the gain that the paper prints for Feature Mining: {share}.")])
 
 
+def _key(claim: str) -> Html:
+    """With the sentence under the pointer."""
+    return tag("code", claim, title=load_claims()[claim].quote)
+
+
+def _quoted(claim: str) -> str:
+    return f"“{shorten(load_claims()[claim].quote, QUOTED, placeholder=' …')}”"
+
+
 def _anchor(claim: str) -> Html:
-    return tag("code", claim, id=f"audit-{claim}")
+    """How the sentence begins, over its key, to which links lead."""
+    return below(_quoted(claim), tag("code", claim, id=f"audit-{claim}"))
 
 
 def _place(claim: str) -> Html:
     """The anchor of a gain; of an order, a link to where its pairs stand."""
-    return _anchor(claim) if load_claims()[claim].kind == "gain" else link(f"#audit-{claim}", code(claim))
+    return _anchor(claim) if load_claims()[claim].kind == "gain" else below(_quoted(claim), link(f"#audit-{claim}", code(claim)))
 
 
 def number(id_: str) -> str:

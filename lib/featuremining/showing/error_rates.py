@@ -5,14 +5,17 @@ from itertools import groupby
 import pandas as pd
 
 from ..judging import error_rates
+from ..stats import share
 from .figures.error_rates import false_verdicts
-from .markup import DASH, html
+from .markup import DASH, html, render
 
 
 def markdown() -> str:
     """Answer, picture, tables."""
     found = error_rates.read()
-    return "\n\n".join((_answer(found), false_verdicts(found["errors"]), html(_rates(found["rates"]), CAPTION),
+    rates = html(_rates(found["rates"]), CAPTION)
+    rates = render("folded", title="All outcomes, by verdict, truth and seeds", body=rates, open=False)
+    return "\n\n".join((_answer(found), false_verdicts(found["errors"]), rates,
                         "## How many seeds it takes\n\n" + _expected(found),
                         html(_seeds(found["seeds"]), "Seeds of each side until a look settles, 16 where none does"))) + "\n"
 
@@ -28,13 +31,13 @@ def _answer(found: dict) -> str:
     half = next(row["outcomes"].get("reproduced", 0) for row in found["rates"]
                 if (row["kind"], row["truth"], row["n"]) == ("gain", "half of the gain", 4))
     return (f"In {found['worlds']:,} simulated worlds for each row a false verdict is given in at most "
-            f"{max(row['ever'] for row in found['errors']):.1%}, over all looks together. If one looked after every seed from 4 "
-            f"to 12 with an interval of 95 % instead, it would be {loose['after_every_seed']:.1%} ({loose['kind']}, "
-            f"{loose['truth']}). The price is patience: with the paper exactly right, a number is *reproduced* with four seeds "
-            f"in {four:.0%} of worlds and with sixteen in {sixteen:.0%}, since the paper's own mean rests on four runs. "
-            f"And equal means within the margin, here {error_rates.WITHIN:.2f} points for a number and "
-            f"{2**0.5 * error_rates.WITHIN:.2f} for a gain: half of the gain lies within, so with four seeds it is called "
-            f"*reproduced* in {half:.0%} of worlds, which is not counted as false.")
+            f"{share(max(row['ever'] for row in found['errors']), 1)}, over all looks together. If one looked after every "
+            f"seed from 4 to 12 with an interval of 95 % instead, it would be {share(loose['after_every_seed'], 1)} "
+            f"({loose['kind']}, {loose['truth']}). The price is patience: with the paper exactly right, a number is "
+            f"*reproduced* with four seeds in {share(four)} of worlds and with sixteen in {share(sixteen)}, since the paper's "
+            f"own mean rests on four runs. And equal means within the margin, here {error_rates.WITHIN:.2f} points for a "
+            f"number and {2**0.5 * error_rates.WITHIN:.2f} for a gain: half of the gain lies within, so with four seeds it is "
+            f"called *reproduced* in {share(half)} of worlds, which is not counted as false.")
 
 
 def _rates(rates: list[dict]) -> pd.DataFrame:
@@ -50,11 +53,11 @@ def _rates(rates: list[dict]) -> pd.DataFrame:
 def _expected(found: dict) -> str:
     never = max(found["seeds"], key=lambda row: row["undecided"])
     return (f"Differences in points, at a spread of 0.2. A {never['kind']} with a difference of {never['difference']:.1f} stays "
-            f"undecided most often, in {never['undecided']:.0%} of worlds.")
+            f"undecided most often, in {share(never['undecided'])} of worlds.")
 
 
 def _seeds(seeds: list[dict]) -> pd.DataFrame:
     words = {"number": "number, off by", "gain": "gain, printed and true"}
     return pd.DataFrame([{"verdict": words[row["kind"]], "points": f"{row['difference']:.1f}",
-                          "seeds to expect": f"{row['seeds']:.1f}", "undecided after 16": f"{row['undecided']:.0%}"}
+                          "seeds to expect": f"{row['seeds']:.1f}", "undecided after 16": share(row['undecided'])}
                          for row in seeds])

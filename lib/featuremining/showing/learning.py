@@ -96,5 +96,6 @@ def schedules(ledger: Ledger) -> Html:
                     "images, by the length of the training.")
     bounded = [line for lines in several.values() for line in lines if line.bounded]
     clear = sum(line.interval.low > 0 or line.interval.high < 0 for line in bounded)
-    return Html(figure + says(f"{len(bounded)} of these {sum(map(len, several.values()))} differences have enough seeds for an "
-                              f"interval, and {clear} of the intervals exclude zero."))
+    return Html(figure + says(f"Of these {sum(map(len, several.values()))} differences {len(bounded)} "
+                              f"{'has' if len(bounded) == 1 else 'have'} enough seeds for an interval, and {clear} of these "
+                              f"{'excludes' if clear == 1 else 'exclude'} zero."))

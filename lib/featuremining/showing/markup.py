@@ -162,7 +162,8 @@ def _entry(value, kind: str) -> Html:
 
 def _class(entry: str, kind: str) -> str:
     """That of its column, and of an entry that says nothing, or that says words in a column of numbers."""
-    return f"{kind}{' fm-nothing' if entry == DASH else ' fm-said' if entry[:1].isalpha() and not kind else ''}".strip()
+    nothing = entry in (DASH, "")
+    return f"{kind}{' fm-nothing' if nothing else ' fm-said' if entry[:1].isalpha() and not kind else ''}".strip()
 
 
 def arranged(frame: pd.DataFrame) -> pd.DataFrame:

@@ -95,7 +95,10 @@ def cost(name: str) -> str:
     """The same as tables."""
     parts = [markup.html(tables.benchmark(rows), f"A step of ResNet-56 over the baseline's: {where}")
              for where, rows in measured_costs(name)]
-    return "\n\n".join(parts) or "Not measured yet: `make bench` measures it."
+    if not parts:
+        return "Not measured yet: `make bench` measures it."
+    return "\n\n".join([*parts, "Operations are the PyTorch calls of a step, with the method / without it; goals are ours "
+                         "([how it is measured](speed-and-cost))."])
 
 
 NEIGHBOURS = {"fm": "Feature Mining", "low_rank": "low-rank recovery", "convmix": "ConvMix", "covariance": "covariance pooling",
@@ -119,13 +122,20 @@ def neighbours_costs() -> str:
     return markup.html(rows, "A step of ResNet-56 over the baseline's")
 
 
+FEW = 6             # rows that need not be folded
+
+
 def results(name: str) -> str:
-    """The cells that use the method or layer: printed numbers with verdicts (full tier), then what is on record of all others."""
+    """The cells that use the method or layer: printed numbers with verdicts (full tier), those that nobody has run folded where
+    they are many, then what is on record of all others."""
     cells = [c for c in studies.load_cells().values() if name in used(c)]
     printed, ledger, parts = [c for c in cells if c.published is not None], Ledger.read(), []
-    if printed:
-        parts.append(markup.html(tables.claims(printed, ledger), "The paper's numbers, and ours under its protocol: top-1 in "
-                                 "percent, mAP in Table 7", "full"))
+    for run, named in ((True, ""), (False, "Not run: {}")):
+        if of := [c for c in printed if bool(ledger.deciding(c)) == run]:
+            table = markup.html(tables.claims(of, ledger), "The paper's numbers, and ours under its protocol: top-1 in percent, "
+                                "mAP in Table 7", "full")
+            title = named.format(markup.counted(len(of), "printed number"))
+            parts.append(markup.render("folded", title=title, body=table, open=len(of) <= FEW) if title else table)
     for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
         if recorded := [c for c in others if ledger.of(c, tier)]:
             frame = tables.own_runs(recorded, ledger, tier)
@@ -133,8 +143,8 @@ def results(name: str) -> str:
             parts.append(markup.html(frame, "Other runs: top-1 in percent (for detectors mAP), and the gain over plain training, "
                                      "equally long, in the same table", tier))
     if cells and not parts:
-        return (f"No run with it is on record yet. {markup.counted(len(cells), 'number')} would use it: "
-                + ", ".join(f"`{c.id}`" for c in cells) + ".")
+        named = "\n".join(f"- {', '.join(c.labels)} (`{c.id}`)" for c in cells)
+        return f"No run with it is on record yet. {markup.counted(len(cells), 'training')} would use it:\n\n{named}"
     return "\n\n".join(parts) or "No number of the paper uses it; it is here for comparison in your own experiments."
 
 

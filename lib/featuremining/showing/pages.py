@@ -67,7 +67,7 @@ def _pairs(detail: dict) -> str:
     """The comparisons of an order, folded where they are many."""
     if not detail["pairs"]:
         return ""
-    rows = [{**{side: markup.code(markup.broken(p[side])) for side in ("higher", "lower")},
+    rows = [{**{side: _named(p[side]) for side in ("higher", "lower")},
              "paper": p["printed"] or markup.DASH,
              "p (Holm)": p["printed_p"] or markup.DASH, "ours": p["ours"] or markup.DASH, "our p (Holm)": p["p"] or markup.DASH,
              "n": p["n"] or markup.DASH} for p in detail["pairs"]]
@@ -76,10 +76,21 @@ def _pairs(detail: dict) -> str:
     return markup.render("folded", title=counted(n, "comparison"), body=table, open=n <= 6)
 
 
+def _named(side: str) -> Html:
+    """A side of a pair as readers know it, over its key; what is measured of it stands behind a comma.
+
+    >>> _named("T1.resnet56.fm2_mixup")      # a cell that there is not
+    '<code>T1.<wbr>resnet56.<wbr>fm2_<wbr>mixup</code>'
+    """
+    key, cell = markup.code(markup.broken(side)), studies.load_cells().get(side.partition(", ")[0])
+    return markup.below(": ".join(cell.labels), key) if cell else key
+
+
 def rule(rule_: studies.Rule, ledger: Ledger) -> Html:
-    """A study of our own: its question, the rule that was fixed beforehand, and how many of its runs are on record."""
+    """A study of our own: its question, the rule that was fixed before its first run, in a sentence and folded as it stands, and
+    how many of its runs are on record."""
     done, wanted = comparisons.progress(rule_, ledger)
-    return markup.render("rule", question=rule_.question, words=rule_.words.strip(), done=done, wanted=wanted)
+    return markup.render("rule", rule=rule_, done=done, wanted=wanted)
 
 
 def grid_rows(ledger: Ledger) -> list[dict]:
@@ -115,7 +126,8 @@ def on_record(ledger: Ledger) -> str:
     keys = {ledger.key(c) for c in cells if not c.own}
     full = [r for r in ledger if r.tier == "full"]
     theirs = sum(r.key in keys for r in full)
-    undecided = ", ".join(f"{row['claim']} ({_concerns(row)})" for row in begun)
+    undecided = ", ".join(f"“{shorten(row['says'], HEADING, placeholder=' …')}” (`{row['claim']}`, {_concerns(row)})"
+                          for row in begun)
     return (f"Of the {len(printed)} printed accuracies, {some(len(runs))} {'has' if len(runs) < 2 else 'have'} runs under the "
             f"paper's protocol{'' if runs else ' yet'} and {some(sum(n > 1 for n in runs))} an interval; for {known} we know how "
             f"long a run takes. The decided claims are about {listed(map(_concerns, ended)) or 'nothing yet'}"

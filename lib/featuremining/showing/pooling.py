@@ -14,6 +14,7 @@ from ..judging import comparisons
 from ..judging.ledger import Ledger
 from ..records import findings
 from ..records.durations import all_measured
+from ..stats import share
 from ..studies.numbers import numbers
 from . import markup
 from .figures.heat import heat, lines, short
@@ -52,7 +53,8 @@ def idea() -> Html:
         facts = "; ".join(f"{name}: mean {_pair(p.mean(0))}, covariance {np.cov(p.T, bias=True)[0, 1]:+.2f}"
                           for name, p in maps.items())
         rows = pd.concat([pd.DataFrame(p, columns=["channel 1", "channel 2"]).assign(map=name) for name, p in maps.items()])
-        drawn = inline(figure, "Two maps with one mean", f"A dot for each place, a cross for the mean. {facts}.", rows)
+        said = "A dot for each place, a cross for the mean."
+        drawn = inline(figure, "Two maps with one mean", f"{said} {facts}.", rows, f"Two maps with one mean. {said}")
     return Html(drawn + markup.says(f"{facts.replace('-', '−')}. What reads the mean alone can't tell them apart."))
 
 
@@ -138,17 +140,25 @@ def robustness(heads: Heads, tier: str) -> Html:
                        tier)
 
 
+SPEED = ("Roots, forward and backward. “A over B”: how many times as fast A is; “a step with A over the mean's”: how many times "
+         "as long it takes; of errors a smaller ratio is better. Ratios of times are medians over rounds in turns, which goals "
+         "are held against, beside their quartiles")
+
+
 def speed() -> Html:
-    """The stored results of ``benchmarks/roots.py``."""
+    """The stored results of ``benchmarks/roots.py``: those that had a goal, and folded all others."""
     rows = [{"measured": row["what"], "value": f"{row['value']:.3g} {row['unit']}".strip(),
              "quartiles": markup.DASH if row["low"] is None else f"{row['low']:.3g} to {row['high']:.3g}",
-             "goal": row["goal"] or markup.DASH, "device": result["device"], "note": row["note"]}
+             "goal": row["goal"].replace(">=", "≥").replace("<=", "≤") or markup.DASH, "device": result["device"],
+             "note": row["note"]}
             for result in all_measured() for group, of in result["groups"].items() if group.startswith("roots")
             for row in of["rows"]]
     if not rows:
         return markup.empty("Not run: no result of ", markup.code("benchmarks/roots.py"), " is stored.")
-    return markup.html(rows, "Roots, forward and backward. Ratios of times are medians over rounds in turns, "
-                       "which goals are held against, beside their quartiles")
+    aimed, rest = ([row for row in rows if (row["goal"] != markup.DASH) == has] for has in (True, False))
+    folded = markup.html(rest, "Roots, forward and backward, of what had no goal")
+    more = markup.render("folded", title=f"{len(rest)} more measurements, without a goal", body=folded, open=False)
+    return markup.join([markup.html(aimed, SPEED), more])
 
 
 def printed(name: str) -> Html:
@@ -183,9 +193,9 @@ def _exactness() -> str:
     found = {(r["root"], r["precision"], r["condition"]): r["error"] for r in _forward()}
     five, exact = found["newton_schulz_5", "float32", 1e6], found["exact", "float32", 1e6]
     half = found["exact", "bfloat16", 1e6]
-    return (f"The approximate root is far less exact: at a condition number of 10⁶ and in float32, five steps of Newton-Schulz "
-            f"are off by {five:.0%} and the eigendecomposition by {short(exact)} (after rounding to bfloat16 by {half:.0%}), so "
-            "exactness of the value is not what it has ahead.")
+    return ("The approximate root is far less exact: at a condition number of 10⁶ and in float32, five steps of "
+            f"Newton-Schulz are off by {share(five)} and the eigendecomposition by {short(exact)} (after rounding to bfloat16 "
+            f"by {share(half)}), so exactness of the value is not what it has ahead.")
 
 
 def _gradient() -> str:
@@ -193,10 +203,11 @@ def _gradient() -> str:
 
     large, small = ({(r["root"], r["gap"]): r["error"] for r in roots.gradient_errors(size)} for size in (1.0, 1e-4))
     worst = max(found["exact", gap] for found in (large, small) for gap in roots.GAPS)
-    return ("The usual gradient of the exact root is inexact in float32 where large eigenvalues meet: between eigenvectors whose "
-            f"values, the largest, agree to 10⁻⁷ of their size the SVD's is off by {large['svd', 1e-7]:.1%}, and as near to a "
-            f"tie as float32 has it by {large['svd', 0.0]:.1%} ({small['svd', 0.0]:.1%} for values of a ten-thousandth of the "
-            f"largest), while the exact gradient, the Lyapunov form, is off by {short(worst)} at most in all of these.")
+    return ("The usual gradient of the exact root is inexact in float32 where large eigenvalues meet: between eigenvectors "
+            f"whose values, the largest, agree to 10⁻⁷ of their size the SVD's is off by {share(large['svd', 1e-7], 1)}, and "
+            f"as near to a tie as float32 has it by {share(large['svd', 0.0], 1)} ({share(small['svd', 0.0], 1)} for values "
+            f"of a ten-thousandth of the largest), while the exact gradient, the Lyapunov form, is off by {short(worst)} at "
+            "most in all of these.")
 
 
 def _along(heads: Heads) -> list[str]:
@@ -208,7 +219,7 @@ def _along(heads: Heads) -> list[str]:
     condition, error = some["epochs"]["condition"], some["epochs"]["error"]
     first = (f"Covariances of a network are ill-conditioned: in a short training ({some['label']}) their median "
              f"condition number went from {short(condition[0])} to {short(condition[-1])}, and five steps were off by "
-             f"{error[-1]:.0%} at its end.")
+             f"{share(error[-1])} at its end.")
     if "mean" not in heads or len(heads) < 2:
         return [first, "How smooth the loss is beside mean pooling was not measured in this tier."]
     base, *rest = (median(heads[m]["probes"]["slope"]) for m in ("mean", *(m for m in heads if m != "mean")))

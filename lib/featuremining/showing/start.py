@@ -17,10 +17,11 @@ from .markup import Html, bounds, render
 SCOREBOARD = "scoreboard.html"
 
 
-def answers(ledger: Ledger) -> Html:
-    """What the paper's own numbers support, what our runs show, what nobody knows yet and what it takes."""
+def answers(ledger: Ledger, here: str = "") -> Html:
+    """What the paper's own numbers support, what our runs show, what nobody knows yet and what it takes; without a link to the
+    page ``here``, which shows them."""
     rows = [row for row in listing.of_first(ledger) if not row["same_as"]]
-    return render("answers", level=100 * LEVEL, **own_numbers(), **our_runs(ledger, rows), **not_known(ledger, rows))
+    return render("answers", here=here, level=100 * LEVEL, **own_numbers(), **our_runs(ledger, rows), **not_known(ledger, rows))
 
 
 def own_numbers() -> dict:
@@ -57,7 +58,14 @@ def not_known(ledger: Ledger, rows: list[dict]) -> dict:
     outlook = planning.outlook(ledger)
     return {"claims": len(rows), "waiting": waiting, "device": outlook.device, "time": words(outlook.hours),
             "planned": outlook.planned, "unmeasured": len(outlook.unmeasured), "first": outlook.first,
-            "first_time": words(outlook.first_hours)}
+            "first_title": _title(outlook.first), "first_time": words(outlook.first_hours)}
+
+
+def _title(id_: str) -> str:
+    """Of an open question as `planning.questions` names it: what a reader knows of it. Empty for a sentence."""
+    cell = studies.load_cells().get(id_.removesuffix(planning.OVER))
+    over = " over plain training" if id_.endswith(planning.OVER) else ""
+    return f"{cell.at.table.title}, {', '.join(cell.labels)}{over}" if cell else ""
 
 
 def gain_lines(ledger: Ledger) -> dict[str, list[Line]]:
@@ -134,3 +142,8 @@ def data_name(cell: Cell) -> str:
 def data_words(cell: Cell) -> str:
     """The data set and how many training images the cell takes of it."""
     return f"{data_name(cell)} ({size(cell.dataset, **cell.data).train:,} images)"
+
+
+def in_a_sentence(cell: Cell) -> str:
+    """The same where it does not begin a sentence or a line."""
+    return data_words(cell).replace("Built-in", "the built-in").replace("Birds", "birds")

@@ -49,7 +49,8 @@ def forest(rows: pd.DataFrame, title: str, columns: int = 1) -> Html:
         count = rows.state.value_counts()
         counts = ", ".join(f"{count.get(k, 0)} {text}" for k, (text, *_) in enumerate(STATES))
         drawn = rows[["higher", "lower", "difference", "low", "high", "p", "holm", "holm_as_error", "power"]].round(6)
-        return inline(figure, title, f"{len(rows)} printed differences with 95 % intervals; {counts}", drawn)
+        said = f"{len(rows)} printed differences with 95 % intervals; {counts}"
+        return inline(figure, title, said, drawn, f"{title}. {said}")
 
 
 def _panel(panel, name: str, rows: pd.DataFrame, labels) -> None:

@@ -29,5 +29,5 @@ def coverage(size: int) -> Html:
         said = "; ".join(f"{NAMES[name]}: {values.min():.0f} to {values.max():.0f} percent" for name, values in found.items())
         frame = pd.DataFrame([{"reading": name, "row": row, "column": column, "percent": round(float(values[row, column]), 2)}
                               for name, values in found.items() for row in range(size) for column in range(size)])
-        return inline(figure, "Where boxes fall", f"Percent of boxes that hold each place of {size} × {size}, first row at the "
-                      f"top. {said}", frame)
+        what = f"Percent of boxes that hold each place of {size} × {size}, first row at the top."
+        return inline(figure, "Where boxes fall", f"{what} {said}", frame, what)

@@ -29,11 +29,12 @@ def cost_figure(cells: list[Cell], costs: list[Finding]) -> Html:
         panels[0].set(ylabel="network", yticks=range(len(networks)), yticklabels=networks, ylim=(len(networks) - 0.5, -0.5))
         panels[-1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
         text = "Seconds of a training iteration over those of the baseline, with 95 % intervals: " + "; ".join(
-            "{id} {time_ratio:.3f} ({low:.3f} to {high:.3f})".format(id=cell.id, **f.values) for cell, f in pairs)
+            "{name} {time_ratio:.3f} ({low:.3f} to {high:.3f})".format(name=", ".join(cell.labels), **f.values)
+            for cell, f in pairs)
         rows = [{"cell": cell.id, "network": cell.labels[0], "method": cell.labels[1], "device": device(f), "tier": f.tier,
                  **{k: f.values[k] for k in ("time_ratio", "low", "high", "rounds")},
                  "printed ratio": round(printed_ratio(cell)[0], 3) if printed_ratio(cell) else None} for cell, f in pairs]
-        return inline(figure, "What Feature Mining adds to an iteration", text, pd.DataFrame(rows))
+        return inline(figure, "What Feature Mining adds to an iteration", text, pd.DataFrame(rows), text)
 
 
 def _panel(panel, pairs: list[tuple[Cell, Finding]], networks: list[str], title: str) -> None:

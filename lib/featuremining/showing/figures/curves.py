@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import matplotlib
 import pandas as pd
@@ -28,10 +29,14 @@ def curves(groups: list[tuple[Cell, list[Record]]], tier: str, panels: Sequence[
         return nothing(tier)
     with matplotlib.rc_context(STYLE):
         figure = _drawn(groups, panels)
-        ends = "; ".join(f"{cell.id} " + ", ".join(f"{_series(r, panels[0][0])[1][-1]:.2f}" for r in records)
+        ends = "; ".join(f"{' · '.join(cell.labels)} " + ", ".join(f"{_series(r, panels[0][0])[1][-1]:.2f}" for r in records)
                          for cell, records in groups)
         description = f"{', '.join(title for _, title in panels)} over epochs. {panels[0][1]} at the end, by seed: {ends}"
-        return inline(figure, f"Training curves, {tier} tier", description, _by_epoch(groups, panels))
+        several = len({cell.labels[0] for cell, _ in groups}) > 1
+        means = [f"{' · '.join(cell.labels[not several:])} {fmean(_series(r, panels[0][0])[1][-1] for r in records):.2f}"
+                 for cell, records in groups]
+        caption = f"Over the epochs, {tier} tier, a line for each seed. At the end, {panels[0][1]}: {', '.join(means)}"
+        return inline(figure, f"Training curves, {tier} tier", description, _by_epoch(groups, panels), caption)
 
 
 def save(groups: list[tuple[Cell, list[Record]]], path: Path, panels: Sequence[tuple[str, str]] = LEARNING) -> None:

@@ -75,9 +75,9 @@ def _grid(images, truth, outputs, classes, tier: str, columns: int) -> Html:
                 axes.set_xlabel(fill(text, 22), fontsize=8)
                 texts.append(f"{name}, image {i}: {text}")
                 rows += _rows(name, i, objects, out, classes)
-        description = ("True classes above the images, true boxes in white; below, the best detections with their scores. "
-                       + "; ".join(texts))
-        return inline(figure, f"Detections in test images, {tier} tier", description, pd.DataFrame(rows))
+        said = "True classes above the images, true boxes in white; below, the best detections with their scores."
+        title = f"Detections in test images, {tier} tier"
+        return inline(figure, title, f"{said} {'; '.join(texts)}", pd.DataFrame(rows), f"{title}. {said}")
 
 
 def _rows(name: str, image: int, objects: Objects, out: Found, classes: Sequence[str]) -> list[dict]:

@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 
 from ...judging.comparisons import Comparison
 from ...records import Record, once
-from ...stats import Summary, mean_interval
+from ...stats import Summary, mean_interval, signed
 from ...studies import Cell, Rule
-from ..markup import Html
+from ..markup import Html, bounds, empty
 from .style import COLOURS, INK, STYLE, inline, looks, nothing
 
 
@@ -48,7 +48,9 @@ def multiverse(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:
         if any(cell.method in marks for cell, *_ in groups):
             figure.legend(loc="outside lower center", ncols=2, fontsize=9)
         summary = "; ".join(f"{cell.labels[1]} {s.mean:.2f} (n = {s.n})" for cell, s, _ in groups)
-        return inline(figure, f"One choice at a time, {tier} tier", f"Test accuracy in percent by choice: {summary}", rows)
+        title = f"One choice at a time, {tier} tier"
+        return inline(figure, title, f"Test accuracy in percent by choice: {summary}", rows,
+                      f"{title}: seeds as dots, their mean with its 95 % interval where there are several")
 
 
 def _interval(values) -> tuple[float, float]:
@@ -61,7 +63,7 @@ def differences(compared: list[Comparison], rule: Rule) -> Html:
     """Each method minus what it is compared with, and the interval that decides; a comparison that is not finished is hollow."""
     drawn = [c for c in compared if c.outcome]
     if not drawn:
-        return nothing("full")
+        return empty("No comparison has full runs on both sides yet: nothing to draw.")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8, 1.4 + 0.45 * len(compared)), layout="constrained")
         axes = figure.subplots()
@@ -77,12 +79,10 @@ def differences(compared: list[Comparison], rule: Rule) -> Html:
                               for c in compared])
         rows = [{"cell": c.cell.id, "difference": c.outcome.value, "low": c.outcome.low, "high": c.outcome.high,
                  "verdict": c.status} for c in drawn]
-        summary = "; ".join(f"{row['cell']} {row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}), "
-                            f"{row['verdict']}" for row in rows)
-        return inline(figure, f"{rule.table}: each method minus what it is compared with",
-                      f"Differences in percentage points with {100 * rule.level:.0f} % intervals; hollow: not finished. "
-                      + summary,
-                      pd.DataFrame(rows).round(4))
+        summary = "; ".join(f"{c.label} {signed(c.outcome.value)} ({bounds(c.outcome, signed=True)}), {c.status}" for c in drawn)
+        said = f"Differences in percentage points with {100 * rule.level:.0f} % intervals; hollow: not finished."
+        return inline(figure, f"{rule.table}: each method minus what it is compared with", f"{said} {summary}",
+                      pd.DataFrame(rows).round(4), f"Each method minus what it is compared with ({rule.table}). {said}")
 
 
 def effects(rows: pd.DataFrame) -> Html:
@@ -105,5 +105,6 @@ def effects(rows: pd.DataFrame) -> Html:
         axes.set(xlabel="less the default, test top-1, median of the last ten epochs (points)", ylim=(len(rows) - 0.5, -0.5),
                  yticks=range(len(rows)), yticklabels=labels)
         summary = "; ".join(f"{label} {d:+.1f}" for label, d in zip(labels, rows.difference, strict=True))
-        return inline(figure, "What an open choice changes", "Differences in percentage points; hollow: one seed; grey: another "
-                      f"seed of the default, in 95 % of cases. {summary}", rows.round(4))
+        said = ("Differences in percentage points; hollow: one seed; grey: another seed of the default, in 95 % of cases.")
+        return inline(figure, "What an open choice changes", f"{said} {summary}", rows.round(4),
+                      f"Feature Mining with one choice made otherwise, less Feature Mining by default. {said}")

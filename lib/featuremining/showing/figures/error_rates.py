@@ -4,6 +4,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ...stats import share
 from ..markup import Html
 from .style import COLOURS, INK, STYLE, inline
 
@@ -28,5 +29,6 @@ def false_verdicts(errors: list[dict]) -> Html:
                  "allowed (%)": 100 * row["allowed"],
                  "after every seed (%)": None if row["after_every_seed"] is None else 100 * row["after_every_seed"]}
                 for row in drawn]
-        return inline(figure, "False verdicts", f"At the looks fixed beforehand at most {worst['ever']:.1%} of worlds have a "
-                      f"false verdict ({worst['kind']}: {worst['truth']}).", pd.DataFrame(rows).round(2))
+        said = (f"At the looks fixed beforehand at most {share(worst['ever'], 1)} of worlds have a false verdict "
+                f"({worst['kind']}: {worst['truth']}).")
+        return inline(figure, "False verdicts", said, pd.DataFrame(rows).round(2), said)

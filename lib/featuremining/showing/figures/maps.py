@@ -84,7 +84,8 @@ def _grid(images: np.ndarray, panels: Mapping[str, np.ndarray], boxes, names: Se
         description = (f"{rows}, each beside its maps of "
                        f"{', '.join(panels)}, from dark (lowest) to bright (highest)"
                        + (", the true part outlined" if boxes is not None else ""))
-        return inline(figure, "Class activation maps", description, _values(panels))
+        return inline(figure, "Class activation maps", description, _values(panels),
+                      description.replace(f"{rows}, each", f"{rows.partition(' (')[0]}, each"))
 
 
 def _values(panels: Mapping[str, np.ndarray]) -> pd.DataFrame:

@@ -58,8 +58,8 @@ def confusion(measured: list[tuple[Cell, Finding]], tier: str) -> Html:
         axes.set(xlabel="angle between two class vectors (degrees)", ylabel="taken for each other\n(% of a class's images)",
                  ylim=(0, None))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=min(len(groups), 2), fontsize=9)
-        said = "Mean confusion of pairs of classes by tenths of their angles. " + "; ".join(facts)
-        return inline(figure, f"Confusion over angle, {tier} tier", said, pd.DataFrame(rows))
+        what = "Mean confusion of pairs of classes by tenths of their angles."
+        return inline(figure, f"Confusion over angle, {tier} tier", f"{what} {'; '.join(facts)}", pd.DataFrame(rows), what)
 
 
 def grid(rows: Sequence[str]) -> np.ndarray:
@@ -135,5 +135,5 @@ def gains_and_costs(compared: list[tuple[Comparison, Cost]], title: str) -> Html
                  "time more (%)": cost.time and cost.time[0], "parameters more, training": cost.training,
                  "parameters more, test": cost.testing} for c, cost in drawn]
         facts = "; ".join(f"{c.label} {c.outcome.value:+.2f}" for c, _ in drawn)
-        return inline(figure, title, f"Differences of test accuracy over what they cost; hollow: not finished. {facts}",
-                      pd.DataFrame(rows).round(4))
+        what = "Differences of test accuracy over what they cost; hollow: not finished."
+        return inline(figure, title, f"{what} {facts}", pd.DataFrame(rows).round(4), what)

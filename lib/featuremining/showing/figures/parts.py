@@ -18,10 +18,11 @@ def part_losses(shown: list[tuple[str, Record, float]]) -> Html:
     """Of each (title, record, loss of a guess) a panel; two in a row."""
     if not shown:
         return nothing("full")
-    rows = (len(shown) + 1) // 2
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9, 2.9 * rows + 0.5), layout="constrained")
-        panels = figure.subplots(rows, 2, squeeze=False).ravel()
+        figure = Figure(figsize=(4.5 * columns, 2.9 * rows + 0.5), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel, (title, record, guess) in zip(panels, shown, strict=False):
             for name, (label, colour, dash) in CURVES.items():
                 if name in record.curves:
@@ -31,13 +32,14 @@ def part_losses(shown: list[tuple[str, Record, float]]) -> Html:
             panel.set(xlabel="epoch", ylabel="loss", ylim=(0, 1.25 * guess))
             panel.set_title(title, fontsize=10, loc="left")
         for panel in panels[len(shown):]:
-            panel.set_axis_off()
+            panel.remove()
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
         ends = "; ".join(f"{title}: {_ends(record)}, a guess {guess:.2f}" for title, record, guess in shown)
         data = pd.concat([pd.DataFrame({"training": title, "epoch": range(1, len(record.curves["ce"]) + 1)}
                                        | {name: record.curves[name] for name in CURVES if name in record.curves})
                           for title, record, _ in shown])
-        return inline(figure, "Losses of whole and parts over the epochs", f"At the end: {ends}", data)
+        return inline(figure, "Losses of whole and parts over the epochs", f"At the end: {ends}", data,
+                      "Losses of whole and parts over the epochs of one training each; dashed: the loss of a guess")
 
 
 def _ends(record: Record) -> str:

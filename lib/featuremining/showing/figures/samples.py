@@ -50,7 +50,7 @@ def accuracy_over(x: Sequence[float], groups: Mapping[str, Sequence[Sequence[flo
         means = "; ".join(f"{name} {', '.join(f'{fmean(s):.2f} at {at}' for at, s in zip(x, values, strict=True) if len(s))}"
                           for name, values in groups.items() if any(map(len, values)))
         description = f"{ylabel} over {xlabel}: seeds as dots, means as diamonds, 95 % intervals as bars. Means: {means}"
-        return inline(figure, title or f"{ylabel} over {xlabel}, {tier} tier", description, pd.DataFrame(rows))
+        return inline(figure, title or f"{ylabel} over {xlabel}, {tier} tier", description, pd.DataFrame(rows), description)
 
 
 def over_samples(groups: list[tuple[Cell, list[Record]]], tier: str) -> Html:

@@ -70,16 +70,16 @@ def to_file(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=200, facecolor="white")
 
 
-def inline(figure: Figure, title: str, description: str, data: pd.DataFrame) -> Html:
+def inline(figure: Figure, title: str, description: str, data: pd.DataFrame, caption: str = "") -> Html:
     """The figure as an SVG element with a title and, for those who do not see it, a description, and once more for narrow
-    screens, which show that one instead; below it a link that saves what is drawn as CSV."""
+    screens, which show that one instead; below it a caption, or else the title, and a link that saves what is drawn as CSV."""
     head = tag("title", title) + tag("desc", description)
     wide = _svg(figure, title, head, "fm-wide")
     narrow(figure)
     with matplotlib.rc_context({"svg.hashsalt": "featuremining, narrow"}):     # else both would share what only one defines
         tall = _svg(figure, title, head, "fm-tall")
     saved = save_link(data.to_csv(index=False), "CSV", "csv", title)
-    return tag("figure", wide, tall, tag("figcaption", "What is drawn: ", saved), class_="plot")
+    return tag("figure", wide, tall, tag("figcaption", f"{(caption or title).removesuffix('.')}. ", saved), class_="plot")
 
 
 def _svg(figure: Figure, title: str, head: str, kind: str) -> Html:
@@ -100,14 +100,14 @@ def narrow(figure: Figure) -> None:
     the legend in one column."""
     width, height = figure.get_size_inches()
     panels = [panel for panel in figure.axes if panel.get_subplotspec()]
-    columns = panels[0].get_subplotspec().get_gridspec().ncols
+    rows, columns = panels[0].get_subplotspec().get_gridspec().get_geometry()
     if any(panel.images for panel in panels):
         height *= min(1, NARROW / width)
         height += sum(max(_beside(panel, max(9, 52 // columns)) for panel in panels[i:i + columns])
                       for i in range(0, len(panels), columns))
     elif columns > 1:
         _stack(figure, panels, columns)
-        height *= columns
+        height *= len(panels) / rows
     height *= max(map(_fold, panels))
     _legend_below(figure, panels)
     figure.set_size_inches(min(width, NARROW), height)
