@@ -18,7 +18,7 @@ from ..stats import share
 from ..studies.numbers import numbers
 from . import markup
 from .figures.heat import heat, lines, short
-from .figures.style import COLOURS, STYLE, inline, nothing
+from .figures.style import COLOURS, INK, STYLE, inline, nothing
 from .markup import Html
 
 RULE = "X4"
@@ -47,7 +47,7 @@ def idea() -> Html:
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for panel, (name, places), colour in zip(panels, maps.items(), COLOURS, strict=False):
             panel.plot(*places.T, ".", color=colour)
-            panel.plot(*places.mean(0), "k+", ms=14, mew=2.5)
+            panel.plot(*places.mean(0), "+", color=INK, ms=14, mew=2.5)
             panel.set(title=f"channels rise {name}", xlabel="channel 1")
         panels[0].set_ylabel("channel 2")
         facts = "; ".join(f"{name}: mean {_pair(p.mean(0))}, covariance {np.cov(p.T, bias=True)[0, 1]:+.2f}"

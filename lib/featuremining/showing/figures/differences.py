@@ -1,5 +1,7 @@
 """One line a cell: what each reached, or its difference to the baseline, with intervals. No files, no state, no torch."""
 
+from textwrap import fill
+
 import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
@@ -65,7 +67,7 @@ def differences(compared: list[Comparison], rule: Rule) -> Html:
     if not drawn:
         return empty("No comparison has full runs on both sides yet: nothing to draw.")
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8, 1.4 + 0.45 * len(compared)), layout="constrained")
+        figure = Figure(figsize=(8, 1.4 + 0.55 * len(compared)), layout="constrained")
         axes = figure.subplots()
         axes.axvline(0, color=INK, lw=1)
         for y, c in enumerate(compared):
@@ -75,8 +77,7 @@ def differences(compared: list[Comparison], rule: Rule) -> Html:
                 axes.plot(c.outcome.value, y, "o", color=COLOURS[0], ms=7, mfc="none" if c.p is None else COLOURS[0])
         axes.set(xlabel=f"difference of test top-1, {rule.outcome} epoch (percentage points)",
                  yticks=range(len(compared)), ylim=(len(compared) - 0.5, -0.5),
-                 yticklabels=[f"{c.label} (n = {' and '.join(str(len(s)) for s in c.seeds)})"
-                              for c in compared])
+                 yticklabels=[fill(f"{c.label} (n = {' and '.join(str(len(s)) for s in c.seeds)})", 44) for c in compared])
         rows = [{"cell": c.cell.id, "difference": c.outcome.value, "low": c.outcome.low, "high": c.outcome.high,
                  "verdict": c.status} for c in drawn]
         summary = "; ".join(f"{c.label} {signed(c.outcome.value)} ({bounds(c.outcome, signed=True)}), {c.status}" for c in drawn)

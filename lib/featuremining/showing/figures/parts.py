@@ -21,7 +21,7 @@ def part_losses(shown: list[tuple[str, Record, float]]) -> Html:
     columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.5 * columns, 2.9 * rows + 0.5), layout="constrained")
+        figure = Figure(figsize=(9 if columns > 1 else 7, 2.9 * rows + 0.5), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel, (title, record, guess) in zip(panels, shown, strict=False):
             for name, (label, colour, dash) in CURVES.items():

@@ -19,6 +19,8 @@ from ...errors import UsageError
 from ..markup import Html, empty, save_link, tag
 
 NARROW = 4.7            # inches, of which a screen of 360 pixels makes type that can be read
+LINE = 0.17             # inches, of a legend
+COLUMNS = 8             # of a map of values, that have room beside each other there
 INK, GRID = "#0b0c0d", "#0a0b0c"      # stand-ins that the page's own text and border colours replace
 COLOURS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"]
                                     # which colour-blind readers tell apart: seaborn's "colorblind"; its import takes seconds
@@ -109,7 +111,8 @@ def narrow(figure: Figure) -> None:
         _stack(figure, panels, columns)
         height *= len(panels) / rows
     height *= max(map(_fold, panels))
-    _legend_below(figure, panels)
+    height *= max(map(_upright, panels))
+    height += LINE * max(_legend_below(figure, panels) - 2, 0)
     figure.set_size_inches(min(width, NARROW), height)
 
 
@@ -139,6 +142,16 @@ def _fold(panel: Axes) -> float:
     return 1 + 0.4 * (lines - 1)
 
 
+def _upright(panel: Axes) -> float:
+    """Values in many narrow columns, one beside the other, turned upright; how much higher the panel has to be for them."""
+    if not panel.texts or len(panel.get_xticks()) <= COLUMNS:
+        return 1
+    for text in panel.texts:
+        text.set_rotation(90)
+    panel.tick_params(axis="x", rotation=90)
+    return 1.5
+
+
 def _stack(figure: Figure, panels: list[Axes], columns: int) -> None:
     """One below the other, in the order of reading; what the first of a row said for all, each says."""
     ratios = panels[0].get_subplotspec().get_gridspec().get_height_ratios() or [1]
@@ -153,13 +166,16 @@ def _stack(figure: Figure, panels: list[Axes], columns: int) -> None:
             panel.set_yticks(first.get_yticks(), texts)
 
 
-def _legend_below(figure: Figure, panels: list[Axes]) -> None:
-    """Those of the figure and those beside a panel, in one column."""
+def _legend_below(figure: Figure, panels: list[Axes]) -> int:
+    """Those of the figure and those beside a panel, in one column; how many lines they have."""
     beside = [legend for panel in panels if (legend := panel.get_legend()) and panel.bbox.x1 <= legend.get_window_extent().x0]
+    lines = 0
     for legend in [*figure.legends, *beside]:
         handles, labels = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
         legend.remove()
         figure.legend(handles, labels, loc="outside lower center", ncols=1, fontsize=9)
+        lines += len(labels)
+    return lines
 
 
 def nothing(tier: str, what: str = "record") -> Html:
