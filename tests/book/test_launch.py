@@ -78,7 +78,7 @@ def test_with_an_address_the_package_is_fetched(away, monkeypatch, tmp_path):
     (command,) = away
     clone, install = command.split(" && ")
     assert clone.startswith("git clone") and clone.endswith(f"{ADDRESS} fm")
-    assert install == f"{sys.executable} -m pip install --quiet -e 'fm[notebooks]'" and sys.path[-1] == str(tmp_path / "fm/lib")
+    assert install == f"'{sys.executable}' -m pip install --quiet -e 'fm[notebooks]'" and sys.path[-1] == str(tmp_path / "fm/lib")
     assert (ROOT / "lib/featuremining").is_dir()             # where a checkout has it
     monkeypatch.setattr(os, "system", lambda command: 256)
     with pytest.raises(AssertionError, match="Install it first"):
