@@ -10,7 +10,7 @@ from helpers import book_build
 from made_records import recorded
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from featuremining import studies
+from featuremining import paths, studies
 from featuremining.judging import listing
 from featuremining.judging.ledger import Ledger
 from featuremining.records import durations, findings
@@ -105,6 +105,24 @@ def test_a_page_shows_results_first_and_leaves_out_what_nothing_is_on_record_of(
     assert "Left out" not in book_build.for_readers(whole, "cifar")[-4].source
     nbformat.validate(nbformat.v4.new_notebook(cells=shown))
     assert book_build.for_readers(cells[-4:-1], "audit") == cells[-4:-1]
+
+
+def test_measurements_of_one_kind_stand_under_one_heading():
+    headings = re.findall(r"^## (.+)$", methods.benchmarks(), re.M)
+    assert "What a method adds to a step" in headings and len(set(headings)) == len(headings)
+
+
+def test_the_page_of_a_method_has_each_training_once_on_data_that_readers_know():
+    """X6 and A9s ask for some trainings together."""
+    shown = methods.results("fm").replace("<wbr>", "")
+    assert "X6.resnet20.fm2.slow" in shown and "X6.resnet20.fm2<" not in shown and "A9s.resnet20.fm2<" in shown
+    assert ">Built-in images<" in shown and ">parts<" not in shown and ">cub_50<" not in shown
+
+
+def test_percent_is_written_with_a_space():
+    """As everywhere in the book: 95 %; `stats.share` does it."""
+    sources = [p for room in ("showing", "judging") for p in (paths.ROOT / "lib/featuremining" / room).rglob("*.py")]
+    assert sources and not [p.name for p in sources if re.search(r":\.\d%\}", p.read_text(encoding="utf-8"))]
 
 
 def test_all_times_of_one_step_stand_together():

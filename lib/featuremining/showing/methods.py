@@ -13,6 +13,7 @@ from ..records.durations import all_measured, device_of
 from . import markup, tables
 from .api import field_lines
 from .markup import DASH
+from .start import data_name
 
 
 def measured_on(device: str, origin: dict) -> str:
@@ -23,18 +24,17 @@ def measured_on(device: str, origin: dict) -> str:
 
 
 def benchmarks() -> str:
-    """What ``make bench`` measured, device by device, as HTML tables under Markdown headings."""
+    """What ``make bench`` measured, as HTML tables under Markdown headings, one below the other where several devices have it."""
     titles = {"loop": "Training ResNet-56 end to end", "methods": "What a method adds to a step",
               "augmentation": "Augmentation", "start": "Waiting for the first step", "book": "Building this book",
               "gpu": "Ways to carry out a step on a GPU", "tiers": "What a training takes"}
     parts = []
-    for measured in all_measured():
-        for group, title in titles.items():
-            if group not in measured["groups"]:
-                continue
-            measurements = measured["groups"][group]
-            frame = tables.tier_hours(measurements["rows"]) if group == "tiers" else tables.benchmark(measurements["rows"])
-            parts += [f"## {title}", markup.html(frame, measured_on(measured["device"], measurements["provenance"]))]
+    for group, title in titles.items():
+        found = [(measured["device"], measured["groups"][group]) for measured in all_measured() if group in measured["groups"]]
+        parts += [f"## {title}"] if found else []
+        for device, of in found:
+            frame = tables.tier_hours(of["rows"]) if group == "tiers" else tables.benchmark(of["rows"])
+            parts.append(markup.html(frame, measured_on(device, of["provenance"])))
     if "cuda" not in {measured["type"] for measured in all_measured()}:
         parts.append("On a GPU: not run.")
     return "\n\n".join(parts) + "\n"
@@ -127,7 +127,7 @@ FEW = 6             # rows that need not be folded
 
 def results(name: str) -> str:
     """The cells that use the method or layer: printed numbers with verdicts (full tier), those that nobody has run folded where
-    they are many, then what is on record of all others."""
+    they are many, then what is on record of all others, each training once."""
     cells = [c for c in studies.load_cells().values() if name in used(c)]
     printed, ledger, parts = [c for c in cells if c.published is not None], Ledger.read(), []
     for run, named in ((True, ""), (False, "Not run: {}")):
@@ -137,9 +137,9 @@ def results(name: str) -> str:
             title = named.format(markup.counted(len(of), "printed number"))
             parts.append(markup.render("folded", title=title, body=table, open=len(of) <= FEW) if title else table)
     for tier, others in (("full", [c for c in cells if c.published is None]), ("short", cells)):
-        if recorded := [c for c in others if ledger.of(c, tier)]:
+        if recorded := list({ledger.key(c, tier): c for c in reversed(others) if ledger.of(c, tier)}.values())[::-1]:
             frame = tables.own_runs(recorded, ledger, tier)
-            frame.insert(2, "data", [markup.broken(c.dataset) for c in recorded])
+            frame.insert(2, "data", [data_name(c) for c in recorded])
             parts.append(markup.html(frame, "Other runs: top-1 in percent (for detectors mAP), and the gain over plain training, "
                                      "equally long, in the same table", tier))
     if cells and not parts:

@@ -20,7 +20,7 @@ from ..markup import Html, empty, save_link, tag
 
 NARROW = 4.7            # inches, of which a screen of 360 pixels makes type that can be read
 LINE = 0.17             # inches, of a legend
-COLUMNS = 8             # of a map of values, that have room beside each other there
+COLUMNS = 6             # of a map of values, that have room beside each other there
 INK, GRID = "#0b0c0d", "#0a0b0c"      # stand-ins that the page's own text and border colours replace
 COLOURS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"]
                                     # which colour-blind readers tell apart: seaborn's "colorblind"; its import takes seconds
