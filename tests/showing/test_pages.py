@@ -25,7 +25,8 @@ from featuremining.records.fsck import fsck
 from featuremining.records.record import as_dict
 from featuremining.showing import api, data_sets, pages, tables, trainings
 from featuremining.showing import negative as shown_negative
-from featuremining.studies.claims import about
+from featuremining.showing.markup import anchor
+from featuremining.studies.claims import about, load_claims
 
 BOOK = paths.ROOT / "book"
 T = importlib.import_module("featuremining.training.loop")
@@ -397,3 +398,11 @@ def test_docstrings_survive_markdown():
     assert api.text("a_b * ``x_y`` [0, 1)\n\n    p = q\n\n>>> f(1)\n2") == (
         "a\\_b \\* `x_y` \\[0, 1)\n\n```text\np = q\n```\n\n```python\n>>> f(1)\n2\n```")
     assert api.signature("compose", featuremining.compose) == "compose(methods)"
+
+
+def test_a_sentence_that_rests_on_another_leads_to_it():
+    """Every key of another sentence is a link, to a place on the same page."""
+    page = pages.sentences(Ledger())
+    links, places = re.findall(r'<a href="#([^"]+)"><code>', page), set(re.findall(r"^\(([^)]+)\)=$", page, re.M))
+    again = [claim for claim in load_claims().values() if claim.same_as]
+    assert again and set(links) <= places and {anchor(claim.same_as) for claim in again} <= set(links)

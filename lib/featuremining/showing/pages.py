@@ -1,6 +1,7 @@
 """What pages of the book say of the papers' sentences and of what is decided, from studies and records, as Markdown with inline
 HTML."""
 
+import re
 from textwrap import shorten
 
 import pandas as pd
@@ -30,7 +31,7 @@ def sentences(ledger: Ledger) -> str:
         detail = listing.detail(claim, ledger)
         cost = planning.cost(open_[claim.id], ledger) if claim.id in open_ else ""
         parts += [f"({anchor(claim.id)})=\n### {_title(claim)} [{claim.id}]{{.fm-key}}",
-                  _judged(detail, cost, quoted=len(claim.quote) > HEADING), _pairs(detail)]
+                  _judged(detail, cost, quoted=len(claim.quote) > HEADING, linked=True), _pairs(detail)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -58,9 +59,23 @@ def sentences_on(study: str, ledger: Ledger) -> Html:
     return Html("\n".join(filter(None, parts)))
 
 
-def _judged(detail: dict, cost: str = "", quoted: bool = True) -> Html:
-    """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words."""
-    return markup.render("sentence", detail=detail, facts=facts(detail, cost), quoted=quoted)
+def _judged(detail: dict, cost: str = "", quoted: bool = True, linked: bool = False) -> Html:
+    """A sentence's quote, its verdict, what is to be made of it and what it rests on; ``cost``: of deciding it, in words;
+    ``linked``: on the page that has all sentences, where the key of another leads to it."""
+    said = {name: _with_links(words, detail["claim"]) if linked else words for name, words in facts(detail, cost).items()}
+    reading = _with_links(detail["reading"], detail["claim"]) if linked else detail["reading"]
+    return markup.render("sentence", detail=detail, reading=reading, facts=said, quoted=quoted)
+
+
+def _with_links(words: str, own: str) -> Html:
+    """Keys of other sentences, as links to their places on the page.
+
+    >>> _with_links("See T1.one_layer < T9.two_layers", "T9.two_layers")
+    'See <a href="#t1-one-layer"><code>T1.one_layer</code></a> &lt; T9.two_layers'
+    """
+    parts = re.split(rf"\b({'|'.join(map(re.escape, sorted(claims.load_claims(), key=len, reverse=True)))})\b", words)
+    return join(markup.link(f"#{anchor(part)}", markup.code(part)) if i % 2 and part != own else part
+                for i, part in enumerate(parts))
 
 
 def _pairs(detail: dict) -> str:
