@@ -1,6 +1,6 @@
-/* Displayed formulas are made smaller where they are wider than the page, to three quarters at least; and they can be reached by the
+/* Displayed formulas are made smaller where they are wider than the page, to three fifths at least; and they can be reached by the
    keyboard, so that one that is wider still can be scrolled. */
-const SMALLEST = 0.75;
+const SMALLEST = 0.6;
 
 const fit = (formula) => {
   formula.style.zoom = "";

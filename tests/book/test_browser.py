@@ -60,6 +60,20 @@ def test_a_page(name, reader, html):
     assert reader.faults == []
 
 
+@pytest.mark.parametrize(("name", "whole"), [("feature_mining", True), ("methods/attention", False), ("methods/byot", False)])
+def test_formulas_fit_a_narrow_screen_and_only_wide_ones_are_smaller(name, whole, page, html):
+    """``whole``: some of the page's have room as they are."""
+    page.set_viewport_size(NARROW)
+    page.goto((html / f"{name}.html").as_uri())
+    formulas = page.locator('mjx-container[display="true"]')
+    expect(formulas.first).to_have_attribute("tabindex", "0")
+    sizes = formulas.evaluate_all("all => all.map(e => [e.scrollWidth - e.clientWidth, +(e.style.zoom || 1)])")
+    assert all(beyond <= 1 and 0.6 <= zoom <= 1 for beyond, zoom in sizes) and any(zoom == 1 for _, zoom in sizes) == whole
+    page.set_viewport_size(WIDE)
+    expect(formulas.first).to_have_js_property("style.zoom", "")
+    assert set(formulas.evaluate_all("all => all.map(e => e.style.zoom)")) == {""}
+
+
 def test_faults_are_found(page, tmp_path):
     """The checks of `test_a_page` see what they are there for."""
     (tmp_path / "bad.html").write_text('<html lang="en"><title>t</title><main style="background: #fff"><img src="no.png">'
