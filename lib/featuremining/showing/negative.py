@@ -14,24 +14,36 @@ from . import markup, tables
 
 def markdown(ledger: Ledger) -> str:
     """What failed of the paper, then what lies below its baseline in our own runs, each with how much stands behind it."""
-    return "\n\n".join(["## Of the paper", *_paper(ledger), "## Of our own runs", *_ours(ledger), *_elsewhere()]) + "\n"
+    return "\n\n".join(["## Of the paper", *_paper(ledger), "## Of its neighbours", *_neighbours(ledger),
+                        "## Of our own runs", *_ours(ledger), *_elsewhere()]) + "\n"
 
 
 def _paper(ledger: Ledger) -> list[str]:
-    rows, gains = listing.rows(ledger), lost_gains(ledger)
-    printed, claims = ([row for row in rows if (row["kind"] == "number") == number and not row["same_as"]]
-                       for number in (True, False))
+    rows, gains = listing.of_first(ledger), lost_gains(ledger)
+    printed = [row for row in rows if row["kind"] == "number" and not row["same_as"]]
     accuracies = [row for row in printed if studies.cell(row["claim"]).published is not None]
     run = sum(row["verdict"].status != Status.NOT_RUN for row in accuracies)
-    numbers, sentences = ([row for row in kind if row["verdict"].status in FAILED] for kind in (accuracies, claims))
+    numbers = [row for row in accuracies if row["verdict"].status in FAILED]
     parts = [f"Of {len(accuracies)} printed accuracies, {run or 'none'} {'has' if run < 2 else 'have'} runs under the paper's "
              + (f"protocol; not reproduced: {len(numbers)}." if run else "protocol yet, so none could fail.")
              + " Printed costs can't fail here: a device other than the paper's may simply have other ratios."]
     if cells := list({cell.id: cell for cell in (*(studies.cell(row["claim"]) for row in numbers), *gains)}.values()):
         parts.append(markup.html(tables.claims(cells, ledger), "Numbers and leads that were not reproduced", "full"))
-    parts.append(f"Of {len(claims)} sentences that claim something, {len(sentences) or 'none'} did not hold"
-                 + (":" if sentences else " by what is on record."))
-    return [*parts, *map(_quoted, sentences)]
+    return [*parts, *_sentences(rows)]
+
+
+def _neighbours(ledger: Ledger) -> list[str]:
+    first = next(iter(studies.papers()))
+    return _sentences([row for row in listing.rows(ledger) if row["of"] != first])
+
+
+def _sentences(rows: list[dict]) -> list[str]:
+    """Those that failed, of these rows of claims."""
+    claims = [row for row in rows if row["kind"] != "number" and not row["same_as"]]
+    failed = [row for row in claims if row["verdict"].status in FAILED]
+    if not failed:
+        return [f"None of the {len(claims)} sentences that claim something has failed by what is on record."]
+    return [f"Of {len(claims)} sentences that claim something, {len(failed)} did not hold:", *map(_quoted, failed)]
 
 
 def _quoted(row: dict) -> str:

@@ -105,7 +105,8 @@ def tally(cells: list[Cell], ledger: Ledger) -> pd.DataFrame:
     rows = []
     for table in dict.fromkeys(c.table for c in cells):
         verdicts = [ledger.verdict(c).status for c in cells if c.table == table]
-        rows.append({"table": table, "numbers": len(verdicts), **{s: verdicts.count(s) for s in statuses}})
+        title = studies.titles()[table].partition(".")[0]
+        rows.append({"table": title, "numbers": len(verdicts), **{s: verdicts.count(s) for s in statuses}})
     return as_frame(rows)
 
 

@@ -34,8 +34,9 @@ def _experiment(study: str, title: str, ledger: Ledger) -> dict:
     for tier in TIERS:
         trainings = {ledger.key(c, tier): c for c in cells}
         records = [r for c in trainings.values() for r in ledger.of(c, tier)]
-        wanted = sum(studies.wanted(c, tier) for c in trainings.values())
-        row[f"{tier} runs, done"] = f"{len(records) + _measured(cells, tier)} of {wanted}"
+        wanted = {key: studies.wanted(c, tier) for key, c in trainings.items()}
+        done = sum(min(len(ledger.of(c, tier)), wanted[key]) for key, c in trainings.items())     # no more
+        row[f"{tier} runs, done"] = f"{done + _measured(cells, tier)} of {sum(wanted.values())}"
         row[f"{tier} runs, time"] = words(sum(map(durations.took, records))) if records else markup.DASH
     return row
 
