@@ -1,6 +1,9 @@
 """Errors a person can act on: one sentence that says what is wrong and what to do."""
 
-from typing import Literal, get_args, get_origin
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from inspect import signature
+from typing import Literal, get_args, get_origin, get_type_hints
 
 
 class FMError(Exception):
@@ -45,30 +48,62 @@ def check_setting(what: str, hint, value) -> None:
         choose(f"{what} =", value if type(value) in map(type, options) else repr(value), options)
         return
     kinds, several = leaves(hint), isinstance(value, tuple | list)
-    if value is not None and several != any(get_origin(h) is tuple for h in (hint, *get_args(hint))):
-        raise UsageError(f"{what} is {f'one {hint.__name__}' if several and kinds == {hint} else hint}, got {value!r}.")
+    if not kinds <= PLAIN or (value is None and type(None) in kinds):
+        return
+    one = isinstance(hint, type)
+    called = hint.__name__ if one else f"a list of {next(iter(kinds)).__name__}" if several_of_one(hint) else hint
+    if several != any(get_origin(h) in (tuple, Sequence) for h in (hint, *get_args(hint))):
+        raise UsageError(f"{what} is {f'one {called}' if several and one else called}, got {value!r}.")
     each = value if several else [value]
-    if type(value) is not hint if hint in (bool, int) else kinds & {int, float} and not all(map(is_number, each)):
-        raise UsageError(f"{what} is {hint.__name__ if kinds == {hint} else hint}, got {value!r}.")
-    if float in kinds and any(v in (float("inf"), -float("inf")) for v in each):
+    if not all(any(is_of(v, kind) for kind in kinds) for v in each):
+        raise UsageError(f"{what} is {called}, got {value!r}.")
+    if any(v in (float("inf"), -float("inf")) for v in each):
         raise UsageError(f"{what} must be finite, got {value!r}.")
+
+
+def check_settings(what: str, function: Callable, settings: Mapping) -> None:
+    """`check_setting` of what a function is given by name."""
+    hints = get_type_hints(function)
+    for name in settings.keys() & hints.keys():
+        check_setting(f"{what} {name}", hints[name], settings[name])
+
+
+def checked(what: str) -> Callable:
+    """For a function, or the ``__init__`` of a class, whose arguments of plain types are settings of ``what``: they are checked
+    before it runs."""
+    def decorate(function: Callable) -> Callable:
+        @wraps(function)
+        def run(*given, **settings):
+            check_settings(f"{what} setting", function, signature(function).bind(*given, **settings).arguments)
+            return function(*given, **settings)
+        return run
+    return decorate
+
+
+def several_of_one(hint) -> bool:
+    """Whether it stands for any number of values of one type."""
+    return get_origin(hint) is Sequence or (get_origin(hint) is tuple and ... in get_args(hint))
+
+
+PLAIN = {bool, int, float, str, type(None)}
 
 
 def leaves(hint) -> set:
     """The plain types that a hint is made of.
 
-    >>> leaves(tuple[float, ...] | None) == {float, ..., type(None)}
+    >>> leaves(tuple[float, ...] | None) == {float, type(None)}
     True
     """
-    return set().union(*map(leaves, get_args(hint))) if get_args(hint) else {hint}
+    return set().union(*map(leaves, get_args(hint))) - {...} if get_args(hint) else {hint}
 
 
-def is_number(value) -> bool:
+def is_of(value, kind) -> bool:
+    """Whether a value is of a plain type. A whole number is a float, too; True is no number.
+
+    >>> [is_of(value, float) for value in (1, 0.5, None, True, "1")]
+    [True, True, False, False, False]
     """
-    >>> [is_number(value) for value in (1, 0.5, None, True, "1")]
-    [True, True, True, False, False]
-    """
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
 
 
 def said(error: Exception) -> str:

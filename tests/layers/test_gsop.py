@@ -279,8 +279,8 @@ def test_one_graph():
 
 
 @pytest.mark.parametrize(("network", "insert", "says"), [
-    ("resnet20", [{**CHANNEL, "mode": "row"}], "no mode of gsop 'row'"),
-    ("resnet20", [{**CHANNEL, "act": "gelu"}], "no act of gsop"), ("resnet20", [{**CHANNEL, "d": 0}], "are 1 or more"),
+    ("resnet20", [{**CHANNEL, "mode": "row"}], "no gsop setting mode = 'row'"),
+    ("resnet20", [{**CHANNEL, "act": "gelu"}], "no gsop setting act"), ("resnet20", [{**CHANNEL, "d": 0}], "are 1 or more"),
     ("resnet20", [{**CHANNEL, "channels": 8}], "no setting of gsop 'channels'"),
     ("resnet20", [{**CHANNEL, "within": "stem"}], "no place of gsop, within 'stem'"),
     ("resnet20", [{**CHANNEL, "blocks": "first"}], "no blocks of gsop 'first'"),

@@ -230,9 +230,10 @@ def test_half_precision_does_not_reach_the_root():
 
 
 @pytest.mark.parametrize(("network", "head", "says"), [
-    ("resnet20", {"orthogonal": "qr"}, "no orthogonal of idccp"), ("resnet20", {"roots": 3}, "no number of roots"),
+    ("resnet20", {"orthogonal": "qr"}, "no idccp setting orthogonal"), ("resnet20", {"roots": 3}, "no idccp setting roots"),
     ("resnet20", {"share": 0.0}, r"in \(0, 1\]"), ("resnet20", {"root": "sqrtm"}, "no root 'sqrtm'"),
-    ("resnet20", {"channels": 3}, "no setting of head 'idccp' 'channels'"), ("resnet20", {"precision": "half"}, "no precision"),
+    ("resnet20", {"channels": 3}, "no setting of head 'idccp' 'channels'"),
+    ("resnet20", {"precision": "half"}, "no idccp setting precision"),
     ("timm/resnet18", {}, "this package")], ids=str)
 def test_what_cannot_be_is_one_sentence(network, head, says):
     with pytest.raises(UsageError, match=says):

@@ -144,6 +144,10 @@ def test_what_does_not_exist_is_one_sentence():
         "name": "newton_schulz", "iterations": 3, "prenorm": "trace", "form": "auto"}
     for wrong, words in (({"root": "sqrtm"}, "no root 'sqrtm'"), ({"root": {"iterations": 3}}, "no root None"),
                          ({"root": {"name": "exact", "iterations": 3}}, "no setting of root 'exact' 'iterations'"),
-                         ({"normalise": "max"}, "no normalisation"), ({"precision": "float16"}, "no precision")):
+                         ({"normalise": "max"}, "no covariance setting normalise"),
+                         ({"precision": "float16"}, "no covariance setting precision"),
+                         ({"root": 3}, "A root is one of exact"), ({"later": ["exact"]}, "A root is one of exact"),
+                         ({"dropout": 1.5}, r"in \[0, 1\), got 1.5"), ({"groups": -1}, "into -1 equal groups"),
+                         ({"gaussian": "yes"}, "covariance setting gaussian is bool, got 'yes'"), ({"d": 0}, "0 channels can't")):
         with pytest.raises(UsageError, match=words):
-            CovariancePooling(4, **wrong)
+            CovariancePooling(**{"d": 4, **wrong})

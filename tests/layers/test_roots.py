@@ -507,8 +507,28 @@ def test_names_and_settings():
                         (lambda: matrix_sqrt(p.half()), "float32 or float64"),
                         (lambda: covariance_sqrt(p, "svd", gram=True), "no form"),
                         (lambda: matrix_inverse_sqrt(p, "svd"), "no inverse root"),
-                        (lambda: matrix_sqrt(p, "newton_schulz", iterations=0), "one iteration or more"),
-                        (lambda: matrix_sqrt(p, "newton_schulz", prenorm="max"), "no pre-normalisation"),
-                        (lambda: matrix_sqrt(p, "newton_schulz", form="gpu"), "no form")):
+                        (lambda: iterative_roots.newton_schulz(p, 0), "one iteration or more"),
+                        (lambda: matrix_sqrt(p, "newton_schulz", prenorm="max"), "no newton_schulz setting prenorm"),
+                        (lambda: matrix_sqrt(p, "newton_schulz", form="gpu"), "no newton_schulz setting form"),
+                        (lambda: iterative_roots.newton_schulz(p, prenorm="max"), "no pre-normalisation"),
+                        (lambda: iterative_roots.newton_schulz(p, form="gpu"), "no form"),
+                        (lambda: matrix_inverse_sqrt(p, "mpa", iterations=3), "no setting of inverse root 'mpa'"),
+                        (lambda: matrix_sqrt(p, "svd_pade", table=True, delta=0.1), "delta = 0.1 would change nothing"),
+                        (lambda: matrix_sqrt(p[:2]), r"matrices \(..., d, d\), got \(2, 3\)"),
+                        (lambda: matrix_inverse_sqrt(p[:2]), r"got \(2, 3\)"),
+                        (lambda: matrix_sqrt(p[0]), r"got \(3,\)"),
+                        (lambda: covariance_sqrt(p[0]), r"factors \(..., C, N\), got \(3,\)")):
         with pytest.raises(UsageError, match=words):
             call()
+
+
+WRONG = {"iterations": (0, -1, 2.5, "5", None, True), "steps": (0, 1.5, "8"), "degree": (-1, 2.5, "x", None),
+         "keep": (0, 1.5, -1, "x"), "limit": (0, -1e10, "x", None), "delta": (0, -1, "x"), "table": ("yes", 1),
+         "power": (0, -0.5, "x", None, float("nan"), float("inf")), "prenorm": ("max", None), "form": ("gpu", 1)}
+SETTINGS = [(method, name, value) for method in ROOTS for name in settings_of(method, {}) for value in WRONG[name]]
+
+
+@pytest.mark.parametrize(("method", "name", "value"), [*SETTINGS, ("mtp", "degree", 0), ("mpa", "degree", 0)], ids=str)
+def test_a_wrong_value_of_a_setting_is_one_sentence(method, name, value):
+    with pytest.raises(UsageError, match=rf"{method}.*{name}.*\.$"):
+        matrix_sqrt(torch.eye(3), method, **{name: value})

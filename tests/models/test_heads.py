@@ -157,7 +157,29 @@ def test_option_a_shortcuts_keep_it_too():
     ("resnet20", {"head": {"name": "covariance", "width": 8}}, "no setting of head 'covariance' 'width'"),
     ("resnet20", {"head": {"name": "covariance", "root": {"name": "svd", "n": 8}}}, "no setting of root 'svd'"),
     ("resnet20", {"head": {"name": "covariance", "steps": [32]}}, "steps needs d"),
-    ("resnet20", {"last_stride": 3}, "no stride of the last stage"),
+    *(("resnet20", {"last_stride": stride}, "no resnet20 option last_stride") for stride in (3, 0, "1", True, 1.0, None)),
+    ("resnet20", {"depth": 20.5}, "resnet20 option depth is int, got 20.5"), ("resnet20", {"head": 3}, "A head is one of mean"),
+    ("resnet20", {"depth": "20"}, "resnet20 option depth is int, got '20'"), ("resnet20", {"head": ["mean"]}, "A head is one of"),
+    *(("resnet20", {"head": {"name": "covariance", **head}}, words) for head, words in (
+        ({"d": 0}, "can't have 1 equal groups"), ({"d": -4}, "can't have 1"), ({"d": 2.5}, "covariance setting d is int"),
+        ({"d": True}, "setting d is int"), ({"d": "8"}, "setting d is int"),
+        ({"d": 8, "steps": 32}, "setting steps is a list of int"),
+        ({"d": 8, "steps": [0]}, "to 0 channels can't"), ({"d": 8, "steps": ["a"]}, r"a list of int, got \['a'\]"),
+        ({"d": 8, "steps": None}, "a list of int, got None"), ({"d": 8, "groups": 0}, "can't have 0 equal groups"),
+        ({"d": 8, "groups": "2"}, "setting groups is int"), ({"dropout": "x"}, "setting dropout is float"))),
+    *(("resnet20", {"head": {"name": name, **head}}, words) for name, head, words in (
+        ("unit", {"renormalise": 1}, "unit setting renormalise is bool, got 1"), ("idccp", {"d": 0}, "d 1 or more"),
+        ("idccp", {"share": "x"}, "idccp setting share is float"), ("idccp", {"roots": True}, "no idccp setting roots"),
+        ("idccp", {"d": 2.5}, "idccp setting d is int"), ("idccp", {"root": 3}, "A root is one of"),
+        ("convmix", {"mode": 3}, "no convmix setting mode"))),
+    *(("resnet20", {"insert": insert}, words) for insert, words in (
+        (3, "insert is a list"), ("low_rank", "insert is a list"),
+        ({"layer": "low_rank"}, "insert is a list"), ([3], "3 lacks layer"),
+        ([{"layer": "low_rank", "after": "stage2", "share": "x"}], "low_rank setting share is float, got 'x'"),
+        ([{"layer": "low_rank", "after": "stage2", "rho": None}], "setting rho is float, got None"),
+        ([{"layer": "low_rank", "after": "stage2", "update_every": 1.5}], "setting update_every is int"),
+        ([{"layer": "low_rank", "after": "stage2", "centre": "no"}], "setting centre is bool, got 'no'"),
+        ([{"layer": "gsop", "within": "stage2", "stride": 1.5}], "gsop setting stride is int, got 1.5"))),
     ("timm/efficientnet_lite0", {"last_stride": 1}, "can't be had of this network"),
     ("timm/mobilenetv3_small_050", {"head": HEAD}, "layers between")])
 def test_what_cannot_be_is_one_sentence(name, options, words):

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UsageError, choose
+from ..errors import UsageError, checked
 
 
 def spread(c_in: int, c_out: int) -> Tensor:
@@ -47,12 +47,10 @@ class ConvMix(nn.Module):
     mixing when their weights have left zero.
     """
 
+    @checked("convmix")
     def __init__(self, channels: Sequence[int], mode: Literal["map", "vector"] = "map",
                  pool: Literal["avg", "max", "both"] = "avg", init: Literal["uniform", "identity"] = "uniform"):
         super().__init__()
-        choose("mode of convmix", mode, ("map", "vector"))
-        choose("pool of convmix", pool, ("avg", "max", "both"))
-        choose("init of convmix", init, ("uniform", "identity"))
         if len(channels) < 2:
             raise UsageError("convmix: mixes the maps of two stages or more; this network has one.")
         if mode == "vector" and pool != "avg":

@@ -15,13 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UsageError, choose
+from ..errors import UsageError, checked
 from .convmix import averages, pooled
 from .covariance import covariance
 from .spectral import full_precision
 
 ACTIVATIONS = {"none": nn.Identity, "relu": nn.ReLU, "leaky": nn.LeakyReLU}
-MODES = ("channel", "spatial", "average", "max", "concat")
 
 
 def rows_of(x: Tensor) -> Tensor:
@@ -78,11 +77,10 @@ class GSoP(nn.Module):
     follows its convolution of rows. With ``relu`` the map scaled by places is rectified, as in the authors' program.
     """
 
+    @checked("gsop")
     def __init__(self, channels: int, mode: Literal["channel", "spatial", "average", "max", "concat"] = "channel", d: int = 128,
                  stride: int = 1, act: Literal["none", "relu", "leaky"] = "none", side: int = 8, relu: bool = False):
         super().__init__()
-        choose("mode of gsop", mode, MODES)
-        choose("act of gsop", act, ACTIVATIONS)
         if min(d, stride, side) < 1:
             raise UsageError(f"gsop: d, stride and side are 1 or more, got {d}, {stride} and {side}.")
         self.mode, self.d, self.stride, self.act, self.side, self.relu = mode, d, stride, act, side, relu

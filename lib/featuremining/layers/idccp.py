@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from ..errors import UsageError, choose
+from ..errors import UsageError, checked
 from .covariance import factor, triu
 from .pooling import PRECISIONS, Root, RootSettings
 from .roots import covariance_sqrt
@@ -51,19 +51,19 @@ class IDCCP(nn.Module):
     is taken of the exact root.
     """
 
+    @checked("idccp")
     def __init__(self, channels: int, d: int | None = None, share: float = 0.125, root: RootSettings = "newton_schulz",
                  roots: Literal[1, 2] = 1, orthogonal: Literal["parametrised", "initial"] = "parametrised",
                  precision: Literal["float32", "float64"] = "float32"):
         super().__init__()
-        choose("number of roots of idccp", roots, (1, 2))
-        choose("orthogonal of idccp", orthogonal, ("parametrised", "initial"))
-        if not 0 < share <= 1:
-            raise UsageError(f"idccp: share is what part of the channels is kept, in (0, 1], got {share}.")
+        if not 0 < share <= 1 or (d is not None and d < 1):
+            raise UsageError("idccp: share is what part of the channels is kept, in (0, 1], and d 1 or more, got "
+                             f"{share} and {d}.")
         self.project = nn.Identity() if d is None else nn.Conv2d(channels, d, 1)
         self.d, self.roots, self.root = d or channels, roots, Root(root)
         self.kept = max(1, round(share * self.d))
         self.width = self.kept * (self.kept + 1) // 2
-        self.dtype = PRECISIONS[choose("precision of a root", precision, PRECISIONS)]
+        self.dtype = PRECISIONS[precision]
         self.compress = nn.Linear(self.d, self.kept, bias=False)            # its weight is W^T
         nn.init.orthogonal_(self.compress.weight)
         if orthogonal == "parametrised":        # torch's default for such shapes, "householder", is 0 after one step with decay

@@ -9,12 +9,12 @@ solution of Favaro, Vidal, Ravichandran (CVPR 2011). That is what is solved here
 """
 
 from math import ceil
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError, choose
+from ..errors import UsageError, checked
 from .spectral import eigh, without_bad
 
 Score = Literal["variance", "energy", "entropy", "nuclear"]
@@ -102,15 +102,12 @@ class LowRankRecovery(nn.Module):
 
     learns_of_batches = True
 
+    @checked("low_rank")
     def __init__(self, mode: Literal["batch", "image"] = "batch", select: Score = "variance", share: float = 0.5,
                  rho: float = 0.1, gate: float = 1.0, centre: bool = True, average: Literal["mean", "ema"] = "mean",
                  momentum: float = 0.99, update_every: int = 1, solver: Literal["closed", "robust"] = "closed", lam: float = 0.5,
                  relu: bool = False):
         super().__init__()
-        choose("mode of low_rank", mode, ("batch", "image"))
-        choose("select of low_rank", select, get_args(Score))
-        choose("average of low_rank", average, ("mean", "ema"))
-        choose("solver of low_rank", solver, ("closed", "robust"))
         if not (0 < share <= 1 and 0 < rho < 1 and 0 <= gate <= 1 and 0 <= momentum < 1 and update_every >= 1 and lam > 0):
             raise UsageError("low_rank: share lies in (0, 1], rho in (0, 1), gate in [0, 1], momentum in [0, 1), update_every "
                              f"is 1 or more and lam positive, got {share}, {rho}, {gate}, {momentum}, {update_every} and {lam}.")

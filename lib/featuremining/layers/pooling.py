@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError, choose
+from ..errors import UsageError, checked, choose
 from .covariance import factor, triu
 from .roots import ROOTS, covariance_sqrt, settings_of
 from .spectral import eigh, full_precision
@@ -27,7 +27,9 @@ class Root(nn.Module):
 
     def __init__(self, root: RootSettings):
         super().__init__()
-        given = {"name": root} if isinstance(root, str) else dict(root)
+        given = {"name": root} if isinstance(root, str) else dict(root) if isinstance(root, Mapping) else {}
+        if not given:
+            raise UsageError(f"A root is one of {', '.join(ROOTS)}, or {{\"name\": one of them, settings}}, got {root!r}.")
         name = given.pop("name", None)
         self.settings = {"name": choose("root", name, ROOTS), **settings_of(name, given)}
 
@@ -76,16 +78,18 @@ class CovariancePooling(nn.Module):
     least, and ``dropout`` acts on what is read.
     """
 
+    @checked("covariance")
     def __init__(self, d: int, root: RootSettings = "newton_schulz", later: RootSettings | None = None, groups: int = 1,
                  gaussian: bool = False, normalise: Literal["none", "l2", "frobenius"] = "none", seb: bool = False,
                  dropout: float = 0.0, precision: Literal["float32", "float64"] = "float32"):
         super().__init__()
-        if groups < 1 or d % groups:
+        if d < 1 or groups < 1 or d % groups:
             raise UsageError(f"{d} channels can't be divided into {groups} equal groups.")
+        if not 0 <= dropout < 1:
+            raise UsageError(f"covariance: dropout is what part of the numbers is dropped, in [0, 1), got {dropout}.")
         self.root = Root(root) if later is None else Hybrid(Root(root), Root(later))
         self.d, self.groups, self.gaussian, self.seb = d, groups, gaussian, seb
-        self.normalise = choose("normalisation", normalise, ("none", "l2", "frobenius"))
-        self.dtype = PRECISIONS[choose("precision of a root", precision, PRECISIONS)]
+        self.normalise, self.dtype = normalise, PRECISIONS[precision]
         self.dropout = nn.Dropout(dropout)
         side = d // groups + gaussian
         self.width = groups * side * (side + 1) // 2
@@ -134,7 +138,7 @@ def reduction(channels: int, widths: Sequence[int], groups: int = 1) -> nn.Seque
     layers: list[nn.Module] = []
     for i, width in enumerate(widths, 1):
         of = groups if i == len(widths) else 1
-        if channels % of or width % of:
+        if min(width, of) < 1 or channels % of or width % of:
             raise UsageError(f"A 1x1 convolution from {channels} to {width} channels can't have {of} equal groups.")
         conv = nn.Conv2d(channels, width, 1, groups=of, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")

@@ -6,11 +6,12 @@ Every method is a function of its own with its settings (`eigen_roots`, `iterati
 
 from collections.abc import Callable
 from inspect import signature
+from math import inf
 
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, choose
+from ..errors import UsageError, check_settings, choose
 from . import eigen_roots, iterative_roots, series_roots
 from .spectral import full_precision, symmetric
 
@@ -29,17 +30,39 @@ INVERSE = {"exact": eigen_roots.inverse, "newton_schulz": iterative_roots.invers
            "mtp": series_roots.inverse_mtp, "mpa": series_roots.inverse_mpa}
 
 
-def settings_of(method: str, options: dict) -> dict:
-    """All settings of a method with their values, defaults included; a `UsageError` where one does not exist."""
-    known = {name: p.default for name, p in list(signature(ROOTS[choose("root", method, ROOTS)]).parameters.items())[1:]}
+def settings_of(method: str, options: dict, roots: dict[str, Callable[..., Tensor]] = ROOTS, what: str = "root") -> dict:
+    """All settings of a method with their values, defaults included; a `UsageError` where one does not exist, or has a value that
+    it can't have."""
+    function = roots[choose(what, method, roots)]
+    known = {name: p.default for name, p in list(signature(function).parameters.items())[1:]}
     for name in options:
-        choose(f"setting of root {method!r}", name, known)
+        choose(f"setting of {what} {method!r}", name, known)
+    check_settings(f"{method} setting", function, options)
+    for name, value in options.items():
+        _in_range(method, name, value)
+    if options.get("table") and options.get("delta") is not None:
+        raise UsageError(f"{method}: delta = {options['delta']} would change nothing here; it needs table = False.")
     return {**known, **options}
 
 
-def _checked(matrix: Tensor) -> None:
+def _in_range(method: str, name: str, value) -> None:
+    if name in ("iterations", "steps", "degree"):
+        least = 1 if name != "degree" or method in ("mtp", "mpa") else 0
+        fits, words = value >= least, f"{least} or more"
+    elif name in ("power", "limit", "delta", "keep"):
+        fits, words = value is None or 0 < value <= (1 if name == "keep" else inf), "in (0, 1]" if name == "keep" else "above 0"
+    else:
+        return
+    if not fits:
+        raise UsageError(f"{method}: {name} is {words}, got {value}.")
+
+
+def _checked(matrix: Tensor, square: bool) -> None:
     if matrix.dtype not in (torch.float32, torch.float64):
         raise UsageError(f"Matrix roots are computed in float32 or float64, got {matrix.dtype}: convert the matrix first.")
+    if matrix.dim() < 2 or (square and matrix.shape[-1] != matrix.shape[-2]):
+        raise UsageError(f"A root is of matrices (..., d, d){'' if square else ', given by factors (..., C, N)'}, got "
+                         f"{tuple(matrix.shape)}.")
 
 
 def matrix_sqrt(matrix: Tensor, method: str = "exact", **options) -> Tensor:
@@ -49,7 +72,7 @@ def matrix_sqrt(matrix: Tensor, method: str = "exact", **options) -> Tensor:
     [[1.0, 0.0], [0.0, 1.0]]
     """
     settings_of(method, options)
-    _checked(matrix)
+    _checked(matrix, True)
     with full_precision(matrix):
         return ROOTS[method](symmetric(matrix), **options)
 
@@ -57,16 +80,17 @@ def matrix_sqrt(matrix: Tensor, method: str = "exact", **options) -> Tensor:
 def matrix_inverse_sqrt(matrix: Tensor, method: str = "exact", **options) -> Tensor:
     """P (..., d, d), symmetric and positive definite -> P^(-1/2), which whitens features of covariance P. ``exact`` gives null
     directions 0, as a pseudo-inverse does; the others need P + eps 1."""
-    _checked(matrix)
+    settings_of(method, options, INVERSE, "inverse root")
+    _checked(matrix, True)
     with full_precision(matrix):
-        return INVERSE[choose("inverse root", method, INVERSE)](symmetric(matrix), **options)
+        return INVERSE[method](symmetric(matrix), **options)
 
 
 def covariance_sqrt(factor: Tensor, method: str = "exact", gram: bool | None = None, **options) -> Tensor:
     """F (..., C, N) -> the square root of P = F F^T (..., C, C). With ``gram`` it is computed from F^T F, which is smaller where
     N < C; None does so there, where the method has that form. ``exact_factor`` takes F itself, whatever its shape."""
     settings_of(method, options)
-    _checked(factor)
+    _checked(factor, False)
     if gram and method not in OF_FACTOR:
         raise UsageError(f"Root {method!r} has no form for the smaller Gram matrix; {' and '.join(OF_FACTOR)} have.")
     if gram is None:

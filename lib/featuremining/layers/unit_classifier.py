@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import checked
+
 
 def unit_logits(x: Tensor, v: Tensor) -> Tensor:
     """(B, D) features and (K, D) class vectors of any length -> (B, K). Features keep their length.
@@ -20,6 +22,7 @@ class UnitClassifier(nn.Module):
     """(B, D) -> (B, K). ``renormalise``: while training, the vectors themselves are brought back to length one before each pass,
     as the authors' code does after each step; otherwise their length is free and has no gradient."""
 
+    @checked("unit")
     def __init__(self, width: int, classes: int, renormalise: bool = False):
         super().__init__()
         self.in_features, self.out_features, self.renormalise = width, classes, renormalise

@@ -100,8 +100,8 @@ class Drops(Method):
         self.stages, self.never = tuple(self.stages), value == 0
         if not 0 <= value < 1:
             raise UsageError(f"{self.name}: {setting} is a probability in [0, 1), got {value}.")
-        if not self.stages or not all(type(stage) is int for stage in self.stages):
-            raise UsageError(f"{self.name}: stages are whole numbers, one at least, got {self.stages}.")
+        if not self.stages:
+            raise UsageError(f"{self.name}: stages needs one stage at least.")
 
     def prepare(self, model) -> "Drops":
         count = len(model.channels)

@@ -9,10 +9,12 @@ Options of every network: ``head``, a name of ``HEADS`` or {"name": ..., setting
 and ``last_stride = 1`` keeps that map at the resolution of the one before.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from inspect import signature
+from typing import Literal
 
-from ..errors import UsageError, choose
+from ..errors import UsageError, check_settings, choose
 
 MODELS = {
     **{f"resnet{depth}": ("resnet", "resnet", {"depth": depth, "block": "basic", "shortcut": "B", "stem_stride": 1})
@@ -57,6 +59,8 @@ def options_of(name: str, **options) -> dict:
 
 def _head(head) -> dict:
     """{"name": ..., settings} of an option ``head``."""
+    if not isinstance(head, str | Mapping):
+        raise UsageError(f"A head is one of {', '.join(HEADS)}, or {{\"name\": one of them, settings}}, got {head!r}.")
     settings = {"name": head} if isinstance(head, str) else dict(head)
     choose("head", settings.get("name"), HEADS)
     if settings["name"] == "mean" and len(settings) > 1:
@@ -78,9 +82,10 @@ def _check(name: str, maker, options: dict) -> None:
     known = signature(maker).parameters
     for option in options if not any(p.kind == p.VAR_KEYWORD for p in known.values()) else ():
         choose(f"option of {name}", option, [*list(known)[1:], "insert", "head", "last_stride"])
+    check_settings(f"{name} option", maker, options)
 
 
-def build(name: str, classes: int, insert=(), head="mean", last_stride: int = 2, **options):
+def build(name: str, classes: int, insert=(), head="mean", last_stride: Literal[1, 2] = 2, **options):
     """The network ``name`` with ``classes`` logits, freshly initialised from the global random state.
 
     ``options`` override the named defaults (``build("resnet56", 100, block="bottleneck")``). ``insert`` puts layers between the
@@ -91,6 +96,7 @@ def build(name: str, classes: int, insert=(), head="mean", last_stride: int = 2,
     settings = _head(head)
     maker = getattr(import_module(f".{module}", __name__), builder)
     _check(name, maker, options)
+    check_settings(f"{name} option", build, {"last_stride": last_stride})
     net = maker(classes, **{**defaults, **options})
     if last_stride != 2:
         import_module(".heads", __name__).last_stride(net, last_stride)

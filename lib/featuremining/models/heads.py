@@ -7,7 +7,7 @@ from inspect import signature
 import torch
 from torch import nn
 
-from ..errors import UsageError, choose
+from ..errors import UsageError, checked, choose
 from ..layers.convmix import ConvMix
 from ..layers.idccp import IDCCP, d4
 from ..layers.pooling import CovariancePooling, Root, reduction
@@ -17,6 +17,7 @@ from .resnet import PadShortcut
 from .staged import StagedNet, map_sizes
 
 
+@checked("covariance")
 def covariance(net: nn.Module, d: int | None = None, steps: Sequence[int] = (), groups: int = 1, **settings) -> None:
     """Covariance pooling in place of the mean (`CovariancePooling`, which has the ``settings``). Where ``d`` is given a 1x1
     convolution with BN and ReLU brings the map to d channels first, over the widths ``steps`` if there are any, in ``groups``."""
@@ -79,7 +80,6 @@ def known_settings(name: str, given: dict) -> dict:
 def last_stride(net: nn.Module, stride: int) -> None:
     """With stride 1 the last stage keeps the resolution of the one before, as second-order networks have it: their covariances
     are of four times as many places."""
-    choose("stride of the last stage", stride, (1, 2))
     if stride == 2:
         return
     for module in net.stages[-1].modules():

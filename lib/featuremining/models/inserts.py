@@ -3,7 +3,7 @@
 ``within``, a stage, puts the layer at the end of a residual branch, before the addition: that of the stage's last block, or with
 ``blocks = "all"`` one in each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from inspect import signature
 
@@ -30,8 +30,7 @@ def defaults(layer: str) -> dict:
 def attach(net: nn.Module, insert: Sequence[dict]) -> None:
     """Put these layers into a network. What is drawn for them comes after all that the network has without them."""
     taken: set[tuple[str, str]] = set()
-    for entry in insert:
-        layer, place, settings = _parts(entry)
+    for layer, place, settings in _all(insert):
         if not isinstance(net, StagedNet):
             raise UsageError(f"insert: {layer} can stand in networks of this package, not in those of other libraries.")
         key, where = next(iter(place.items()))
@@ -67,16 +66,21 @@ def _branches(stage: nn.Module, layer: str) -> list[nn.Sequential]:
 
 def resolved(insert: Sequence[dict]) -> list[dict]:
     """The same with all settings of the layers, defaults included, as plain values."""
-    parts = [_parts(entry) for entry in insert]
-    return [{"layer": layer, **place, **defaults(layer), **settings} for layer, place, settings in parts]
+    return [{"layer": layer, **place, **defaults(layer), **settings} for layer, place, settings in _all(insert)]
+
+
+def _all(insert: Sequence[dict]) -> list[tuple[str, dict, dict]]:
+    if not isinstance(insert, list | tuple):
+        raise UsageError(f'insert is a list, such as [{{"layer": "low_rank", "after": "stage2"}}], got {insert!r}.')
+    return [_parts(entry) for entry in insert]
 
 
 def _parts(entry: dict) -> tuple[str, dict, dict]:
     """The layer's name, where it stands ({"after": ...} or {"within": ..., "blocks": ...}), and the settings it is given."""
-    settings = dict(entry)
+    settings = dict(entry) if isinstance(entry, Mapping) else {}
     if "layer" not in settings or len({"after", "within"} & settings.keys()) != 1:
         raise UsageError("insert: an entry says which layer stands after what, or within what; "
-                         f"{entry} lacks {'layer' if 'layer' not in settings else 'after or within, or has both'}.")
+                         f"{entry!r} lacks {'layer' if 'layer' not in settings else 'after or within, or has both'}.")
     layer = settings.pop("layer")
     place = {key: settings.pop(key) for key in ("after", "within") if key in settings}
     if "within" in place:
