@@ -1,7 +1,7 @@
 """Errors a person can act on: one sentence that says what is wrong and what to do."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import cache, wraps
 from inspect import signature
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -63,9 +63,12 @@ def check_setting(what: str, hint, value) -> None:
 
 def check_settings(what: str, function: Callable, settings: Mapping) -> None:
     """`check_setting` of what a function is given by name."""
-    hints = get_type_hints(function)
+    hints = _hints(function)
     for name in settings.keys() & hints.keys():
         check_setting(f"{what} {name}", hints[name], settings[name])
+
+
+_hints = cache(get_type_hints)
 
 
 def checked(what: str) -> Callable:

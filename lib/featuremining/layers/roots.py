@@ -57,7 +57,9 @@ def _in_range(method: str, name: str, value) -> None:
         raise UsageError(f"{method}: {name} is {words}, got {value}.")
 
 
-def _checked(matrix: Tensor, square: bool) -> None:
+def _checked(matrix: Tensor, method: str, options: dict, roots=ROOTS, what: str = "root", square: bool = True) -> None:
+    if not torch.compiler.is_compiling():       # which can't follow how hints are read; a layer has checked its settings before
+        settings_of(method, options, roots, what)
     if matrix.dtype not in (torch.float32, torch.float64):
         raise UsageError(f"Matrix roots are computed in float32 or float64, got {matrix.dtype}: convert the matrix first.")
     if matrix.dim() < 2 or (square and matrix.shape[-1] != matrix.shape[-2]):
@@ -71,8 +73,7 @@ def matrix_sqrt(matrix: Tensor, method: str = "exact", **options) -> Tensor:
     >>> matrix_sqrt(torch.eye(2), "newton_schulz", iterations=10).round().tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    settings_of(method, options)
-    _checked(matrix, True)
+    _checked(matrix, method, options)
     with full_precision(matrix):
         return ROOTS[method](symmetric(matrix), **options)
 
@@ -80,8 +81,7 @@ def matrix_sqrt(matrix: Tensor, method: str = "exact", **options) -> Tensor:
 def matrix_inverse_sqrt(matrix: Tensor, method: str = "exact", **options) -> Tensor:
     """P (..., d, d), symmetric and positive definite -> P^(-1/2), which whitens features of covariance P. ``exact`` gives null
     directions 0, as a pseudo-inverse does; the others need P + eps 1."""
-    settings_of(method, options, INVERSE, "inverse root")
-    _checked(matrix, True)
+    _checked(matrix, method, options, INVERSE, "inverse root")
     with full_precision(matrix):
         return INVERSE[method](symmetric(matrix), **options)
 
@@ -89,8 +89,7 @@ def matrix_inverse_sqrt(matrix: Tensor, method: str = "exact", **options) -> Ten
 def covariance_sqrt(factor: Tensor, method: str = "exact", gram: bool | None = None, **options) -> Tensor:
     """F (..., C, N) -> the square root of P = F F^T (..., C, C). With ``gram`` it is computed from F^T F, which is smaller where
     N < C; None does so there, where the method has that form. ``exact_factor`` takes F itself, whatever its shape."""
-    settings_of(method, options)
-    _checked(factor, False)
+    _checked(factor, method, options, square=False)
     if gram and method not in OF_FACTOR:
         raise UsageError(f"Root {method!r} has no form for the smaller Gram matrix; {' and '.join(OF_FACTOR)} have.")
     if gram is None:
