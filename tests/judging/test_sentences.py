@@ -206,6 +206,16 @@ def test_a_cost_of_a_network_whose_time_is_not_printed(scratch):
     assert judge(claimed, Ledger()).status == Status.CHEAPER
 
 
+def test_a_cost_measured_without_its_baseline_decides_nothing(scratch):
+    run = cell("CM.X3.resnet56.convmix").run("full", 0)
+    cost("CM.X3.resnet56.convmix", 1.0, 0.99, 1.01, 1.0)
+    (whole,) = findings.read("cost", run)
+    assert judge(claim("CM.P.cost"), Ledger()).status == Status.CHEAPER
+    ratios = {"time_ratio", "low", "high", "rounds", "memory_ratio", "operations_ratio"}
+    findings.write("cost", run, whole.name, {k: v for k, v in whole.values.items() if k not in ratios}, whole.provenance)
+    assert judge(claim("CM.P.cost"), Ledger()).status == Status.NOT_RUN
+
+
 @pytest.mark.parametrize(("bounds", "on_cpu", "on_gpu"), [
     ((1.2, 1.4), Status.DEARER, Status.REPRODUCED), ((0.9, 0.99), Status.CHEAPER, Status.NOT_REPRODUCED),
     ((0.9, 1.1), Status.INCONCLUSIVE, Status.INCONCLUSIVE)])

@@ -10,7 +10,7 @@ import torch
 from made_costs import BASE, COUNTS, FM1, FM2, SMALL
 from scipy import stats
 
-from featuremining import FMError, UsageError
+from featuremining import FMError, UsageError, studies
 from featuremining.judging import cost
 from featuremining.measuring import iterations
 from featuremining.records import findings
@@ -112,6 +112,13 @@ def test_the_baseline_is_measured_along_but_not_written(clock, scratch):
     (found,) = iterations.measure(smoke(FM1), "cpu")
     assert clock == [0, 1, 1, 0, 0, 1]
     assert [path.parent.name for path in scratch.rglob("*.json")] == [found.key] == [FM1.run("smoke", 0).key]
+
+
+def test_a_layer_is_measured_beside_the_plain_network(clock):
+    cell = studies.cell("CM.X3.resnet56.convmix")
+    (found,) = iterations.measure(smoke(cell), "cpu")
+    assert len(clock) == 6 and found.values["rounds"] == 2 and {"time_ratio", "memory_ratio"} <= found.values.keys()
+    assert iterations.baseline(cell.run("full", 0)).key == studies.baseline(cell).run("full", 0).key
 
 
 def test_networks_are_measured_one_after_the_other(clock):

@@ -159,7 +159,7 @@ def _cost(claim_: Claim, _) -> Judgement:
     every cell was measured on one, else on CPUs, and of memory where a GPU's allocator counted it."""
     cells = [studies.cell(id_) for id_ in claim_.cells]
     printed = [(c.labels[1], *cost.printed_ratio(c), c.mib / studies.baseline(c).mib) for c in cells if c.seconds]
-    measured = {c.id: cost.found([c], "full") for c in cells}
+    measured = {c.id: [f for f in cost.found([c], "full") if "time_ratio" in f.values] for c in cells}
     on_gpus = {id_: [f for f in costs if "allocated_mib" in f.values] for id_, costs in measured.items()}
     gpu = all(on_gpus.values())
     deciding = [f for costs in (on_gpus if gpu else measured).values() for f in costs] if all(measured.values()) else []

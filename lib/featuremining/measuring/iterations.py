@@ -40,8 +40,12 @@ SMOKE_BATCH = 8
 MIB = 2**20
 
 
+LAYERS = ("head", "insert")         # options of a network that change what it is made of, as a method would
+
+
 def baseline(run: Run) -> Run:
-    return replace(run, methods=())
+    """The plain network: without methods, and without other layers than its own."""
+    return replace(run, methods=(), options={name: value for name, value in run.options.items() if name not in LAYERS})
 
 
 def measure(runs: list[Run], device: str = "auto", engine_name: str = "auto") -> list[Finding]:
