@@ -30,5 +30,5 @@ def test_what_is_begun_is_not_called_decided():
     begun = [row["claim"] for row in listing.of_first(ledger)
              if row["verdict"].status == Status.INCONCLUSIVE and not row["same_as"]]
     decided = set(pages.decided(ledger).claim)
-    assert not {f"`{id_}`" for id_ in begun} & decided and all(f"{id_} (" in pages.on_record(ledger) for id_ in begun)
+    assert not {f"`{id_}`" for id_ in begun} & decided and all(f"(`{id_}`, " in pages.on_record(ledger) for id_ in begun)
     assert "`P.test_unchanged`" in decided and "`T10.inference`" not in decided         # the same evidence is no second success
