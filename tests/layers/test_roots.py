@@ -200,6 +200,29 @@ def test_scale_and_rotation(method, gram, shape):
     assert error(covariance_sqrt(r @ f, method, gram=gram), r @ q @ r.mT) < 1e-7
 
 
+FROBENIUS = [("newton_schulz", {"prenorm": "frobenius", "form": form}) for form in ("eigen", "products")]
+
+
+@pytest.mark.parametrize(("method", "settings", "c"), [
+    ("exact_factor", {}, 1e-30), ("exact_factor", {}, 1e15),
+    *((method, settings, c) for method, settings in [("mtp", {}), ("mpa", {}), *FROBENIUS] for c in (1e-15, 1e15))])
+def test_scale_in_float32(method, settings, c):
+    """Where squares of the entries of P = F F^T over- or underflow, too; those of F where the root reads F. The gradient with
+    respect to F does not depend on its scale."""
+    f, g = factor(features(6, 30)).float(), normal(6, 6).float()
+    root = partial(covariance_sqrt, method=method, **settings)
+    assert error(root(c * f) / c, root(f)) < 1e-5
+    assert error(gradient(root, c * f, g), gradient(root, f, g)) < 1e-5
+
+
+@pytest.mark.parametrize("method", ["mtp", "mpa", "newton_schulz"])
+def test_scale_of_inverse_roots_in_float32(method):
+    settings = {"prenorm": "frobenius"} if method == "newton_schulz" else {}
+    p = with_spectrum([1.0, 0.7, 0.5]).float()
+    for c in (2.0**-90, 2.0**90):
+        assert error(matrix_inverse_sqrt(c * p, method, **settings) * c**0.5, matrix_inverse_sqrt(p, method, **settings)) < 1e-6
+
+
 def test_topn_leaves_the_smallest_out():
     p = with_spectrum([8.0, 4.0, 2.0, 1.0])
     values = torch.linalg.eigvalsh(matrix_sqrt(p, "svd_topn", keep=0.5))

@@ -16,7 +16,20 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .iterative_roots import newton_schulz
-from .spectral import Spectral, SquareRoot, alive, between, differences_of_power, eigh, of_values, once, rotate, svd_of, symmetric
+from .spectral import (
+    Spectral,
+    SquareRoot,
+    alive,
+    between,
+    differences_of_power,
+    eigh,
+    of_values,
+    once,
+    rotate,
+    scale_of,
+    svd_of,
+    symmetric,
+)
 
 Kernel = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]      # eigenvalues l_i > l_j -> K_ij and -K_ji
 
@@ -71,15 +84,20 @@ class _OfFactor(Function):
         return 2 * (u @ (inside - a * scale) + gu * scale) @ v.mT, None, None
 
 
+def _of_factor(f: Tensor, power: float, singular: bool) -> Tensor:
+    scale = scale_of(f)
+    return _OfFactor.apply(f / scale, power, singular) * scale ** (2 * power)
+
+
 def exact_of_factor(f: Tensor, power: float = 0.5) -> Tensor:
     """`exact` of F F^T for a factor (..., C, N), cheaper where N < C."""
-    return _OfFactor.apply(f, power, False)
+    return _of_factor(f, power, False)
 
 
 def exact_from_singular_values(f: Tensor, power: float = 0.5) -> Tensor:
     """The same from the singular values of F. It takes longer, and resolves directions whose eigenvalue drowns in the rounding of
     F F^T: in float32 those below 1e-7 of the largest."""
-    return _OfFactor.apply(f, power, True)
+    return _of_factor(f, power, True)
 
 
 def inverse(matrix: Tensor) -> Tensor:

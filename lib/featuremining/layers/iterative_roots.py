@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..errors import UsageError, choose
-from .spectral import Spectral, alive, between, eigh, full_precision, of_values, once, rotate, symmetric
+from .spectral import Spectral, alive, between, eigh, full_precision, of_values, once, rotate, scale_of, symmetric
 
 Prenorm = Literal["trace", "frobenius"]
 Form = Literal["auto", "eigen", "products"]
@@ -26,8 +26,9 @@ def size(matrix: Tensor, prenorm: str) -> Tensor:
     """Trace or Frobenius norm (..., 1, 1), not 0: the zero matrix stays the zero matrix."""
     choose("pre-normalisation", prenorm, ("trace", "frobenius"))
     if prenorm == "frobenius":
-        square = matrix.square().sum((-2, -1), keepdim=True)
-        return square.clamp(min=torch.finfo(matrix.dtype).tiny).sqrt()
+        scale = scale_of(matrix)
+        square = (matrix / scale).square().sum((-2, -1), keepdim=True)
+        return scale * square.clamp(min=torch.finfo(matrix.dtype).tiny).sqrt()
     return matrix.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None].clamp(min=torch.finfo(matrix.dtype).tiny)
 
 
@@ -112,10 +113,9 @@ def of_eigenvalues(a: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
 def shares(values: Tensor, prenorm: str) -> tuple[Tensor, Tensor, Tensor]:
     """Of eigenvalues l (..., d): their norm t (..., 1), a = l / t, and dt/dl. Those within rounding of 0 are 0, since many steps
     would make much of a rounding error."""
-    choose("pre-normalisation", prenorm, ("trace", "frobenius"))
     values = torch.where(alive(values), values, 0)
-    t = values.sum(-1, keepdim=True) if prenorm == "trace" else torch.linalg.vector_norm(values, dim=-1, keepdim=True)
-    t = t.clamp(min=torch.finfo(values.dtype).tiny)
+    t = (values.sum(-1, keepdim=True).clamp(min=torch.finfo(values.dtype).tiny) if prenorm == "trace"
+         else size(values[..., None], prenorm)[..., 0])
     a = values / t
     return t, a, torch.ones_like(a) if prenorm == "trace" else a
 

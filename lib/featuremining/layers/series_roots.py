@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .iterative_roots import size
-from .spectral import once, symmetric
+from .spectral import once, scale_of, symmetric
 
 
 def taylor(power: float, degree: int) -> list[float]:
@@ -82,21 +82,27 @@ class _Series(Function):
         return -square @ z @ square, None, None, None, None
 
 
+def series(matrix: Tensor, top: list[float], bottom: list[float] | None, steps: int, inverse: bool = False) -> Tensor:
+    scale = scale_of(matrix)
+    root = _Series.apply(matrix / scale, top, bottom, steps, inverse)
+    return root / scale.sqrt() if inverse else root * scale.sqrt()
+
+
 def mtp(matrix: Tensor, degree: int = 10, steps: int = 8) -> Tensor:
     """MTP: the Taylor polynomial of ``degree``; ``steps`` of the sign iteration for the gradient."""
-    return _Series.apply(matrix, taylor(0.5, degree), None, steps, False)
+    return series(matrix, taylor(0.5, degree), None, steps)
 
 
 def mpa(matrix: Tensor, degree: int = 5, steps: int = 8) -> Tensor:
     """MPA: the diagonal Padé fraction of ``degree``; ``steps`` of the sign iteration for the gradient."""
-    return _Series.apply(matrix, *pade(0.5, degree), steps, False)
+    return series(matrix, *pade(0.5, degree), steps)
 
 
 def inverse_mtp(matrix: Tensor, degree: int = 10, steps: int = 8) -> Tensor:
     """`mtp` of the inverse root."""
-    return _Series.apply(matrix, taylor(-0.5, degree), None, steps, True)
+    return series(matrix, taylor(-0.5, degree), None, steps, inverse=True)
 
 
 def inverse_mpa(matrix: Tensor, degree: int = 5, steps: int = 8) -> Tensor:
     """`mpa` of the inverse root: numerator and denominator change places."""
-    return _Series.apply(matrix, *pade(0.5, degree)[::-1], steps, True)
+    return series(matrix, *pade(0.5, degree)[::-1], steps, inverse=True)

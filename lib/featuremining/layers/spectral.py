@@ -24,6 +24,14 @@ def full_precision(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def scale_of(matrix: Tensor) -> Tensor:
+    """A power of four about the largest entry of matrices (..., m, n), (..., 1, 1), without gradient; 1 where that is 0 or not
+    finite. To divide by it, or by its root, rounds nothing, and then squares neither over- nor underflow."""
+    largest = matrix.detach().abs().amax((-2, -1), keepdim=True)
+    exponent = (torch.frexp(largest).exponent // 2 * 2).clamp(max=126)
+    return torch.where((largest > 0) & largest.isfinite(), torch.ldexp(torch.ones_like(largest), exponent), 1)
+
+
 def without_bad(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Matrices (..., m, n) without gradient, 0 where they have infinities or NaN, of which no decomposition can be had; and which
     those are, (...)."""

@@ -216,14 +216,14 @@ def baselines() -> Html:
         "to its baseline": signed(row.accuracy - row.baseline), "to its FM (2 layers)": signed(row.accuracy - row.fm2),
         "note": join([code(row.source), f": {row.recipe}. Runs: {_or_not_said(row.runs)}; epoch: {_or_not_said(row.epoch)}."])}
         for row in others.itertuples()])
-    share = "; ".join(f"{row.label}: {signed(row.accuracy - row.baseline)} ({signed(row.fm2 - row.baseline)})"
+    gains = "; ".join(f"{row.label}: {signed(row.accuracy - row.baseline)} ({signed(row.fm2 - row.baseline)})"
                       for row in best.itertuples())
     return join([drawn.baselines(others), html(
         table, "CIFAR-100 accuracies of these networks as their sources print them, and beside the paper's"), says(
         f"On {above.network.nunique()} of {others.network.nunique()} networks somebody reached more without Feature Mining "
         "than the paper with it on two layers. With a recipe that is known to be plain that holds for "
         f"{', '.join(exceeded) or 'none'}; the others may hold Mixup or label smoothing. The best plain recipe of each "
-        f"network beside the paper's baseline, and in brackets the gain that the paper prints for Feature Mining: {share}.")])
+        f"network beside the paper's baseline, and in brackets the gain that the paper prints for Feature Mining: {gains}.")])
 
 
 def _key(claim: str) -> Html:

@@ -1,8 +1,6 @@
 """What pages say of layers: their settings; of covariance pooling, cost and results as well. As Markdown with inline HTML. Torch
 is imported where the settings are read."""
 
-
-
 from .. import studies
 from ..judging.ledger import Ledger
 from ..studies.choices import Choice, choices, place

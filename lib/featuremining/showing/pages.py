@@ -102,8 +102,8 @@ def _named(side: str) -> Html:
 
 
 def rule(rule_: studies.Rule, ledger: Ledger) -> Html:
-    """A study of our own: its question, the rule that was fixed before its first run, in a sentence and folded as it stands, and
-    how many of its runs are on record."""
+    """A study of our own: its question, the rule that was fixed beforehand, in a sentence and folded as it stands, and how many
+    of its runs are on record."""
     done, wanted = comparisons.progress(rule_, ledger)
     return markup.render("rule", rule=rule_, done=done, wanted=wanted)
 

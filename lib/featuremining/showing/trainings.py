@@ -35,7 +35,8 @@ def _experiment(study: str, title: str, ledger: Ledger) -> dict:
         trainings = {ledger.key(c, tier): c for c in cells}
         records = [r for c in trainings.values() for r in ledger.of(c, tier)]
         wanted = {key: studies.wanted(c, tier) for key, c in trainings.items()}
-        done = sum(min(len(ledger.of(c, tier)), wanted[key]) for key, c in trainings.items())     # no more
+        # seeds beyond those that are wanted of one training stand for none of another
+        done = sum(min(len(ledger.of(c, tier)), wanted[key]) for key, c in trainings.items())
         row[f"{tier} runs, done"] = f"{done + _measured(cells, tier)} of {sum(wanted.values())}"
         row[f"{tier} runs, time"] = words(sum(map(durations.took, records))) if records else markup.DASH
     return row
