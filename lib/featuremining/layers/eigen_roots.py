@@ -55,10 +55,13 @@ class _OfFactor(Function):
     ``singular`` U, sqrt(l) and V are the singular vectors and values of F itself.
 
     dL/dF = 2 Z F with Z = U (A * L) U^T and, between null space and range, (1 - U U^T) G U diag(l^(power - 1)) U^T, A = U^T G U.
+    All of it is computed of F / s with a scale s, whose squares neither over- nor underflow.
     """
 
     @staticmethod
     def forward(ctx, f: Tensor, power: float, singular: bool) -> Tensor:
+        scale = scale_of(f)
+        f = f / scale
         if singular:
             u, roots, v = svd_of(f)
             some = ~(roots <= 4 * torch.finfo(f.dtype).eps * roots[..., :1])
@@ -70,34 +73,29 @@ class _OfFactor(Function):
             safe = torch.where(some, values, 1)
             u = f @ (v * (some * safe**-0.5)[..., None, :])
         ctx.power = power
-        ctx.save_for_backward(u, v, safe, some)
-        return of_values(u, safe**power)
+        ctx.save_for_backward(u, v, safe, some, scale ** (2 * power - 1))
+        return of_values(u, safe**power * (scale ** (2 * power))[..., 0])
 
     @staticmethod
     @once("The exact root from the smaller Gram matrix can't be differentiated twice: take gram=False.")
     def backward(ctx, gradient: Tensor):
-        u, v, values, some = ctx.saved_tensors
+        u, v, values, some, unit = ctx.saved_tensors
         gu = symmetric(gradient) @ u
         a = u.mT @ gu
-        inside = a * differences_of_power(values, ctx.power, some) * values.sqrt()[..., None, :]
-        scale = (values ** (ctx.power - 0.5))[..., None, :]
+        inside = a * differences_of_power(values, ctx.power, some) * (unit * values.sqrt()[..., None, :])
+        scale = unit * (values ** (ctx.power - 0.5))[..., None, :]
         return 2 * (u @ (inside - a * scale) + gu * scale) @ v.mT, None, None
-
-
-def _of_factor(f: Tensor, power: float, singular: bool) -> Tensor:
-    scale = scale_of(f)
-    return _OfFactor.apply(f / scale, power, singular) * scale ** (2 * power)
 
 
 def exact_of_factor(f: Tensor, power: float = 0.5) -> Tensor:
     """`exact` of F F^T for a factor (..., C, N), cheaper where N < C."""
-    return _of_factor(f, power, False)
+    return _OfFactor.apply(f, power, False)
 
 
 def exact_from_singular_values(f: Tensor, power: float = 0.5) -> Tensor:
     """The same from the singular values of F. It takes longer, and resolves directions whose eigenvalue drowns in the rounding of
     F F^T: in float32 those below 1e-7 of the largest."""
-    return _of_factor(f, power, True)
+    return _OfFactor.apply(f, power, True)
 
 
 def inverse(matrix: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from .iterative_roots import size
-from .spectral import once, scale_of, symmetric
+from .spectral import once, symmetric
 
 
 def taylor(power: float, degree: int) -> list[float]:
@@ -66,7 +66,8 @@ class _Series(Function):
         e = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device) - matrix / t
         series = polynomial(top, e)
         series = series if bottom is None else symmetric(torch.linalg.solve(polynomial(bottom, e), series))
-        root = series / t.sqrt() if inverse else series * torch.linalg.matrix_norm(matrix, keepdim=True).sqrt()
+        zero = (matrix == 0).all(-1, keepdim=True).all(-2, keepdim=True)           # its t is not 0, its root is
+        root = series / t.sqrt() if inverse else series * t.sqrt().masked_fill(zero, 0)
         ctx.steps, ctx.inverse = steps, inverse
         ctx.save_for_backward(root, t)
         return root
@@ -82,27 +83,21 @@ class _Series(Function):
         return -square @ z @ square, None, None, None, None
 
 
-def series(matrix: Tensor, top: list[float], bottom: list[float] | None, steps: int, inverse: bool = False) -> Tensor:
-    scale = scale_of(matrix)
-    root = _Series.apply(matrix / scale, top, bottom, steps, inverse)
-    return root / scale.sqrt() if inverse else root * scale.sqrt()
-
-
 def mtp(matrix: Tensor, degree: int = 10, steps: int = 8) -> Tensor:
     """MTP: the Taylor polynomial of ``degree``; ``steps`` of the sign iteration for the gradient."""
-    return series(matrix, taylor(0.5, degree), None, steps)
+    return _Series.apply(matrix, taylor(0.5, degree), None, steps, False)
 
 
 def mpa(matrix: Tensor, degree: int = 5, steps: int = 8) -> Tensor:
     """MPA: the diagonal Padé fraction of ``degree``; ``steps`` of the sign iteration for the gradient."""
-    return series(matrix, *pade(0.5, degree), steps)
+    return _Series.apply(matrix, *pade(0.5, degree), steps, False)
 
 
 def inverse_mtp(matrix: Tensor, degree: int = 10, steps: int = 8) -> Tensor:
     """`mtp` of the inverse root."""
-    return series(matrix, taylor(-0.5, degree), None, steps, inverse=True)
+    return _Series.apply(matrix, taylor(-0.5, degree), None, steps, True)
 
 
 def inverse_mpa(matrix: Tensor, degree: int = 5, steps: int = 8) -> Tensor:
     """`mpa` of the inverse root: numerator and denominator change places."""
-    return series(matrix, *pade(0.5, degree)[::-1], steps, inverse=True)
+    return _Series.apply(matrix, *pade(0.5, degree)[::-1], steps, True)
