@@ -61,6 +61,18 @@ def check_setting(what: str, hint, value) -> None:
         raise UsageError(f"{what} must be finite, got {value!r}.")
 
 
+def check_effect(what: str, name: str, value, default, acts, needs: str) -> None:
+    """A `UsageError` where a setting is given that has no effect here: a reader of the record would take it for one that has."""
+    if value != default and not acts:
+        raise UsageError(f"{what}: {name} = {value!r} would change nothing here; it needs {needs}.")
+
+
+def check_maps(what: str, x, channels: int | None = None) -> None:
+    """A `UsageError` unless these are feature maps (B, C, H, W), of so many channels."""
+    if x.dim() != 4 or channels not in (None, x.shape[1]):
+        raise UsageError(f"{what}: takes feature maps (B, {'C' if channels is None else channels}, H, W), got {tuple(x.shape)}.")
+
+
 def check_settings(what: str, function: Callable, settings: Mapping) -> None:
     """`check_setting` of what a function is given by name."""
     hints = _hints(function)

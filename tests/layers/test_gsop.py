@@ -25,10 +25,11 @@ def maps(b=2, c=6, h=8, w=8, seed=0):
     return torch.randn(b, c, h, w, dtype=F64, generator=torch.Generator().manual_seed(seed))
 
 
-def block(mode, c=6, seed=0, training=False, **settings):
+def block(mode, c=6, seed=0, training=False, side=4, **settings):
     """With statistics and affine parameters as after some training."""
     torch.manual_seed(seed)
-    layer = GSoP(c, mode, **{"d": 5, "side": 4, **settings}).double().train(training)
+    settings = settings if mode == "channel" else {"side": side, **settings}
+    layer = GSoP(c, mode, **{"d": 5, **settings}).double().train(training)
     for module in layer.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.running_mean, module.running_var, module.weight.data, module.bias.data):
@@ -231,8 +232,7 @@ def test_blocks_stand_where_they_are_put(name, place):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize(("mode", "relu"), [*((mode, False) for mode in MODES), *((mode, True) for mode in MODES[1:])])
 def test_additions_in_place_do_not_disturb_it(mode, relu):
     net = build("resnet20", 10, depth=8, insert=[{**CHANNEL, "mode": mode, "relu": relu, "blocks": "all"}])
     net(batch(4).x).sum().backward()

@@ -131,7 +131,8 @@ def test_columns_are_whole_maps_or_columns_of_maps(mode):
 @pytest.mark.parametrize(("centre", "solver"), [(True, "closed"), (False, "closed"), (True, "robust")])
 def test_recovered_is_p_of_what_is_above_the_mean(mode, centre, solver):
     """By a loop over problems in NumPy."""
-    x, layer = normal(2, 4, 5, 5), LowRankRecovery(mode, centre=centre, solver=solver, rho=0.3)
+    x = normal(2, 4, 5, 5)
+    layer = LowRankRecovery(mode, centre=centre, solver=solver, **({"rho": 0.3} if solver == "closed" else {}))
     y = layer(x)
     problems = [x] if mode == "batch" else x.split(1)
     for ours, part in zip([y] if mode == "batch" else y.split(1), problems, strict=True):
@@ -189,6 +190,22 @@ def test_the_generalised_subspace_is_the_average_of_all_learnt(mode):
     ema(a)
     ema(b)
     torch.testing.assert_close(ema.subspace, 0.75 * ema.learn(a)[0][0] + 0.25 * ema.learn(b)[0][0])
+
+
+def test_of_the_last_epoch_alone():
+    """Its first batch is learnt of, even if that would not be due; other averages go on."""
+    (a, b, c), layers = (normal(2, 6, 4, 4, seed=s) for s in (0, 1, 2)), {}
+    for average in ("mean", "ema", "epoch"):
+        layer = layers[average] = LowRankRecovery(average=average, update_every=2)
+        layer(a)
+        layer.begin_epoch()
+        layer(b)
+        layer(c)
+    last = layers["epoch"]
+    torch.testing.assert_close(last.subspace, last.learn(b)[0][0])
+    assert (last.learnt, layers["mean"].learnt, layers["ema"].learnt) == (1, 2, 2)
+    last.begin_epoch()
+    assert last.eval()(a) is a
 
 
 def test_updates_are_as_rare_as_asked():
@@ -250,7 +267,10 @@ def test_of_no_image_nothing_is_learnt(settings):
 @pytest.mark.parametrize(("settings", "says"), [
     ({"mode": "all"}, "all"), ({"select": "size"}, "size"), ({"share": 0.0}, "share lies in"), ({"rho": 1.0}, "rho in"),
     ({"update_every": 0}, "update_every is 1"), ({"lam": 0.0}, "lam positive"), ({"average": "sum"}, "sum"),
-    ({"solver": "x"}, "x")])
+    ({"solver": "x"}, "x"), ({"momentum": 0.9}, "momentum = 0.9 would change nothing here; it needs average 'ema'"),
+    ({"lam": 0.2}, "lam = 0.2 would .* solver 'robust'"),
+    ({"solver": "robust", "rho": 0.2}, "rho = 0.2 would .* solver 'closed'"),
+    ({"share": 1.0, "select": "energy"}, "select = 'energy' would .* share below 1")])
 def test_bad_settings_are_one_sentence(settings, says):
     with pytest.raises(UsageError, match=says):
         LowRankRecovery(**settings)

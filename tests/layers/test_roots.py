@@ -215,6 +215,25 @@ def test_scale_in_float32(method, settings, c):
     assert error(gradient(root, c * f, g), gradient(root, f, g)) < 1e-5
 
 
+@pytest.mark.parametrize("method", ["svd", "svd_trunc", "svd_topn", "svd_taylor", "svd_pade", "svd_power"])
+@pytest.mark.parametrize("c", [2.0**-63, 2.0**60])
+def test_scale_of_the_svd_family_in_float32(method, c):
+    """Where K alone, a reciprocal of eigenvalues, over- or underflows. SVD-Trunc's limit is absolute and moves with the scale."""
+    f, g = factor(features(6, 30)).float(), normal(6, 6).float()
+    root = partial(covariance_sqrt, method=method, gram=False)
+    moved = partial(root, limit=1e10 * c**-2 if c < 1 else 1e10) if method == "svd_trunc" else root
+    assert error(moved(c * f) / c, root(f)) < 1e-5
+    assert error(gradient(moved, c * f, g), gradient(root, f, g)) < 1e-4
+
+
+def test_the_limit_of_svd_trunc_is_on_k_itself():
+    p, g = torch.diag(torch.tensor([64.0, 65.0, 70.0], dtype=torch.float64)), torch.ones(3, 3, dtype=torch.float64)
+    for limit in (0.1, 0.5, 2.0):
+        k = min(limit, 1.0)                     # between 65 and 64, with scale 64 inside
+        found = gradient(partial(matrix_sqrt, method="svd_trunc", limit=limit), p, g)[0, 1].item()
+        assert found == pytest.approx(k * (65**0.5 - 64**0.5), rel=1e-9)
+
+
 @pytest.mark.parametrize("method", ["mtp", "mpa", "newton_schulz"])
 def test_scale_of_inverse_roots_in_float32(method):
     settings = {"prenorm": "frobenius"} if method == "newton_schulz" else {}
@@ -361,9 +380,9 @@ def test_svd_newton_has_the_exact_value_and_newton_schulz_s_gradient():
 def test_taylor_is_off_by_the_terms_that_it_leaves_out(ratio):
     """Of 1 / (1 - r): r^101 / (1 - r)."""
     values = torch.tensor([ratio, 1.0], dtype=torch.float64)
-    def kernel(i, j):
+    def kernel(i, j, _):
         return eigen_roots.odd(eigen_roots.geometric(j / i, 101) / i)
-    k = eigen_roots.k_matrix(values, kernel)
+    k = eigen_roots.k_matrix(values, kernel, 1)
     assert k[1, 0].item() == pytest.approx((1 - ratio**101) / (1 - ratio), rel=1e-12) and k[0, 1] == -k[1, 0]
     p, g = torch.diag(values), torch.ones(2, 2, dtype=torch.float64)
     for degree in (0, 1, 100):              # of the true entry the share 1 - r^(degree + 1)

@@ -8,7 +8,12 @@ import torch
 from helpers import ALL, batch, settings_for
 
 from featuremining import METHODS, UsageError, build, make
+from featuremining.layers.convmix import ConvMix
 from featuremining.layers.covariance import covariance, triu
+from featuremining.layers.gsop import GSoP
+from featuremining.layers.idccp import IDCCP
+from featuremining.layers.low_rank import LowRankRecovery
+from featuremining.layers.pooling import CovariancePooling
 from featuremining.layers.roots import matrix_sqrt
 from featuremining.models import options_of
 from featuremining.protocol import plain_step
@@ -179,12 +184,51 @@ def test_option_a_shortcuts_keep_it_too():
         ([{"layer": "low_rank", "after": "stage2", "rho": None}], "setting rho is float, got None"),
         ([{"layer": "low_rank", "after": "stage2", "update_every": 1.5}], "setting update_every is int"),
         ([{"layer": "low_rank", "after": "stage2", "centre": "no"}], "setting centre is bool, got 'no'"),
-        ([{"layer": "gsop", "within": "stage2", "stride": 1.5}], "gsop setting stride is int, got 1.5"))),
+        ([{"layer": "gsop", "within": "stage2", "stride": 1.5}], "gsop setting stride is int, got 1.5"),
+        ([{"layer": "gsop", "within": "stage2", "side": 4}], "side = 4 would change nothing here; it needs a mode other than"),
+        ([{"layer": "gsop", "within": "stage2", "mode": "spatial", "act": "relu"}], "act = 'relu' would change nothing here"))),
     ("timm/efficientnet_lite0", {"last_stride": 1}, "can't be had of this network"),
     ("timm/mobilenetv3_small_050", {"head": HEAD}, "layers between")])
 def test_what_cannot_be_is_one_sentence(name, options, words):
     with pytest.raises(UsageError, match=words):
         build(name, 10, **options)
+
+
+@pytest.mark.parametrize("options", [
+    {"head": {"name": "covariance", "d": 8}}, {"head": {"name": "covariance", "root": "exact"}},
+    {"head": {"name": "idccp", "orthogonal": "initial"}}, {"head": {"name": "convmix"}}, {"head": {"name": "unit"}},
+    {"insert": [{"layer": "gsop", "within": "stage2", "d": 8, "mode": "concat"}]},
+    {"insert": [{"layer": "low_rank", "after": "stage2"}]}], ids=str)
+def test_a_network_cast_to_half_precision_as_a_whole(options):
+    """Without autocast: what a layer computes in float32 goes on as the next one takes it, and the gradients come back."""
+    torch.manual_seed(0)
+    net, x = build("resnet20", 10, depth=8, **options), batch(4).x
+    torch.manual_seed(0)
+    half = build("resnet20", 10, depth=8, **options).bfloat16()
+    logits = half(x.bfloat16())
+    assert logits.dtype == torch.bfloat16 and (logits - net(x)).abs().max() < 0.1 * net(x).abs().max()
+    logits.float().square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in half.parameters())
+
+
+def test_orthogonal_weights_in_half_precision_are_refused():
+    with pytest.raises(UsageError, match=r"idccp: orthogonal weights can't be computed in half precision: .* autocast"):
+        build("resnet20", 10, depth=8, head="idccp").bfloat16()(batch(2).x.bfloat16())
+
+
+@pytest.mark.parametrize(("layer", "of", "words"), [
+    (CovariancePooling(4), [(2, 4)], r"covariance: takes feature maps \(B, 4, H, W\), got \(2, 4\)"),
+    (CovariancePooling(4), [(2, 5, 3, 3)], r"covariance: .* got \(2, 5, 3, 3\)"),
+    (IDCCP(8), [(8, 4, 3, 3)], r"idccp: takes feature maps \(B, 8, H, W\)"),
+    (IDCCP(8), [(2, 8, 3, 3)], "maps of eight copies of each image, got 2"),
+    (ConvMix([2, 4]), [(2, 2, 4, 4)], "convmix: takes the maps of 2 stages, got 1"),
+    (ConvMix([2, 4]), [(2, 2, 4, 4), (2, 2, 2, 2)], r"convmix: takes feature maps \(B, 4, H, W\)"),
+    (GSoP(4, d=2), [(2, 4, 9)], r"gsop: takes feature maps \(B, 4, H, W\)"),
+    (LowRankRecovery(), [(4, 5, 5)], r"low_rank: takes feature maps \(B, C, H, W\), got \(4, 5, 5\)")], ids=str)
+def test_what_is_no_feature_map_is_one_sentence(layer, of, words):
+    maps = [torch.ones(shape) for shape in of]
+    with pytest.raises(UsageError, match=words):
+        layer(maps if isinstance(layer, ConvMix) else maps[0])
 
 
 def test_the_record_has_every_setting_and_notices_a_changed_default():

@@ -26,9 +26,10 @@ from featuremining.studies import choices, read_studies
 SETTINGS = [(name, values) for choice in choices.choices() for name, values in choice.settings.items()]
 LAYERS = {"low_rank": LowRankRecovery, "convmix": ConvMix, "gsop": GSoP}
 CHANNELS = {"convmix": [(2, 3)], "gsop": [4]}
-NEEDS = {   # what a setting of Feature Mining only means something with
-    "keep": {"segmentation": "dropout"}, "dropout_shape": {"segmentation": "dropout"},
-    "second": {"segmentation": "noncomplementary"},
+NEEDS = {   # what a setting only means something with
+    "fm.keep": {"segmentation": "dropout"}, "fm.dropout_shape": {"segmentation": "dropout"},
+    "fm.second": {"segmentation": "noncomplementary"}, "low_rank.momentum": {"average": "ema"},
+    "low_rank.lam": {"solver": "robust"}, "gsop.side": {"mode": "spatial"}, "gsop.relu": {"mode": "spatial"},
 }
 
 
@@ -71,8 +72,9 @@ def test_a_setting_has_the_default_that_the_register_names(name, values):
 def test_the_alternatives_of_a_method_can_be_chosen(name, values):
     """And where the type lists all there are, the register has them all."""
     _, owner, setting = choices.place(name)
+    needs = NEEDS.get(f"{owner}.{setting}", {})
     for value in values[1:]:
-        assert getattr(make(owner, **{setting: literal_eval(value)}, **NEEDS.get(setting, {})), setting) == literal_eval(value)
+        assert getattr(make(owner, **{setting: literal_eval(value)}, **needs), setting) == literal_eval(value)
     hint = get_type_hints(type(make(owner)))[setting]
     if get_origin(hint) is Literal:
         assert {literal_eval(v) for v in values} == set(get_args(hint))
@@ -83,7 +85,7 @@ def test_the_alternatives_of_a_layer_can_be_chosen(name, values):
     """And every setting of a layer is in the register."""
     _, owner, setting = choices.place(name)
     for value in values:
-        given = {setting: literal_eval(value)}
+        given = {setting: literal_eval(value), **NEEDS.get(f"{owner}.{setting}", {})}
         assert getattr(LAYERS[owner](*CHANNELS.get(owner, []), **given), setting, None) in (literal_eval(value), None)
     named = {choices.place(other)[2] for other, _ in SETTINGS if other.startswith(f"layer.{owner}.")}
     assert named == set(signature(LAYERS[owner]).parameters) - {"channels"}

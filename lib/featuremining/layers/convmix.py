@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UsageError, checked
+from ..errors import UsageError, check_effect, check_maps, checked
 
 
 def spread(c_in: int, c_out: int) -> Tensor:
@@ -53,8 +53,7 @@ class ConvMix(nn.Module):
         super().__init__()
         if len(channels) < 2:
             raise UsageError("convmix: mixes the maps of two stages or more; this network has one.")
-        if mode == "vector" and pool != "avg":
-            raise UsageError(f"convmix: pool = {pool!r} would change nothing here; it needs mode 'map'.")
+        check_effect("convmix", "pool", pool, "avg", mode == "map", "mode 'map'")
         self.mode, self.pool, self.identity, self.channels = mode, pool, init == "identity", tuple(channels)
         self.width = channels[-1]
         shares = torch.full((len(channels),), 1 / len(channels))
@@ -79,6 +78,10 @@ class ConvMix(nn.Module):
         return self.after(F.conv2d(torch.cat(parts, 1), self.weight))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        if len(maps) != len(self.channels):
+            raise UsageError(f"convmix: takes the maps of {len(self.channels)} stages, got {len(maps)}.")
+        for x, channels in zip(maps, self.channels, strict=True):
+            check_maps("convmix", x, channels)
         if self.mode == "map":
             return self.mixed(maps).mean((2, 3))
         vectors = [x.mean((2, 3)) @ w.T for x, w in zip(maps, self.projections, strict=True)]

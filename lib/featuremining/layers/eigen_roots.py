@@ -31,7 +31,7 @@ from .spectral import (
     symmetric,
 )
 
-Kernel = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]      # eigenvalues l_i > l_j -> K_ij and -K_ji
+Kernel = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]     # l_i > l_j of P / s, and s -> K_ij and -K_ji of P / s
 
 
 def exact(matrix: Tensor, power: float = 0.5) -> Tensor:
@@ -106,36 +106,40 @@ def inverse(matrix: Tensor) -> Tensor:
 # --- the SVD family -------------------------------------------------------------------------------------------------
 
 class _KMatrix(Function):
-    """P -> U diag(l^power) U^T with the gradient of MPN-COV, through eigenvectors and eigenvalues apart (its section 3.3)."""
+    """P -> U diag(l^power) U^T with the gradient of MPN-COV, through eigenvectors and eigenvalues apart (its section 3.3). All of
+    it is computed of P / s with a scale s, since K of a tiny P overflows where the gradient does not."""
 
     @staticmethod
     def forward(ctx, matrix: Tensor, kernel: Kernel, power: float, dropped: int = 0) -> Tensor:
-        values, vectors = eigh(matrix)
+        scale = scale_of(matrix)
+        values, vectors = eigh(matrix / scale)
         floor = torch.finfo(values.dtype).eps * values[..., -1:].clamp(min=0)
         kept = values > floor
         kept[..., :dropped] = False
         values = torch.where(kept, values, floor)
         ctx.kernel, ctx.power = kernel, power
-        ctx.save_for_backward(vectors, values, kept)
-        return of_values(vectors, values**power)
+        ctx.save_for_backward(vectors, values, kept, scale)
+        return of_values(vectors, values**power) * scale**power
 
     @staticmethod
     @once("The gradients of the SVD family can't be differentiated again: take the exact root of positive definite matrices.")
     def backward(ctx, gradient: Tensor):
-        vectors, values, kept = ctx.saved_tensors
+        vectors, values, kept, scale = ctx.saved_tensors
         inner = rotate(vectors, symmetric(gradient))                    # U^T G U
         by_vectors = 2 * inner * (values**ctx.power)[..., None, :]      # U^T dL/dU
         by_values = torch.where(kept, ctx.power * torch.where(kept, values, 1) ** (ctx.power - 1), 0)
         by_values = by_values * inner.diagonal(dim1=-2, dim2=-1)
-        k = k_matrix(values, ctx.kernel)
-        return symmetric(between(vectors, k.mT * by_vectors + torch.diag_embed(by_values))), None, None, None
+        k = k_matrix(values, ctx.kernel, scale)
+        found = symmetric(between(vectors, k.mT * by_vectors + torch.diag_embed(by_values)))
+        return found * scale ** (ctx.power - 1), None, None, None
 
 
-def k_matrix(values: Tensor, kernel: Kernel) -> Tensor:
-    """K (..., d, d) of eigenvalues (..., d): ``kernel`` gives K_ij and -K_ji where l_i > l_j; equal eigenvalues have 0."""
+def k_matrix(values: Tensor, kernel: Kernel, scale: Tensor) -> Tensor:
+    """K (..., d, d) of eigenvalues (..., d) of P / s: ``kernel`` gives K_ij and -K_ji where l_i > l_j; equal eigenvalues have
+    0."""
     i, j = values[..., :, None], values[..., None, :]
     equal = i == j
-    down, up = kernel(torch.maximum(i, j).masked_fill(equal, 1), torch.minimum(i, j).masked_fill(equal, 0))
+    down, up = kernel(torch.maximum(i, j).masked_fill(equal, 1), torch.minimum(i, j).masked_fill(equal, 0), scale)
     return torch.where(i > j, down, -up).masked_fill(equal, 0)
 
 
@@ -146,23 +150,23 @@ def odd(k: Tensor) -> tuple[Tensor, Tensor]:
 def svd(matrix: Tensor, power: float = 0.5) -> Tensor:
     """MPN-COV: K_ij = 1 / (l_i - l_j). As in all of the family, eigenvalues are clamped from below at the rounding error of the
     largest, clamped ones get no gradient, and equal ones contribute nothing to K."""
-    return _KMatrix.apply(matrix, lambda i, j: odd(1 / (i - j)), power)
+    return _KMatrix.apply(matrix, lambda i, j, _: odd(1 / (i - j)), power)
 
 
 def svd_trunc(matrix: Tensor, limit: float = 1e10, power: float = 0.5) -> Tensor:
     """SVD-Trunc: K of `svd`, not larger than ``limit``."""
-    return _KMatrix.apply(matrix, lambda i, j: odd((1 / (i - j)).clamp(max=limit)), power)
+    return _KMatrix.apply(matrix, lambda i, j, scale: odd(torch.minimum(1 / (i - j), limit * scale)), power)
 
 
 def svd_topn(matrix: Tensor, keep: float = 206 / 256, power: float = 0.5) -> Tensor:
     """SVD-TopN: only a fraction ``keep`` of the eigenvalues, the largest; the authors keep 206 of 256."""
     d = matrix.shape[-1]
-    return _KMatrix.apply(matrix, lambda i, j: odd(1 / (i - j)), power, d - round(keep * d))
+    return _KMatrix.apply(matrix, lambda i, j, _: odd(1 / (i - j)), power, d - round(keep * d))
 
 
 def svd_taylor(matrix: Tensor, degree: int = 100, power: float = 0.5) -> Tensor:
     """SVD-Taylor: K_ij = (1 + r + ... + r^degree) / l_i, r = l_j / l_i; at most (degree + 1) / l_i."""
-    return _KMatrix.apply(matrix, lambda i, j: odd(geometric(j / i, degree + 1) / i), power)
+    return _KMatrix.apply(matrix, lambda i, j, _: odd(geometric(j / i, degree + 1) / i), power)
 
 
 def svd_pade(matrix: Tensor, delta: float | None = None, table: bool = False, power: float = 0.5) -> Tensor:
@@ -173,8 +177,8 @@ def svd_pade(matrix: Tensor, delta: float | None = None, table: bool = False, po
     """
     floor = 2 * torch.finfo(matrix.dtype).eps if delta is None else delta
     if table:
-        return _KMatrix.apply(matrix, lambda i, j: odd(published_pade(j / i) / i), power)
-    return _KMatrix.apply(matrix, lambda i, j: odd(1 / torch.maximum(i - j, floor * i)), power)
+        return _KMatrix.apply(matrix, lambda i, j, _: odd(published_pade(j / i) / i), power)
+    return _KMatrix.apply(matrix, lambda i, j, _: odd(1 / torch.maximum(i - j, floor * i)), power)
 
 
 def svd_newton(matrix: Tensor, iterations: int = 5) -> Tensor:
@@ -190,7 +194,7 @@ def svd_power(matrix: Tensor, degree: int = 20, power: float = 0.5) -> Tensor:
     the larger ones that were taken off, K_ji = -(1 + ... + r^(degree - 1)) / l_i, one term fewer. The authors' program for
     covariance pooling iterates all at once on 1 - U U^T, which is 0 up to rounding; this is the method as published.
     """
-    def kernel(i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
+    def kernel(i: Tensor, j: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
         return geometric(j / i, degree + 1) / i, geometric(j / i, degree) / i
     return _KMatrix.apply(matrix, kernel, power)
 

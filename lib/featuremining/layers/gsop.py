@@ -15,19 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UsageError, checked
+from ..errors import UsageError, check_effect, check_maps, checked
 from .convmix import averages, pooled
 from .covariance import covariance
-from .spectral import full_precision
+from .spectral import for_next_layer, full_precision
 
 ACTIVATIONS = {"none": nn.Identity, "relu": nn.ReLU, "leaky": nn.LeakyReLU}
 
 
 def rows_of(x: Tensor) -> Tensor:
-    """Variables with their samples in a row, (B, d, n) -> their covariance as d channels of a map, (B, d, d, 1), in fp32 at
-    least."""
+    """Variables with their samples in a row, (B, d, n) -> their covariance as d channels of a map, (B, d, d, 1), computed in
+    fp32 at least."""
     with full_precision(x):
-        return covariance(x.to(torch.promote_types(x.dtype, torch.float32)))[..., None]
+        found = covariance(x.to(torch.promote_types(x.dtype, torch.float32)))[..., None]
+    return for_next_layer(found, x)
 
 
 def scales(d: int, out: int, act: str) -> nn.Sequential:
@@ -83,6 +84,10 @@ class GSoP(nn.Module):
         super().__init__()
         if min(d, stride, side) < 1:
             raise UsageError(f"gsop: d, stride and side are 1 or more, got {d}, {stride} and {side}.")
+        for name, value, default, other in (("stride", stride, 1, "spatial"), ("act", act, "none", "spatial"),
+                                            ("side", side, 8, "channel"), ("relu", relu, False, "channel")):
+            check_effect("gsop", name, value, default, mode != other, f"a mode other than {other!r}")
+        self.channels = channels
         self.mode, self.d, self.stride, self.act, self.side, self.relu = mode, d, stride, act, side, relu
         self.channel = None if mode == "spatial" else ChannelGate(channels, d, stride, act)
         self.spatial = None if mode == "channel" else SpatialGate(channels, d, side)
@@ -93,6 +98,7 @@ class GSoP(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        check_maps("gsop", x, self.channels)
         scaled = []
         if self.channel is not None:
             scaled.append(x * self.channel(x))

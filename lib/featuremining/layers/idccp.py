@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from ..errors import UsageError, checked
+from ..errors import UsageError, check_maps, checked
 from .covariance import factor, triu
 from .pooling import PRECISIONS, Root, RootSettings
 from .roots import covariance_sqrt
-from .spectral import full_precision
+from .spectral import for_next_layer, full_precision
 
 COPIES = 8
 
@@ -59,6 +59,7 @@ class IDCCP(nn.Module):
         if not 0 < share <= 1 or (d is not None and d < 1):
             raise UsageError("idccp: share is what part of the channels is kept, in (0, 1], and d 1 or more, got "
                              f"{share} and {d}.")
+        self.channels, self.orthogonal = channels, orthogonal
         self.project = nn.Identity() if d is None else nn.Conv2d(channels, d, 1)
         self.d, self.roots, self.root = d or channels, roots, Root(root)
         self.kept = max(1, round(share * self.d))
@@ -77,6 +78,12 @@ class IDCCP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda and torch.cuda.is_current_stream_capturing():
             raise UsageError("idccp: a linear system can't be solved within a CUDA graph; give --engine eager.")
+        check_maps("idccp", x, self.channels)
+        if len(x) % COPIES:
+            raise UsageError(f"idccp: takes the maps of eight copies of each image, got {len(x)} maps: see `d4`.")
+        if self.orthogonal == "parametrised" and torch.finfo(next(self.compress.parameters()).dtype).bits < 32:
+            raise UsageError("idccp: orthogonal weights can't be computed in half precision: keep the network in float32 and use "
+                             "autocast, or take orthogonal = 'initial'.")
         x = self.project(x)
         with full_precision(x):
             f = self.average(x.to(torch.promote_types(x.dtype, self.dtype)))
@@ -85,4 +92,5 @@ class IDCCP(nn.Module):
             f = self.compress.weight.to(f.dtype) @ f / torch.linalg.matrix_norm(gram).clamp(min=least).sqrt()[:, None, None]
             if self.roots == 2:
                 f = covariance_sqrt(f, power=0.25)              # symmetric: its square is the root of what F F^T was
-            return F.normalize(signed_root(triu(self.root(f))), dim=1).to(torch.promote_types(x.dtype, torch.float32))
+            found = F.normalize(signed_root(triu(self.root(f))), dim=1)
+        return for_next_layer(found, x)

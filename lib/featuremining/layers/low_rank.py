@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError, checked
+from ..errors import UsageError, check_effect, check_maps, checked
 from .spectral import eigh, without_bad
 
 Score = Literal["variance", "energy", "entropy", "nuclear"]
@@ -97,20 +97,27 @@ class LowRankRecovery(nn.Module):
     ``mode`` "batch" is FLDFR: maps are columns of HW numbers, one P for a batch. "image" is LDFR: the maps of an image stand
     side by side, as columns of H numbers, one P per image. While training a batch is recovered by its own P, without gradient
     through it; in evaluation by the average of all P learnt, so that the layer is one affine map. Before any was learnt it
-    changes nothing. So training and test differ, as with batch normalisation.
+    changes nothing. So training and test differ, as with batch normalisation. ``average`` "mean" is that of all, "ema" forgets
+    the old ones by ``momentum``, "epoch" begins anew whenever `begin_epoch` is called, as the trainings of this package do.
     """
 
     learns_of_batches = True
 
     @checked("low_rank")
     def __init__(self, mode: Literal["batch", "image"] = "batch", select: Score = "variance", share: float = 0.5,
-                 rho: float = 0.1, gate: float = 1.0, centre: bool = True, average: Literal["mean", "ema"] = "mean",
+                 rho: float = 0.1, gate: float = 1.0, centre: bool = True, average: Literal["mean", "ema", "epoch"] = "mean",
                  momentum: float = 0.99, update_every: int = 1, solver: Literal["closed", "robust"] = "closed", lam: float = 0.5,
                  relu: bool = False):
         super().__init__()
         if not (0 < share <= 1 and 0 < rho < 1 and 0 <= gate <= 1 and 0 <= momentum < 1 and update_every >= 1 and lam > 0):
             raise UsageError("low_rank: share lies in (0, 1], rho in (0, 1), gate in [0, 1], momentum in [0, 1), update_every "
                              f"is 1 or more and lam positive, got {share}, {rho}, {gate}, {momentum}, {update_every} and {lam}.")
+        for name, value, default, acts, needs in (
+                ("select", select, "variance", share < 1, "share below 1"),
+                ("rho", rho, 0.1, solver == "closed", "solver 'closed'"),
+                ("lam", lam, 0.5, solver == "robust", "solver 'robust'"),
+                ("momentum", momentum, 0.99, average == "ema", "average 'ema'")):
+            check_effect("low_rank", name, value, default, acts, needs)
         self.mode, self.select, self.share, self.rho, self.gate, self.centre = mode, select, share, rho, gate, centre
         self.average, self.momentum, self.update_every, self.solver, self.lam = average, momentum, update_every, solver, lam
         self.relu = relu
@@ -155,9 +162,15 @@ class LowRankRecovery(nn.Module):
             raise UsageError(f"low_rank: its subspace was learnt from columns of {len(self.subspace)} numbers and can't go on "
                              f"with {p.shape[1]}; images keep their size.")
         self.learnt += len(p)
-        part = len(p) / self.learnt if self.average == "mean" or self.learnt == len(p) else 1 - self.momentum
+        part = len(p) / self.learnt if self.average != "ema" or self.learnt == len(p) else 1 - self.momentum
         self.subspace.lerp_(p.mean(0), part)
         self.offset.lerp_(offset.mean(0), part)
+
+    def begin_epoch(self) -> None:
+        """With ``average`` "epoch", leave out what was learnt so far; the next batch is learnt of."""
+        if self.average == "epoch":
+            self.learnt.zero_()
+            self.passes.zero_()
 
     def subspaces(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """What recovers this batch: its own, the last one learnt, or the generalised one; None where nothing was learnt."""
@@ -176,6 +189,7 @@ class LowRankRecovery(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda and torch.cuda.is_current_stream_capturing():
             raise UsageError("low_rank: eigenvectors can't be found within a CUDA graph; give --engine eager.")
+        check_maps("low_rank", x)
         with torch.autocast(x.device.type, enabled=False):
             found = self.subspaces(x)
             if found is None:

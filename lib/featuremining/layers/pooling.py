@@ -13,10 +13,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError, checked, choose
+from ..errors import UsageError, check_maps, checked, choose
 from .covariance import factor, triu
 from .roots import ROOTS, covariance_sqrt, settings_of
-from .spectral import eigh, full_precision
+from .spectral import eigh, for_next_layer, full_precision
 
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 RootSettings = str | Mapping            # a name of `ROOTS`, or {"name": ..., settings}
@@ -95,21 +95,22 @@ class CovariancePooling(nn.Module):
         self.width = groups * side * (side + 1) // 2
 
     def forward(self, x: Tensor) -> Tensor:
+        check_maps("covariance", x, self.d)
         return self.dropout(self.vector(x.flatten(2)))
 
     def vector(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         """Columns (..., d, N) -> (..., width); ``weights`` (..., N) say how much each column counts, as in `factor`. Without
         dropout."""
         exact = torch.promote_types(x.dtype, self.dtype)
-        out = torch.promote_types(x.dtype, torch.float32)
+        like = x
         with full_precision(x):
             x, weights = x.to(exact), None if weights is None else weights.to(exact)
             if self.groups > 1:
                 x, weights = x.unflatten(-2, (self.groups, -1)), None if weights is None else weights[..., None, :]
             x = torch.cat([x, torch.ones_like(x[..., :1, :])], -2) if self.gaussian else x
             f = factor(x, weights, centre=not self.gaussian)
-            q = triu(self.scaled(self.root(f), f)).to(out)
-            return q.flatten(-2) if self.groups > 1 else q
+            q = triu(self.scaled(self.root(f), f))
+        return for_next_layer(q.flatten(-2) if self.groups > 1 else q, like)
 
     def scaled(self, q: Tensor, f: Tensor) -> Tensor:
         """The root Q of F F^T, normalised and with the scaling branch."""

@@ -11,7 +11,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from ..errors import UsageError, check_settings, choose
+from ..errors import UsageError, check_effect, check_settings, choose
 from . import eigen_roots, iterative_roots, series_roots
 from .spectral import full_precision, symmetric
 
@@ -40,8 +40,7 @@ def settings_of(method: str, options: dict, roots: dict[str, Callable[..., Tenso
     check_settings(f"{method} setting", function, options)
     for name, value in options.items():
         _in_range(method, name, value)
-    if options.get("table") and options.get("delta") is not None:
-        raise UsageError(f"{method}: delta = {options['delta']} would change nothing here; it needs table = False.")
+    check_effect(method, "delta", options.get("delta"), None, not options.get("table"), "table = False")
     return {**known, **options}
 
 

@@ -24,6 +24,13 @@ def full_precision(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def for_next_layer(found: Tensor, x: Tensor) -> Tensor:
+    """What was found of ``x`` in higher precision, as layers after it take it: under autocast float32 at least, of which they
+    make what they need, else in the precision of ``x``, which a network cast as a whole has everywhere."""
+    auto = torch.is_autocast_enabled(x.device.type)
+    return found.to(torch.promote_types(x.dtype, torch.float32) if auto else x.dtype)
+
+
 def scale_of(matrix: Tensor) -> Tensor:
     """A power of four about the largest entry of matrices (..., m, n), (..., 1, 1), without gradient; 1 where that is 0 or not
     finite. To divide by it, or by its root, rounds nothing, and then squares neither over- nor underflow."""

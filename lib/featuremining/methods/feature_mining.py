@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from ..errors import UsageError, check_effect
 from ..models.probing import look
 from ..protocol import Batch, Method, Outcome
 from .boxes import check_beta
@@ -67,9 +67,8 @@ class FeatureMining(Method):
         if self.weights is not None and not all(isfinite(w) for w in self.weights):
             raise UsageError(f"fm: weights are finite numbers, got {self.weights}.")
         for field in fields(self):
-            value = getattr(self, field.name)
-            if value != field.default and (lacks := self.lacks(field.name)):
-                raise UsageError(f"fm: {field.name} = {value!r} would change nothing here; it needs {lacks}.")
+            lacks = self.lacks(field.name)
+            check_effect("fm", field.name, getattr(self, field.name), field.default, not lacks, lacks)
         if self.covariance and (not self.layers or self.segmentation == "channel" or (
                 self.segmentation == "dropout" and self.dropout_shape == "element")):
             raise UsageError("fm: covariance=True needs a last stage that is divided by places: boxes, or dropout of shape "

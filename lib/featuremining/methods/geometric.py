@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ..datasets import DataSet, load
 from ..datasets.augment import normalise
-from ..errors import UsageError
+from ..errors import UsageError, check_effect
 from ..protocol import Batch, Outcome
 from . import geometry
 from .distillation import Distillation
@@ -78,9 +78,7 @@ class Geometry(Distillation):
         if not self.betas or min(self.betas) < 0 or self.positions < 2 or self.external_batch < 2:
             raise UsageError(f"{self.title}: betas are 0 or more, one per stage, positions and external_batch 2 or more, got "
                              f"{self.betas}, {self.positions} and {self.external_batch}.")
-        if not self.external and self.external_batch != 64:
-            raise UsageError(f"{self.title}: external_batch = {self.external_batch} would change nothing here; it needs "
-                             "external.")
+        check_effect(self.title, "external_batch", self.external_batch, 64, self.external, "external")
 
     def prepare(self, model) -> "Geometry":
         super().prepare(model)
@@ -158,8 +156,7 @@ class Geometric(Geometry):
         super().__post_init__()
         if not self.tau > 0:
             raise UsageError(f"geometric: tau must be positive, got {self.tau}.")
-        if self.form == "ratio" and self.tau != 1.0:
-            raise UsageError(f"geometric: tau = {self.tau} would change nothing here; it needs form 'softmax' or 'contrast'.")
+        check_effect(self.title, "tau", self.tau, 1.0, self.form != "ratio", "form 'softmax' or 'contrast'")
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
         s, t = geometry.distances(student), geometry.distances(teacher)
@@ -189,8 +186,7 @@ class GeometricPattern(Geometry):
         super().__post_init__()
         if self.neighbours < 1:
             raise UsageError(f"geometric_pattern: neighbours is 1 or more, got {self.neighbours}.")
-        if self.graph == "tree" and self.neighbours != 5:
-            raise UsageError("geometric_pattern: neighbours would change nothing here; it needs graph 'nearest'.")
+        check_effect(self.title, "neighbours", self.neighbours, 5, self.graph == "nearest", "graph 'nearest'")
 
     def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
         s, t = geometry.distances(student), geometry.distances(teacher)

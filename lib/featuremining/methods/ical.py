@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import UsageError, check_effect
 from ..protocol import Batch, Method, Outcome
 
 
@@ -68,8 +68,7 @@ class ICAL(Method):
             raise UsageError("ical: weight is 0 or more, margin in [-1, 1) and memory in [0, 1), got "
                              f"{self.weight}, {self.margin} and {self.memory}.")
         for name, default, form in (("margin", 0.0, "hinge"), ("memory", 0.99, "confusion")):
-            if getattr(self, name) != default and self.form != form:
-                raise UsageError(f"ical: {name} = {getattr(self, name)} would change nothing here; it needs form {form!r}.")
+            check_effect("ical", name, getattr(self, name), default, self.form == form, f"form {form!r}")
 
     def prepare(self, model) -> "ICAL":
         weight = getattr(model.head, "weight", None)
