@@ -1,8 +1,8 @@
-"""``make chaos``: trainings of every method are killed at random moments, again and again, until each has its record; then all
-are compared, bit for bit, with trainings that nothing disturbed.
+"""``make chaos``: trainings of every method, head and layer are killed at random moments, again and again, until each
+has its record; then all are compared, bit for bit, with trainings that nothing disturbed.
 
-``python tests/chaos.py [--minutes 20] [--seed 0] [--keep FILE.json]``. Methods take turns, in an order that the seed gives,
-for so many minutes and until each had its turn. The seed is printed and makes the same plan of methods and moments again; which
+``python tests/chaos.py [--minutes 20] [--seed 0] [--keep FILE.json]``. They take turns, in an order that the seed gives, for
+so many minutes and until each had its turn. The seed is printed and makes the same plan of turns and moments again; which
 instruction a moment meets is the machine's. Each run is a process of its own, `loop.train` on a few embedded images; its kill is
 SIGKILL. After each kill one of its files may be cut short or get a flipped bit, as a broken disk would.
 """
@@ -27,7 +27,9 @@ import torch
 import featuremining
 from featuremining import METHODS, FMError, build, load
 from featuremining.files import put
+from featuremining.layers import LAYERS
 from featuremining.models import weights
+from featuremining.models.heads import HEADS
 from featuremining.recipes import recipe
 from featuremining.records import provenance
 from featuremining.studies import Run
@@ -35,7 +37,9 @@ from featuremining.training import engine, loop
 from featuremining.training import run as training
 
 TEACHER = "teacher.pt"
-ALL = ("baseline", *METHODS)
+PARTS = {**{f"head {name}": {"head": name} for name in HEADS},
+         **{f"layer {name}": {"insert": [{"layer": name, "after": "stage2"}]} for name in LAYERS}}
+ALL = ("baseline", *METHODS, *PARTS)
 
 
 @cache
@@ -46,12 +50,14 @@ def few(name, **changes):
 
 
 def run_of(method: str, seed: int):
-    """A training of four epochs with the method, as a run of the smoke tier."""
-    names = set() if method == "baseline" else {f.name for f in fields(getattr(featuremining, METHODS[method][1]))}
+    """A training of four epochs with the method, or with the part of a network, as a run of the smoke tier."""
+    plain = method == "baseline" or method in PARTS
+    names = set() if plain else {f.name for f in fields(getattr(featuremining, METHODS[method][1]))}
     taught = {"teacher", "weights"} <= names
     settings = {"teacher": "resnet20", "weights": TEACHER} if taught else {}
-    methods = () if method == "baseline" else ({"name": method, **settings},)
-    return Run("parts", "resnet20", methods, replace(recipe("resnet20", "smoke"), epochs=4, batch=16, lr=0.01), "smoke", seed)
+    methods = () if plain else ({"name": method, **settings},)
+    return Run("parts", "resnet20", methods, replace(recipe("resnet20", "smoke"), epochs=4, batch=16, lr=0.01), "smoke", seed,
+               options=PARTS.get(method, {}))
 
 
 class Place:
@@ -148,7 +154,7 @@ def chaos(minutes: float, seed: int, methods=ALL) -> dict:
     """Until the time is over and each of the methods had its turn; an `FMError` at the first run that is not what it was."""
     draw, done, ends = random.Random(seed), Counter(), time.monotonic() + 60 * minutes
     order, counts = draw.sample(list(methods), len(methods)), Counter()
-    print(f"chaos: seed {seed}, {minutes:g} minutes, {len(order)} methods: {', '.join(order)}", flush=True)
+    print(f"chaos: seed {seed}, {minutes:g} minutes, {len(order)} kinds: {', '.join(order)}", flush=True)
     training.load = few
     few("parts")
     engine.deterministic()
@@ -181,8 +187,9 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)        # a process with more threads can't be forked
     found = chaos(asked.minutes, asked.seed)
-    print(f"chaos: {found['runs']} runs of {len(found['methods'])} methods, {found['kills']} kills, {found['resumed']} times "
-          f"gone on from a checkpoint, {found['cut']} checkpoints cut and {found['flipped']} with a flipped bit; every record "
+    print(f"chaos: {found['runs']} runs of {len(found['methods'])} methods, heads and layers, {found['kills']} kills, "
+          f"{found['resumed']} times gone on from a checkpoint, {found['cut']} checkpoints cut and "
+          f"{found['flipped']} with a flipped bit; every record "
           "bit for bit what it was")
     if asked.keep:
         here = {**provenance.environment(torch.device("cpu")), "measured": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -16,7 +16,8 @@ def test_the_page_has_the_programs_numbers(tmp_path, monkeypatch):
     reliability.path().parent.mkdir()
     reliability.path().write_text(json.dumps(FOUND), encoding="utf-8")
     said = reliability.markdown()
-    for part in ("20 minutes 40 trainings of 2 methods were killed 77 times", "checkpoint 33 times", "4 checkpoints",
+    for part in ("20 minutes 40 trainings of 2 kinds (methods, heads, layers) were killed 77 times",
+                 "checkpoint 33 times", "4 checkpoints",
                  "6 had a bit", "40 of 40 records", "seed 5", "a CPU, 1 thread", "commit cccccccccc"):
         assert part in said
 

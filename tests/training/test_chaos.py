@@ -1,4 +1,4 @@
-"""Random kills over all methods, a turn for each and a minute at least; `make chaos` takes twenty."""
+"""Random kills over all methods, heads and layers, a turn for each and a minute at least; `make chaos` takes twenty."""
 
 import json
 import re
@@ -15,13 +15,13 @@ from featuremining.training.run import Training
 
 def test_a_minute_of_random_kills(tmp_path):
     """Every training that was killed ends with the record, bit for bit, of one that nothing disturbed. The seed is printed, and
-    in each run of this test every method has its turn."""
+    in each run of this test each kind has its turn."""
     words = [sys.executable, str(paths.ROOT / "tests/chaos.py"), "--minutes", "1", "--keep", str(tmp_path / "found.json")]
     result = subprocess.run(words, capture_output=True, text=True)
     print(result.stdout)
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
     found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    assert found["methods"].keys() == {"baseline", *METHODS} and min(found["methods"].values()) > 0
+    assert found["methods"].keys() == {"baseline", *METHODS, *chaos.PARTS} and min(found["methods"].values()) > 0
     assert found["runs"] == found["equal"] == sum(found["methods"].values())
     assert found["kills"] >= found["runs"] / 2 and found["resumed"] > 0
     assert re.match(rf"chaos: seed {found['seed']}, ", result.stdout)
@@ -40,6 +40,12 @@ def keeps(training, then=Training.record):
     record = then(training)
     (paths.build() / "checkpoints" / "half.tmp").write_text("half", encoding="utf-8")
     return record
+
+
+def test_parts_of_a_network_have_their_turn():
+    """Those with something of their own to keep, too."""
+    assert {"head covariance", "head idccp", "layer low_rank", "layer gsop"} <= set(chaos.ALL)
+    assert all(chaos.run_of(name, 0).options == options for name, options in chaos.PARTS.items())
 
 
 @pytest.mark.parametrize(("name", "fault", "says"), [("resume", forgets, "the record is another one"),

@@ -9,7 +9,9 @@ from helpers import FM2, die_after_one_epoch
 from helpers import small_run as run
 
 from featuremining import FMError, UsageError, build, paths, records
+from featuremining.layers import LAYERS
 from featuremining.measuring.cost import operations
+from featuremining.models.heads import HEADS
 from featuremining.recipes import recipe
 from featuremining.studies import Run
 from featuremining.training import engine, evaluation
@@ -31,6 +33,23 @@ def test_a_resumed_training_equals_an_uninterrupted_one(methods, monkeypatch):
     assert resumed.curves == whole.curves and resumed.weights == whole.weights and resumed.metrics == whole.metrics
     assert resumed.right == whole.right
     assert not paths.checkpoint("smoke", whole.key, 0).exists()
+
+
+@pytest.mark.parametrize("options", [
+    *({"head": name} for name in HEADS), {"head": {"name": "unit", "renormalise": True}},
+    *({"insert": [{"layer": layer, "after": "stage2"}]} for layer in LAYERS if layer != "convmix"),
+    *({"insert": [{"layer": "low_rank", "after": "stage2", **settings}]} for settings in (
+        {"update_every": 3}, {"mode": "image"}, {"average": "ema"}, {"average": "epoch", "update_every": 2}))], ids=str)
+def test_so_does_a_training_of_any_head_and_layer(options, monkeypatch):
+    """Some of them keep what they have learnt, in a shape that their first batch gives."""
+    one = replace(run(()), options=options)
+    whole = T.train(one, "cpu")
+    paths.record("smoke", whole.key, 0).unlink()
+    for _ in range(2):
+        die_after_one_epoch(T.train, one, monkeypatch)
+    resumed = T.train(one, "cpu")
+    assert resumed.provenance["resumed"] == 2
+    assert resumed.curves == whole.curves and resumed.weights == whole.weights and resumed.metrics == whole.metrics
 
 
 def test_seeds_differ_and_repeat():

@@ -17,7 +17,7 @@ def markdown() -> str:
         return "`make chaos` on this version: not run.\n"
     found = json.loads(path().read_text(encoding="utf-8"))
     return (f"When `tests/chaos.py` was last kept ({measured_on(found['provenance']['device'], found['provenance'])}), in "
-            f"{found['minutes']:g} minutes {found['runs']} trainings of {len(found['methods'])} methods were killed "
-            f"{found['kills']} times and went on from a checkpoint {found['resumed']} times; {found['cut']} checkpoints were cut "
-            f"short and {found['flipped']} had a bit flipped. {found['equal']} of {found['runs']} records were bit for bit those "
-            f"of trainings that nothing disturbed (seed {found['seed']}).\n")
+            f"{found['minutes']:g} minutes {found['runs']} trainings of {len(found['methods'])} kinds (methods, heads, layers) "
+            f"were killed {found['kills']} times and went on from a checkpoint {found['resumed']} times; {found['cut']} "
+            f"checkpoints were cut short and {found['flipped']} had a bit flipped. {found['equal']} of {found['runs']} records "
+            f"were bit for bit those of trainings that nothing disturbed (seed {found['seed']}).\n")

@@ -14,6 +14,7 @@ from .. import paths, records
 from ..datasets import DataSet, load
 from ..datasets.loader import Epochs
 from ..errors import FMError, UsageError
+from ..layers.low_rank import LowRankRecovery
 from ..layers.pooling import Hybrid
 from ..models import weights
 from ..models.weights import digest
@@ -178,6 +179,9 @@ class Training:
         for method in self.methods:
             method.at(epoch / self.recipe.epochs)
         self._switch(self.recipe.late(epoch))
+        for module in self.model.modules():
+            if isinstance(module, LowRankRecovery):
+                module.begin_epoch()
         self.optimizer.lr.fill_(self.recipe.rate(epoch))
         sums, images = 0, 0
         for i, inputs in enumerate(self.inputs(), 1):
@@ -218,9 +222,11 @@ class Training:
 
 
 def _fits(name: str, mine: Any, theirs: Any) -> None:
-    """A `ValueError` unless two states, or parts of them, have the same names, shapes and types, and finite values."""
+    """A `ValueError` unless two states, or parts of them, have the same names, shapes and types, and finite values. What is empty
+    before the first step takes its shape from the images (`layers.low_rank`); it has to have as many dimensions."""
     if isinstance(mine, Tensor) and isinstance(theirs, Tensor):
-        if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
+        grows = mine.dim() and not mine.numel() and mine.dim() == theirs.dim()
+        if mine.dtype != theirs.dtype or (mine.shape != theirs.shape and not grows):
             raise ValueError(f"{name} is {tuple(theirs.shape)} of {theirs.dtype}, not {tuple(mine.shape)} of {mine.dtype}")
         if weights.not_finite({name: theirs}):
             raise ValueError(f"{name} has values that are not finite")
