@@ -223,6 +223,7 @@ def test_a_kill_after_the_record_leaves_nothing_to_go_on_from(killed, monkeypatc
     monkeypatch.setattr(T, "Training", None)
     assert T.train(run(), "cpu").seed == 0
     assert len(records.read_records()) == 1
+    assert not path().exists() and not checkpoint.before(path()).exists()
 
 
 def test_weights_that_are_not_finite_are_no_checkpoint(monkeypatch):

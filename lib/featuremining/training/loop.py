@@ -94,10 +94,10 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
             replicas.wait()
             with engine.enough_memory(), together():
                 _train([run for run in group if not recorded(run)], target, engine_name)
-            if replicas.first:
-                for run in group:
-                    checkpoint.remove(paths.checkpoint(run.tier, run.key, run.seed))     # left by a kill right after the record
         replicas.wait()                 # until the first process has written the record
+    if replicas.first:
+        for run in runs:
+            checkpoint.remove(paths.checkpoint(run.tier, run.key, run.seed))         # left by a kill right after the record
     return [recorded(run) for run in runs]
 
 
