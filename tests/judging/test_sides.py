@@ -85,6 +85,22 @@ def test_what_was_measured_of_another_network_does_not_count(scratch):
     assert sides.by_seed(cell(LDFR), "detail.after", Ledger([one, two, four])) == {1: 4.0, 3: 7.0}
 
 
+def test_what_was_measured_along_short_trainings_counts_by_itself(scratch):
+    """Without any run of the cell; not of seed 0, which was seen before the rule, nor of uncommitted code."""
+    mean, root = (cell(f"X4.resnet20.{name}") for name in ("mean", "newton_schulz"))
+    for one, values in ((mean, (9.0, 0.4, 0.42, 0.41, 9.0)), (root, (0.0, 0.2, 0.23, 0.21, 9.0))):
+        for seed, value in enumerate(values):
+            findings.write("landscape", one.run("full", 0), f"seed{seed}", {"loss_range": value}, {"dirty": False})
+    found = judge(claim("GCP.landscape"), Ledger())
+    assert (found.status, found.n) == (Status.REPRODUCED, 3)
+    (pair,) = found.pairs
+    assert pair.p == pytest.approx(scipy.stats.ttest_ind((0.4, 0.42, 0.41), (0.2, 0.23, 0.21), equal_var=False).pvalue)
+    assert judge(claim("GCP.predictive"), Ledger()).status == Status.NOT_RUN            # another value, not measured
+    findings.write("landscape", mean.run("full", 0), "seed2", {"loss_range": 0.42}, {"dirty": True})
+    assert sides.by_seed(mean, "landscape.loss_range", Ledger()) == {1: 0.4, 3: 0.41, 4: 9.0}
+    assert sides.by_seed(mean, "landscape.slope", Ledger()) == {}
+
+
 def test_gains_are_those_over_the_baseline_of_the_same_seed():
     """A larger gain in the larger network, and with more classes; a run without its baseline's is left out."""
     accuracies = {"CM.X1.resnet20": ((40.0, 41.0, 40.5), (42.0, 43.1, 42.4)), "CM.X1.resnet56": ((50.0, 50.4, 50.2),

@@ -61,6 +61,8 @@ def test_a_network_is_followed_and_what_is_found_stays(scratch, monkeypatch):
     landscape.measure([cell], "smoke", 0)
     (finding,) = findings.read(landscape.KIND, cell.run("smoke", 0))
     head = finding.values
+    assert all(head[name] == pytest.approx(sum(head["probes"][name]) / 2, rel=1e-5) for name in (
+        "loss_range", "gradient_change", "slope"))
     assert len(head["probes"]["loss"]) == 2 and len(head["epochs"]["condition"]) == 2 and set(head["iterations"]) == {
         str(n) for n in landscape.iteration_errors(torch.eye(2)[None])}
     assert head["distorted"].keys() == landscape.KINDS.keys() and all(len(v) == 1 for v in head["distorted"].values())

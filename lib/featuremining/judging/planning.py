@@ -122,7 +122,7 @@ def questions(ledger: Ledger) -> list[Question]:
     for claim in claims.load_claims().values():
         if claim.same_as or not sentences.judge(claim, ledger).status.open:
             continue
-        if not claim.needs:
+        if not claim.needs or claim.alone:
             found.append(Question(claim.id, (), (), None))
         else:
             likely = (MEASURED if claim.kind == "cost" else

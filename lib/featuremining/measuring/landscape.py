@@ -117,7 +117,8 @@ def follow(run: Run, data: DataSet, plan: Plan) -> dict:
             iterations = iteration_errors(matrices)
     accuracy = {kind: [top1(training.model, small._replace(test_x=distorted(small.test_x, kind, s))) for s in plan.severities]
                 for kind in KINDS}
-    return {"probes": columns(probes), "epochs": columns(epochs), "iterations": iterations,
+    medians = {name: median(probe[name] for probe in probes) for name in ("loss_range", "gradient_change", "slope")}
+    return {**medians, "probes": columns(probes), "epochs": columns(epochs), "iterations": iterations,
             "clean": top1(training.model, small), "distorted": accuracy}
 
 

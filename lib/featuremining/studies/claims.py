@@ -10,7 +10,7 @@ from ..errors import FMError, UsageError, choose, nearest, said
 from . import cells, forms, outcomes
 from .cells import Cell
 from .ids import Table
-from .measures import GAIN, TOP1
+from .measures import ALONE, GAIN, TOP1
 from .papers import papers
 from .printed import Printed
 
@@ -56,6 +56,11 @@ class Claim:
     def sides(self) -> tuple[str, str]:
         """What an order compares, of the higher and of the lower cell of a pair."""
         return self.measures * 2 if len(self.measures) == 1 else self.measures or (TOP1, TOP1)
+
+    @property
+    def alone(self) -> bool:
+        """Whether it compares what no run of its cells brings (`measures.ALONE`)."""
+        return any(side.partition(".")[0] in ALONE for side in self.sides)
 
     @property
     def built(self) -> tuple[Cell, ...]:

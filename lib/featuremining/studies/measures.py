@@ -15,4 +15,11 @@ MEASURES = {
     "confusion.far": ("the same in the half of pairs at the larger angles", "percent of a class's images"),
     "confusion.similar": ("images taken for another class of their superclass", "percent of the test images"),
     "confusion.similar_angle": ("angle between class vectors of one superclass", "degrees"),
+    "landscape.loss_range": ("range of the loss within a step along the gradient, median over a short training", "nats"),
+    "landscape.gradient_change": ("how far the gradient moves within such a step, median over a short training",
+                                  "of its length as a vector"),
 }
+
+# Kinds that are measured along short trainings of their own, which leave no record, and the first seed of each that counts: seed
+# 0 was looked at before the sentences were to be judged by it.
+ALONE = {"landscape": 1}
