@@ -128,6 +128,12 @@ def test_doctor_looks_at_everything(tmp_path):
         assert word in result.stdout
 
 
+def test_completion_is_of_the_program_that_people_type(tmp_path):
+    """Whichever way it was started."""
+    said = fm("--show-completion", "bash", folder=tmp_path).stdout
+    assert said.rstrip().endswith("complete -o default -F _fm_completion fm") and "_FM_COMPLETE=complete_bash" in said
+
+
 def test_version_and_short_help(tmp_path):
     for word, says in (("--version", "0."), ("-h", "Commands")):
         result = fm(word, folder=tmp_path)

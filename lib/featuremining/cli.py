@@ -270,7 +270,7 @@ def main() -> None:
 
 def _carry_out() -> int | str | None:
     try:
-        app()
+        app(prog_name="fm")         # also as `python -m featuremining`, of whose words no shell completion could be made
     except SystemExit as done:
         return done.code
     except FMError as error:
