@@ -8,6 +8,7 @@ import made_benchmarks
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from featuremining import paths, studies
 from featuremining.judging.ledger import Ledger
@@ -57,6 +58,19 @@ def test_without_a_measurement_the_page_says_so(scratch):
     answer = plain(pooling.answer({}, Ledger()))
     assert "was not measured in this tier" in answer and "0 of " in answer
     assert f"none of the {len(studies.rules()['X4'].pairs)} comparisons is finished" in answer
+
+
+def test_seeds_that_count_are_beside_their_sentences(scratch):
+    """In the full tier, seed 0 left out; the difference and the verdict are computed."""
+    assert "Nothing on record yet" in plain(pooling.smoother(Ledger()))
+    for id_, factor in zip(CELLS, (1.0, 0.5), strict=True):
+        for seed, value in enumerate((9.0, 0.40, 0.42, 0.44, 9.0)):
+            findings.write("landscape", studies.cell(id_).run("full", 0), f"seed{seed}", {
+                "loss_range": factor * value, "gradient_change": value, "slope": 10 * value}, {"dirty": False})
+    said = " ".join(plain(pooling.smoother(Ledger())).split())
+    low, high = scipy.stats.ttest_ind((0.4, 0.42, 0.44), (0.2, 0.21, 0.22), equal_var=False).confidence_interval()
+    assert f"range of the loss reproduced 0.42 ± 0.02 0.21 ± 0.01 +{low:.2f} to +{high:.2f} 3 GCP.landscape" in said
+    assert "change of the gradient inconclusive 0.42 ± 0.02 0.42 ± 0.02" in said and "no sentence speaks of it 4.20" in said
 
 
 def test_what_was_followed_is_shown(followed):

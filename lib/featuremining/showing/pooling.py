@@ -10,11 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .. import stats, studies
-from ..judging import comparisons
+from ..judging import comparisons, sides
 from ..judging.ledger import Ledger
+from ..judging.sentences import judge
 from ..records import findings
 from ..records.durations import all_measured
 from ..stats import share
+from ..studies.claims import load_claims
 from ..studies.numbers import numbers
 from . import markup
 from .figures.heat import heat, lines, short
@@ -128,6 +130,25 @@ def landscape(heads: Heads, tier: str) -> Html:
              "change per length of the step": f"{median(head['probes']['slope']):.2f}",
              "probes": len(head["probes"]["loss"])} for head in heads.values()]
     return markup.html(rows, "Loss and gradient within a step along the gradient, medians over a training", tier)
+
+
+def smoother(ledger: Ledger) -> Html:
+    """What the seeds that count say of loss and gradient, mean pooling beside Newton-Schulz, with what is concluded of it."""
+    cells, rows = [studies.cell(f"X4.resnet20.{name}") for name in ("mean", "newton_schulz")], []
+    for name, words, id_ in (("loss_range", "range of the loss", "GCP.landscape"),
+                             ("gradient_change", "change of the gradient", "GCP.predictive"),
+                             ("slope", "change per length of the step", "")):
+        found = [sides.by_seed(cell, f"landscape.{name}", ledger) for cell in cells]
+        both = sorted(found[0].keys() & found[1].keys())[:cells[0].looks.seeds[-1]]
+        if not both:
+            continue
+        mean, root = (stats.Summary.of([of[seed] for seed in both]) for of in found)
+        rows.append({"median over a training": words, "mean pooling": markup.percent(mean), "Newton-Schulz": markup.percent(root),
+                     "difference, 95 %": markup.bounds(stats.welch(mean, root), signed=True), "seeds": len(both),
+                     "sentence": id_ or markup.DASH,
+                     "verdict": markup.badge(judge(load_claims()[id_], ledger).status) if id_ else "no sentence speaks of it"})
+    return markup.html(rows, "The same by seeds that were measured after the rule was fixed; difference: mean pooling minus "
+                       "Newton-Schulz", "full")
 
 
 def robustness(heads: Heads, tier: str) -> Html:
