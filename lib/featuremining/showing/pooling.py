@@ -145,7 +145,7 @@ def smoother(ledger: Ledger) -> Html:
         mean, root = (stats.Summary.of([of[seed] for seed in both]) for of in found)
         rows.append({"median over a training": words, "mean pooling": markup.percent(mean), "Newton-Schulz": markup.percent(root),
                      "difference, 95 %": markup.bounds(stats.welch(mean, root), signed=True), "seeds": len(both),
-                     "sentence": id_ or markup.DASH,
+                     "sentence": markup.code(id_) if id_ else markup.DASH,
                      "verdict": markup.badge(judge(load_claims()[id_], ledger).status) if id_ else "no sentence speaks of it"})
     return markup.html(rows, "The same by seeds that were measured after the rule was fixed; difference: mean pooling minus "
                        "Newton-Schulz", "full")
