@@ -49,7 +49,8 @@ class Judge:
         files = [f for f in sorted(runs.glob("full/*/seed*.json")) if re.fullmatch(r"seed\d+", f.stem)]
         self.records = [json.loads(f.read_text(encoding="utf-8")) for f in files]
         self.measured = [json.loads(f.read_text(encoding="utf-8")) for f in sorted(runs.glob("*/*/*.json"))
-                         if f.stem.partition(".")[0] in ("cost", "construction", "activations", "detail", "view", "confusion")]
+                         if f.stem.partition(".")[0] in ("cost", "construction", "activations", "detail", "view", "confusion",
+                                                         "landscape")]
         self.kept: dict[str, tuple[np.ndarray, int]] = {}
         each = zip(files, self.records, strict=True)
         self.complaints = [*self.of_tables(), *self.of_sentences(),
@@ -355,14 +356,19 @@ class Judge:
     def measured_pair(self, measures: list[str], pair: tuple, n: int | None = None) -> list[np.ndarray | None]:
         """What was measured of the networks of both, or how far each is above its baseline, of the first n seeds; of one cell,
         its differences seed by seed beside as many zeros."""
-        a, b = ({r["seed"]: self.measure(m, c, r) for r in self.runs(c)} for m, c in
-                zip((measures * 2)[:2], pair, strict=True))
+        a, b = (self.along(m, c) if m.startswith("landscape.") else {r["seed"]: self.measure(m, c, r) for r in self.runs(c)}
+                for m, c in zip((measures * 2)[:2], pair, strict=True))
         a, b = ({seed: v for seed, v in side.items() if v is not None} for side in (a, b))
         if pair[0] is pair[1]:
             a = {seed: a[seed] - b[seed] for seed in sorted({*a} & {*b})}
             b = dict.fromkeys(a, 0.0)
         sides = [np.array([v for _, v in sorted(side.items())]) for side in (a, b)]
         return sides if n is None else [side[:n] if len(side) >= n else None for side in sides]
+
+    def along(self, name: str, cell: dict) -> dict[int, float | None]:
+        """Of short trainings that have no run, but for seed 0, which was seen before the rule."""
+        return {int(f["name"][4:]): f["values"].get(name.split(".")[1]) for f in self.findings("landscape", cell)
+                if f["name"] != "seed0" and not f["provenance"].get("dirty")}
 
     def measure(self, name: str, cell: dict, run: dict) -> float | None:
         if name == "gain":

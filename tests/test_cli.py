@@ -130,7 +130,8 @@ def test_doctor_looks_at_everything(tmp_path):
 
 def test_completion_is_of_the_program_that_people_type(tmp_path):
     """Whichever way it was started."""
-    said = fm("--show-completion", "bash", folder=tmp_path).stdout
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}           # else the shell that the tests run in decides
+    said = fm("--show-completion", "bash", folder=tmp_path, **named).stdout
     assert said.rstrip().endswith("complete -o default -F _fm_completion fm") and "_FM_COMPLETE=complete_bash" in said
 
 
