@@ -92,7 +92,7 @@ def test_what_was_measured_along_short_trainings_counts_by_itself(scratch):
         for seed, value in enumerate(values):
             findings.write("landscape", one.run("full", 0), f"seed{seed}", {"loss_range": value}, {"dirty": False})
     found = judge(claim("GCP.landscape"), Ledger())
-    assert (found.status, found.n) == (Status.REPRODUCED, 3)
+    assert (found.status, found.n, found.scope) == (Status.REPRODUCED, 3, "short trainings only")
     (pair,) = found.pairs
     assert pair.p == pytest.approx(scipy.stats.ttest_ind((0.4, 0.42, 0.41), (0.2, 0.23, 0.21), equal_var=False).pvalue)
     assert judge(claim("GCP.predictive"), Ledger()).status == Status.NOT_RUN            # another value, not measured

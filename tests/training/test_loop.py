@@ -37,7 +37,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(methods, monkeypatch):
 
 @pytest.mark.parametrize("options", [
     *({"head": name} for name in HEADS), {"head": {"name": "unit", "renormalise": True}},
-    *({"insert": [{"layer": layer, "after": "stage2"}]} for layer in LAYERS if layer != "convmix"),
+    *({"insert": [{"layer": layer, "after": "stage2"}]} for layer in LAYERS),
     *({"insert": [{"layer": "low_rank", "after": "stage2", **settings}]} for settings in (
         {"update_every": 3}, {"mode": "image"}, {"average": "ema"}, {"average": "epoch", "update_every": 2}))], ids=str)
 def test_so_does_a_training_of_any_head_and_layer(options, monkeypatch):

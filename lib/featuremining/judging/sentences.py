@@ -26,6 +26,7 @@ from ..records.findings import read as findings_of
 from ..stats import Interval, Summary, holm
 from ..studies import Look
 from ..studies.claims import Claim, load_claims
+from ..studies.measures import ALONE_SCOPE
 from ..studies.outcomes import Status
 from . import cost, sides, verdicts
 from .ledger import Ledger
@@ -116,7 +117,8 @@ def _order_at(claim_: Claim, ledger: Ledger, look: Look) -> Judgement:
     points = f"{claim_.within:g} point{'s' * (claim_.within != 1)}"
     limit = f"read as no more than {points} below, which is our limit" if claim_.within else ""
     return Judgement(status, own_numbers, ours, paper, pairs, "full" if run else "", min((min(p.n) for p in run), default=None),
-                     _borrowed(claim_), limit=limit, look=look if run else None)
+                     _borrowed(claim_), scope=ALONE_SCOPE if run and claim_.alone else "", limit=limit,
+                     look=look if run else None)
 
 
 def _borrowed(claim_: Claim) -> str:

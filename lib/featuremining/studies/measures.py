@@ -17,9 +17,10 @@ MEASURES = {
     "confusion.similar_angle": ("angle between class vectors of one superclass", "degrees"),
     "landscape.loss_range": ("range of the loss within a step along the gradient, median over a short training", "nats"),
     "landscape.gradient_change": ("how far the gradient moves within such a step, median over a short training",
-                                  "of its length as a vector"),
+                                  "nats per unit of a weight"),
 }
 
 # Kinds that are measured along short trainings of their own, which leave no record, and the first seed of each that counts: seed
 # 0 was looked at before the sentences were to be judged by it.
 ALONE = {"landscape": 1}
+ALONE_SCOPE = "short trainings only"
