@@ -13,6 +13,7 @@ from featuremining.judging.sentences import judge
 from featuremining.records import findings
 from featuremining.studies import cell
 from featuremining.studies.claims import claim, load_claims
+from featuremining.studies.measures import ALONE
 from featuremining.studies.outcomes import Status
 from featuremining.studies.printed import Printed
 
@@ -86,18 +87,22 @@ def test_what_was_measured_of_another_network_does_not_count(scratch):
 
 
 def test_what_was_measured_along_short_trainings_counts_by_itself(scratch):
-    """Without any run of the cell; not of seed 0, which was seen before the rule, nor of uncommitted code."""
+    """Without any run of the cell; not of seed 0, which was seen before the rule, nor of uncommitted code, nor of other steps."""
+    plan = ALONE["landscape"].plan
     mean, root = (cell(f"X4.resnet20.{name}") for name in ("mean", "newton_schulz"))
     for one, values in ((mean, (9.0, 0.4, 0.42, 0.41, 9.0)), (root, (0.0, 0.2, 0.23, 0.21, 9.0))):
         for seed, value in enumerate(values):
-            findings.write("landscape", one.run("full", 0), f"seed{seed}", {"loss_range": value}, {"dirty": False})
+            findings.write("landscape", one.run("full", 0), f"seed{seed}", {"plan": plan, "loss_range": value},
+                           {"dirty": False})
     found = judge(claim("GCP.landscape"), Ledger())
     assert (found.status, found.n, found.scope) == (Status.REPRODUCED, 3, "short trainings only")
     (pair,) = found.pairs
     assert pair.p == pytest.approx(scipy.stats.ttest_ind((0.4, 0.42, 0.41), (0.2, 0.23, 0.21), equal_var=False).pvalue)
     assert judge(claim("GCP.predictive"), Ledger()).status == Status.NOT_RUN            # another value, not measured
-    findings.write("landscape", mean.run("full", 0), "seed2", {"loss_range": 0.42}, {"dirty": True})
-    assert sides.by_seed(mean, "landscape.loss_range", Ledger()) == {1: 0.4, 3: 0.41, 4: 9.0}
+    findings.write("landscape", mean.run("full", 0), "seed2", {"plan": plan, "loss_range": 0.42}, {"dirty": True})
+    findings.write("landscape", mean.run("full", 0), "seed3", {"plan": {**plan, "steps": 41}, "loss_range": 0.41},
+                   {"dirty": False})
+    assert sides.by_seed(mean, "landscape.loss_range", Ledger()) == {1: 0.4, 4: 9.0}
     assert sides.by_seed(mean, "landscape.slope", Ledger()) == {}
 
 

@@ -76,6 +76,7 @@ def test_pooling_is_adaptive_pooling(size):
     x = torch.randn(1, 2, 8, 8)
     for pool in (F.adaptive_avg_pool2d, F.adaptive_max_pool2d):
         torch.testing.assert_close(pooled(x, size, pool), pool(x, size))
+        assert pooled(x, x.shape[2:], pool) is x            # no copy
 
 
 @pytest.mark.parametrize("network", ["resnet20", "preresnet20"])

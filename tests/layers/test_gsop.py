@@ -9,6 +9,7 @@ from helpers import ALL, batch, settings_for, trains
 from torch import nn
 
 from featuremining import METHODS, UsageError, build, compose, make
+from featuremining.layers.covariance import covariance
 from featuremining.layers.gsop import GSoP, over, rows_of
 from featuremining.models import options_of
 from featuremining.models.inserts import gsop_net
@@ -196,6 +197,9 @@ def test_the_covariance_is_not_computed_in_half_precision(mode):
     with torch.autocast("cpu", torch.bfloat16):
         found = rows_of(layer.channel.reduce(x).flatten(2)) if layer.channel is not None else rows_of(x.bfloat16().flatten(2))
         out = layer(x)
+        half = x.bfloat16().flatten(2)
+        rounded = rows_of(half)[..., 0]
+    assert torch.equal(rounded, covariance(half.float()))
     assert found.dtype == torch.float32 and out.isfinite().all()
     torch.testing.assert_close(out.float(), layer(x), atol=0.2, rtol=0.1)
 

@@ -44,7 +44,7 @@ def _values(claim: Claim, a: Cell, b: Cell, ledger: Ledger) -> list[list[float]]
 
 def by_seed(cell: Cell, measure: str, ledger: Ledger) -> dict[int, float]:
     """A measure of each run that counts. What was measured of a network counts with the run that made it, unless by code that was
-    not committed; what was measured along a training of its own counts by itself."""
+    not committed; what was measured along a training of its own counts by itself, if that one went as planned."""
     runs = {r.seed: r for r in ledger.counting(cell)}
     if measure == TOP1:
         return {seed: r.value(ledger.epoch(cell), cell.reported) for seed, r in runs.items()}
@@ -54,9 +54,10 @@ def by_seed(cell: Cell, measure: str, ledger: Ledger) -> dict[int, float]:
         return {seed: value - theirs[seed] for seed, value in by_seed(cell, TOP1, ledger).items() if seed in theirs}
     kind, _, name = measure.partition(".")
     if kind in ALONE:
-        clean = (f for f in findings.read(kind, cell.run("full", 0)) if f.provenance.get("dirty") is not True)
-        values = {int(f.name.removeprefix("seed")): f.values.get(name) for f in clean}
-        return {seed: value for seed, value in values.items() if seed >= ALONE[kind] and value is not None}
+        first, plan = ALONE[kind]
+        found = {int(f.name.removeprefix("seed")): f.values.get(name) for f in findings.read(kind, cell.run("full", 0))
+                 if f.provenance.get("dirty") is not True and f.values.get("plan") == plan}
+        return {seed: value for seed, value in found.items() if seed >= first and value is not None}
     read = findings.read(kind, cell.run("full", 0)) if runs else []
     found = {f.name: f for f in read if f.provenance.get("dirty") is not True}
     of = {seed: found[f"seed{seed}"] for seed in runs if f"seed{seed}" in found}

@@ -7,6 +7,7 @@ which does not depend on how large gradients are. On one batch, in float32, the 
 measures; which multiples of the rate they are taken over is our choice.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from statistics import median
@@ -21,6 +22,7 @@ from ..layers.covariance import covariance
 from ..layers.spectral import alive
 from ..records import findings
 from ..studies import Cell, Run
+from ..studies.measures import ALONE
 from ..training.evaluation import evaluate
 from ..training.run import Training
 from .diagnostics import keep
@@ -39,11 +41,11 @@ class Plan:
     steps: int
     probe: int
     images: int
-    severities: tuple[int, ...] = SEVERITIES
+    severities: Sequence[int] = SEVERITIES
 
 
 PLANS = {"smoke": Plan(2, 6, 3, 45, (1, 3, 5)),
-         "short": Plan(2, 25, 25, 150, (1, 3, 5)), "full": Plan(3, 40, 20, 200, (1, 3, 5))}
+         "short": Plan(2, 25, 25, 150, (1, 3, 5)), "full": Plan(**ALONE[KIND].plan)}
 
 
 def loss_and_gradient(model: nn.Module, x: Tensor, y: Tensor) -> tuple[float, Tensor]:

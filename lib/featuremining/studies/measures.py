@@ -1,6 +1,8 @@
 """What an order compares its cells by: the accuracy of their runs, or what was measured of each trained network and kept beside
 its record (`records.findings`). A measure of a network is named by the kind of its finding and the name of its value."""
 
+from typing import NamedTuple
+
 TOP1, GAIN = "top1", "gain"
 
 # name -> what it is, and its unit
@@ -20,7 +22,15 @@ MEASURES = {
                                   "nats per unit of a weight"),
 }
 
-# Kinds that are measured along short trainings of their own, which leave no record, and the first seed of each that counts: seed
-# 0 was looked at before the sentences were to be judged by it.
-ALONE = {"landscape": 1}
+
+class Alone(NamedTuple):
+    """What counts of a kind: the lowest seed, and how long the trainings are and what is measured of them."""
+
+    first: int
+    plan: dict
+
+
+# Kinds that are measured along short trainings of their own, which leave no record. Seed 0 was looked at before the sentences
+# were to be judged by it.
+ALONE = {"landscape": Alone(1, {"epochs": 3, "steps": 40, "probe": 20, "images": 200, "severities": [1, 3, 5]})}
 ALONE_SCOPE = "short trainings only"

@@ -166,4 +166,5 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
                 with training.active():
                     for _ in loop.carry_out(training, alone=True):
                         pass
+    loop.tidy(runs)
     return [recorded(run) for run in runs]

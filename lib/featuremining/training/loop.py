@@ -96,9 +96,14 @@ def train_all(runs: Sequence[Run], device: str = "auto", engine_name: str = "aut
                 _train([run for run in group if not recorded(run)], target, engine_name)
         replicas.wait()                 # until the first process has written the record
     if replicas.first:
-        for run in runs:
-            checkpoint.remove(paths.checkpoint(run.tier, run.key, run.seed))         # left by a kill right after the record
+        tidy(runs)
     return [recorded(run) for run in runs]
+
+
+def tidy(runs: Sequence[Run]) -> None:
+    """Remove what a kill right after the record has left of trainings that are on record."""
+    for run in runs:
+        checkpoint.remove(paths.checkpoint(run.tier, run.key, run.seed))
 
 
 @contextmanager
