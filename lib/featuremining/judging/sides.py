@@ -55,9 +55,9 @@ def by_seed(cell: Cell, measure: str, ledger: Ledger) -> dict[int, float]:
     kind, _, name = measure.partition(".")
     if kind in ALONE:
         first, plan = ALONE[kind]
-        found = {int(f.name.removeprefix("seed")): f.values.get(name) for f in findings.read(kind, cell.run("full", 0))
+        along = {int(f.name.removeprefix("seed")): f.values.get(name) for f in findings.read(kind, cell.run("full", 0))
                  if f.provenance.get("dirty") is not True and f.values.get("plan") == plan}
-        return {seed: value for seed, value in found.items() if seed >= first and value is not None}
+        return {seed: value for seed, value in along.items() if seed >= first and value is not None}
     read = findings.read(kind, cell.run("full", 0)) if runs else []
     found = {f.name: f for f in read if f.provenance.get("dirty") is not True}
     of = {seed: found[f"seed{seed}"] for seed in runs if f"seed{seed}" in found}
