@@ -16,6 +16,7 @@ from featuremining.measuring import roots
 from featuremining.records import findings
 from featuremining.showing import pooling
 from featuremining.showing.figures.heat import heat, lines
+from featuremining.studies.measures import ALONE
 
 CELLS = ["X4.resnet20.mean", "X4.resnet20.newton_schulz"]
 
@@ -66,7 +67,8 @@ def test_seeds_that_count_are_beside_their_sentences(scratch):
     for id_, factor in zip(CELLS, (1.0, 0.5), strict=True):
         for seed, value in enumerate((9.0, 0.40, 0.42, 0.44, 9.0)):
             findings.write("landscape", studies.cell(id_).run("full", 0), f"seed{seed}", {
-                "loss_range": factor * value, "gradient_change": value, "slope": 10 * value}, {"dirty": False})
+                "plan": ALONE["landscape"].plan, "loss_range": factor * value, "gradient_change": value,
+                "slope": 10 * value}, {"dirty": False})
     said = " ".join(plain(pooling.smoother(Ledger())).split())
     low, high = scipy.stats.ttest_ind((0.4, 0.42, 0.44), (0.2, 0.21, 0.22), equal_var=False).confidence_interval()
     assert f"range of the loss reproduced 0.42 ± 0.02 0.21 ± 0.01 +{low:.2f} to +{high:.2f} 3 GCP.landscape" in said
