@@ -132,21 +132,30 @@ def landscape(heads: Heads, tier: str) -> Html:
     return markup.html(rows, "Loss and gradient within a step along the gradient, medians over a training", tier)
 
 
+# measure -> what it is, and the sentence that it judges
+SMOOTH = {"loss_range": ("range of the loss", "GCP.landscape"), "gradient_change": ("change of the gradient", "GCP.predictive"),
+          "slope": ("change per length of the step", "")}
+
+
+def _beside(ledger: Ledger) -> dict[str, tuple[stats.Summary, stats.Summary]]:
+    """What the seeds that count say by each measure of `SMOOTH`: mean pooling, and Newton-Schulz."""
+    cells, beside = [studies.cell(f"X4.resnet20.{name}") for name in ("mean", "newton_schulz")], {}
+    for name in SMOOTH:
+        found = [sides.by_seed(cell, f"landscape.{name}", ledger) for cell in cells]
+        if both := sorted(found[0].keys() & found[1].keys())[:cells[0].looks.seeds[-1]]:
+            mean, root = (stats.Summary.of([of[seed] for seed in both]) for of in found)
+            beside[name] = mean, root
+    return beside
+
+
 def smoother(ledger: Ledger) -> Html:
     """What the seeds that count say of loss and gradient, mean pooling beside Newton-Schulz, with what is concluded of it."""
-    cells, rows = [studies.cell(f"X4.resnet20.{name}") for name in ("mean", "newton_schulz")], []
-    for name, words, id_ in (("loss_range", "range of the loss", "GCP.landscape"),
-                             ("gradient_change", "change of the gradient", "GCP.predictive"),
-                             ("slope", "change per length of the step", "")):
-        found = [sides.by_seed(cell, f"landscape.{name}", ledger) for cell in cells]
-        both = sorted(found[0].keys() & found[1].keys())[:cells[0].looks.seeds[-1]]
-        if not both:
-            continue
-        mean, root = (stats.Summary.of([of[seed] for seed in both]) for of in found)
-        rows.append({"median over a training": words, "mean pooling": markup.percent(mean), "Newton-Schulz": markup.percent(root),
-                     "difference, 95 %": markup.bounds(stats.welch(mean, root), signed=True), "seeds": len(both),
-                     "sentence": markup.code(id_) if id_ else markup.DASH,
-                     "verdict": markup.badge(judge(load_claims()[id_], ledger).status) if id_ else "no sentence speaks of it"})
+    rows = [{"median over a training": words,
+             "mean pooling": markup.percent(mean), "Newton-Schulz": markup.percent(root),
+             "difference, 95 %": markup.bounds(stats.welch(mean, root), signed=True), "seeds": mean.n,
+             "sentence": markup.code(id_) if id_ else markup.DASH,
+             "verdict": markup.badge(judge(load_claims()[id_], ledger).status) if id_ else "no sentence speaks of it"}
+            for name, (mean, root) in _beside(ledger).items() for words, id_ in [SMOOTH[name]]]
     return markup.html(rows, "The same by seeds that were measured after the rule was fixed; difference: mean pooling minus "
                        "Newton-Schulz", "full")
 
@@ -192,7 +201,7 @@ def printed(name: str) -> Html:
 
 def answer(heads: Heads, ledger: Ledger) -> Html:
     """The title's question in five sentences, every number of which is computed."""
-    sentences = [_exactness(), _gradient(), *_along(heads), _decided(ledger)]
+    sentences = [_exactness(), _gradient(), _along(heads), _smooth(ledger), _decided(ledger)]
     return markup.render("items", items=[{"text": sentence} for sentence in sentences], numbered=True)
 
 
@@ -231,23 +240,31 @@ def _gradient() -> str:
             "most in all of these.")
 
 
-def _along(heads: Heads) -> list[str]:
-    """Two sentences on networks that were followed, or that there is none."""
+def _along(heads: Heads) -> str:
+    """On the covariances of networks that were followed, or that there is none."""
     if not heads:
-        return ["Whether covariances of a trained network come so close to a tie was not measured in this tier.",
-                "Nor was how smooth its loss is."]
+        return "Whether covariances of a trained network come so close to a tie was not measured in this tier."
     some = heads.get("newton_schulz") or next(iter(heads.values()))
     condition, error = some["epochs"]["condition"], some["epochs"]["error"]
-    first = (f"Covariances of a network are ill-conditioned: in a short training ({some['label']}) their median "
-             f"condition number went from {short(condition[0])} to {short(condition[-1])}, and five steps were off by "
-             f"{share(error[-1])} at its end.")
-    if "mean" not in heads or len(heads) < 2:
-        return [first, "How smooth the loss is beside mean pooling was not measured in this tier."]
-    base, *rest = (median(heads[m]["probes"]["slope"]) for m in ("mean", *(m for m in heads if m != "mean")))
-    names = [h["label"] for m, h in heads.items() if m != "mean"]
-    return [first, "Within a step the gradient moves, per length of the step, " + ", ".join(
-        f"{slope / base:.1f} times as much with {name}" for name, slope in zip(names, rest, strict=True))
-        + " as with mean pooling; one seed decides nothing."]
+    return (f"Covariances of a network are ill-conditioned: in a short training ({some['label']}) their median condition number "
+            f"went from {short(condition[0])} to {short(condition[-1])}, and five steps were off by {share(error[-1])} at its "
+            "end.")
+
+
+def _smooth(ledger: Ledger) -> str:
+    """On loss and gradient within a step, by the seeds that count."""
+    beside = _beside(ledger)
+    if beside.keys() != SMOOTH.keys():
+        return "How smooth the loss is beside mean pooling was not measured."
+    status = {name: judge(load_claims()[id_], ledger).status for name, (_, id_) in SMOOTH.items() if id_}
+    (loss, its), (gradient, moved), (per_length, by_root) = beside.values()
+    interval = stats.welch(per_length, by_root)
+    clear = not interval.low <= 0 <= interval.high
+    return (f"Within a step along the gradient the loss ranges over {loss.mean:.2f} with mean pooling and {its.mean:.2f} with "
+            f"Newton-Schulz ({status['loss_range']}), and the gradient moves by {gradient.mean:.2f} and {moved.mean:.2f} "
+            f"({status['gradient_change']}), in short trainings of {markup.counted(loss.n, 'seed')}; per length of the step it "
+            f"moves by {per_length.mean:.2f} and {by_root.mean:.2f}, "
+            + ("a clear difference, too." if clear else "no clear difference: a shorter step may be all there is to it."))
 
 
 def _decided(ledger: Ledger) -> str:
