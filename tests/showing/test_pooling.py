@@ -77,6 +77,10 @@ def test_seeds_that_count_are_beside_their_sentences(scratch):
     assert "0.42 with mean pooling and 0.21 with Newton-Schulz (reproduced)" in answer
     assert "0.42 and 0.42 (inconclusive), in short trainings of 3 seeds" in answer
     assert "moves by 4.20 and 4.20, no clear difference: a shorter step" in answer
+    for seed, value in ((1, 8.0), (2, 8.2), (3, 8.4)):
+        findings.write("landscape", studies.cell(CELLS[1]).run("full", 0), f"seed{seed}", {
+            "plan": ALONE["landscape"].plan, "loss_range": 0.2, "gradient_change": 0.4, "slope": value}, {"dirty": False})
+    assert "moves by 4.20 and 8.20, a clear difference." in plain(pooling.answer({}, Ledger()))
 
 
 def test_what_was_followed_is_shown(followed):

@@ -264,7 +264,7 @@ def _smooth(ledger: Ledger) -> str:
             f"Newton-Schulz ({status['loss_range']}), and the gradient moves by {gradient.mean:.2f} and {moved.mean:.2f} "
             f"({status['gradient_change']}), in short trainings of {markup.counted(loss.n, 'seed')}; per length of the step it "
             f"moves by {per_length.mean:.2f} and {by_root.mean:.2f}, "
-            + ("a clear difference, too." if clear else "no clear difference: a shorter step may be all there is to it."))
+            + ("a clear difference." if clear else "no clear difference: a shorter step may be all there is to it."))
 
 
 def _decided(ledger: Ledger) -> str:
