@@ -59,7 +59,8 @@ def run(cell: CELL, tier: TIER,
         threads: Annotated[int, typer.Option(min=0, max=1024, help="of a CPU; 0: as FM_THREADS says, or all that are idle")] = 0,
         wait: Annotated[bool, typer.Option("--wait", help="for another process that is at the same run")] = False,
         quiet: Annotated[bool, typer.Option("--quiet", "-q", help="say only where the records lie")] = False) -> None:
-    """Train one cell, once per seed. The same command resumes after any interruption; a finished run says so at once."""
+    """Train one cell, once per seed, and measure what its notebook shows of the network. The same command resumes after any
+    interruption; a finished run says so at once."""
     wanted = studies.cell(cell)
     runs = [wanted.runnable(tier, number) for number in dict.fromkeys(seed)]
     files = [paths.record(r.tier, r.key, r.seed) for r in runs]
@@ -69,6 +70,9 @@ def run(cell: CELL, tier: TIER,
             if wanted.task == "cost":
                 return terminal.costs(measuring.measure(_beside(wanted, tier), device, engine, threads))
             records = training.train_all(runs, device, engine, threads, wait=wait)
+            for r in runs:
+                if paths.weights(r.tier, r.key, r.seed).is_file():
+                    measuring.look(wanted, r)
     except KeyboardInterrupt as stop:
         then = "measures anew" if wanted.task == "cost" else "goes on from the last finished epoch"
         with suppress(OSError):         # a terminal that is gone

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from helpers import batch
 
-from featuremining import UsageError, build, studies, train_each
+from featuremining import UsageError, build, cli, paths, studies, train_each
 from featuremining.measuring import confusion, detail, diagnostics, insight, view
 from featuremining.recipes import recipe
 from featuremining.records import findings
@@ -226,6 +226,31 @@ def test_they_are_kept_beside_the_records_and_shown_without_weights(few_images, 
     maps, by_angle = show.detail_maps(found["detail"], "smoke"), show.confusion_by_angle(found["confusion"], "smoke")
     assert "stage2" in show.detail(found["detail"], "smoke") and "before" in maps and "<svg" in maps
     assert "<svg" in by_angle and "ICAL" in by_angle
+
+
+def test_a_training_is_measured_at_once(few_images, monkeypatch, capsys):
+    """By `fm run`, too: weights are no part of a record. What was interrupted between training and measuring is measured by the
+    same command; a cell whose notebook measures nothing, or without weights, is left alone."""
+    short = replace(recipe("resnet20", "smoke"), epochs=1, batch=32)
+    monkeypatch.setattr(cells, "recipe", lambda network, tier, **changes: short)
+    monkeypatch.setattr(diagnostics, "load", lambda name, **changes: few_images)
+
+    def found(id_):
+        return [kind for kind in ("detail", "view", "confusion") if findings.read(kind, studies.cell(id_).run("smoke", 0))]
+
+    cli.run(CELLS[0], "smoke", [0], "cpu", "eager", 1, False, False)
+    assert found(CELLS[0]) == ["detail", "view", "confusion"]
+    run = studies.cell(CELLS[0]).run("smoke", 0)
+    findings.path("view", run, "seed0").unlink()
+    cli.run(CELLS[0], "smoke", [0], "cpu", "eager", 1, False, True)
+    assert found(CELLS[0]) == ["detail", "view", "confusion"]
+    paths.weights(run.tier, run.key, 0).unlink()
+    findings.path("view", run, "seed0").unlink()
+    capsys.readouterr()
+    cli.run(CELLS[0], "smoke", [0], "cpu", "eager", 1, False, False)
+    assert found(CELLS[0]) == ["detail", "confusion"] and "seed 0: " not in capsys.readouterr().out
+    cli.run("X1.resnet20.baseline", "smoke", [0], "cpu", "eager", 1, False, False)
+    assert found("X1.resnet20.baseline") == []
 
 
 def test_only_of_cifar_100_it_is_said_beforehand_which_classes_are_similar(monkeypatch):

@@ -4,7 +4,7 @@
 import warnings
 from dataclasses import dataclass
 
-from .. import paths, records, studies
+from .. import measuring, paths, records, studies
 from ..errors import UsageError, choose
 from ..files import short
 from ..judging import cost
@@ -92,16 +92,14 @@ class Page:
         """Measure where the page's trained networks look, how large their activations are, what they detect or confuse; what is
         measured stays."""
         if self.train_missing:
-            from ..measuring import detections, diagnostics
-
             for seed in self.seeds:
                 pairs = [(cell, cell.run(self.tier, seed)) for cell in map(studies.cell, self.cells)]
                 if self.study == "activations":
+                    from ..measuring import diagnostics
+
                     diagnostics.activations(pairs, seed)
-                    continue
                 for cell, run in pairs:
-                    of = {"detection": detections.look, "neighbours": diagnostics.neighbours}
-                    of.get(self.study, diagnostics.localise)(cell, run)
+                    measuring.look(cell, run)
 
 
 def start(study: str, names: dict) -> Page:
