@@ -53,6 +53,13 @@ def test_a_map_of_colours_has_its_numbers_as_words_and_csv():
     assert "y over x. s: 1, 0.5." in lines({"s": ([1, 2], [1.0, 0.5])}, "T", "x", "y")
 
 
+def test_lines_that_are_the_same_are_one_with_all_names():
+    """Drawn apart, the last hides the others; the numbers are kept for each."""
+    shown = lines({"a": ([1, 2], [1.0, 0.5]), "b": ([1, 2], [1.0, 0.25]), "c": ([1, 2], [1.0, 0.5])}, "T", "x", "y")
+    drawn = shown.partition("</svg>")[0].count("stroke-width: 1.6")
+    assert drawn == 2 * 2 and "a: 1, 0.5; b: 1, 0.25; c: 1, 0.5." in shown         # each once more in the legend
+
+
 def test_without_a_measurement_the_page_says_so(scratch):
     assert not pooling.followed(CELLS, "smoke", [0]) and "No smoke-tier measurement" in pooling.conditions({}, "smoke")
     assert all("Nothing on record yet" in made({}, "smoke") for made in (pooling.landscape, pooling.robustness))

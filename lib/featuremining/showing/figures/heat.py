@@ -51,12 +51,17 @@ def _named(value) -> str:
 
 
 def lines(series: dict[str, tuple[Sequence[float], Sequence[float]]], title: str, x: str, y: str) -> Html:
-    """Lines over positive values, ordinates logarithmic: name -> (abscissas, ordinates)."""
+    """Lines over positive values, ordinates logarithmic: name -> (abscissas, ordinates). Those that are the same are one line
+    with all of their names: the last would hide the others."""
+    same: dict[tuple, list[str]] = {}
+    for name, points in series.items():
+        same.setdefault(tuple(map(tuple, points)), []).append(name)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.8), layout="constrained")
         axes = figure.subplots()
-        for name, look in looks(series).items():
-            axes.plot(*series[name], ls=look.dash(), color=look.colour, marker="o", ms=3.5, lw=1.6, label=name)
+        names = {first: "\n".join([first, *others]) for first, *others in same.values()}
+        for first, look in looks(names).items():
+            axes.plot(*series[first], ls=look.dash(), color=look.colour, marker="o", ms=3.5, lw=1.6, label=names[first])
         axes.set(yscale="log", xlabel=x, ylabel=y)
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
         said = "; ".join(f"{name}: {', '.join(f'{v:.2g}' for v in values)}" for name, (_, values) in series.items())
