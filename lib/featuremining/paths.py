@@ -110,6 +110,14 @@ def published(tier: str, key: str, seed: int) -> Path:
     return _shipped("weights") / tier / key / f"seed{seed}.safetensors"
 
 
+def weights_at(name: str) -> Path:
+    """A file of weights by its name: absolute, or relative to the build folder, where each training leaves its own; those of the
+    same run that come with the project serve where it is not there."""
+    here = build() / Path(name).expanduser()
+    shipped = here if Path(name).is_absolute() else _shipped(name).with_suffix(".safetensors")
+    return shipped if shipped.is_file() and not here.is_file() else here
+
+
 def all_published() -> list[tuple[str, str, int]]:
     """(tier, key, seed) of each."""
     found = sorted(_shipped("weights").glob("*/*/seed*.safetensors"))

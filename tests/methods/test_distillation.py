@@ -12,6 +12,7 @@ from torch import nn
 
 from featuremining import UsageError, build, compose, load, make, paths, plain_step
 from featuremining.methods.distillation import KD, AttentionTransfer, FitNet, attention, same_size
+from featuremining.models import weights
 from featuremining.models.staged import StagedNet
 from featuremining.recipes import recipe
 from featuremining.studies import Run
@@ -166,6 +167,22 @@ def test_weights_are_found_in_the_build_folder(scratch, teacher):
     path.parent.mkdir(parents=True)
     torch.save(frozen(teacher, torch.float32).state_dict(), path)
     KD(teacher="resnet20", weights="weights/full/key/seed0.pt").prepare(build("resnet20", 10))
+
+
+def test_weights_that_come_with_the_project_serve_where_none_were_trained_here(scratch, teacher, monkeypatch):
+    """The same network by its sha256; one that was trained here goes first, and a file that is named whole is that file."""
+    monkeypatch.setattr(paths, "_shipped", lambda name: scratch / "shipped" / name)
+    net = frozen(teacher, torch.float32)
+    weights.publish(paths.published("full", "key", 0), net.state_dict(), {})
+    named, student = KD(teacher="resnet20", weights="weights/full/key/seed0.pt"), build("resnet20", 10)
+    named.prepare(student)
+    assert named.teacher_sha256 == weights.digest(net.state_dict())
+    with pytest.raises(UsageError, match="no weights at"):
+        KD(teacher="resnet20", weights=str(paths.published("full", "key", 0).with_suffix(".pt"))).prepare(student)
+    other = build("resnet20", 10).state_dict()
+    weights.write(paths.weights("full", "key", 0), other)
+    named.prepare(student)
+    assert named.teacher_sha256 == weights.digest(other)
 
 
 @pytest.mark.parametrize("name", NAMES)

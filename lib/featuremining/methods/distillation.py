@@ -40,7 +40,7 @@ def load_teacher(name: str, weights: str, classes: int) -> tuple[nn.Module, str]
     which the teacher's own record gives under ``weights``."""
     if not (name and weights):
         raise UsageError(f"Distillation needs a teacher, got teacher={name!r} and weights={weights!r}. {HOW}")
-    path = paths.build() / Path(weights).expanduser()           # an absolute path stays what it is
+    path = paths.weights_at(weights)
     state = read_state(path)
     with torch.random.fork_rng(devices=[]):                     # its initial weights leave the student's draws alone
         net = build(name, classes)
@@ -79,7 +79,7 @@ class Distillation(Method):
     """What the three share: the teacher. `settings` names its state's sha256 once it is loaded."""
 
     teacher: str = ""       # name of a network
-    weights: str = ""       # file of its trained state: absolute, or relative to the build folder
+    weights: str = ""       # file of its trained state: absolute, or in the build folder, else among the project's own
 
     def prepare(self, model) -> "Distillation":
         teacher, self.teacher_sha256 = load_teacher(self.teacher, self.weights, model.classes)
