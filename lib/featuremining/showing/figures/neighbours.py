@@ -57,7 +57,7 @@ def confusion(measured: list[tuple[Cell, Finding]], tier: str) -> Html:
             rows += [{"network": name, "angle": round(a, 2), "taken for each other (%)": round(c, 4)} for a, c in means]
         axes.set(xlabel="angle between two class vectors (degrees)", ylabel="taken for each other\n(% of a class's images)",
                  ylim=(0, None))
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=min(len(groups), 2), fontsize=9)
+        figure.legend(loc="outside lower center", ncols=min(len(groups), 2), fontsize=9)
         what = "Mean confusion of pairs of classes by tenths of their angles."
         return inline(figure, f"Confusion over angle, {tier} tier", f"{what} {'; '.join(facts)}", pd.DataFrame(rows), what)
 
