@@ -42,17 +42,17 @@ def confusion(measured: list[tuple[Cell, Finding]], tier: str) -> Html:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.6, 4.2), layout="constrained")
         axes = figure.subplots()
-        for name, (colour, _, marker) in looks(groups).items():
+        for name, look in looks(groups).items():
             found = groups[name]
             angles, confused = (np.concatenate([np.fromstring(f.values[what], sep=" ") for f in found])
                                 for what in ("angles", "confused"))
             means = by_angle(angles, confused)
             if len(angles) <= DOTS:
-                axes.plot(angles, confused, ".", color=colour, ms=4, alpha=0.45)
+                axes.plot(angles, confused, ".", color=look.colour, ms=4, alpha=0.45)
             rhos = [f.values["rho"] for f in found if f.values["rho"] is not None]
             rho = f", Spearman's ρ {np.mean(rhos):.2f}".replace("-", "−") if rhos else ""
             label = f"{name} (n = {len(found)}{rho})"
-            axes.plot(*means.T, color=colour, marker=marker, ms=5.5, lw=1.8, label=label)
+            axes.plot(*means.T, ls=look.dash(), color=look.colour, marker=look.mark, ms=5.5, lw=1.8, label=label)
             facts.append(f"{label}: " + ", ".join(f"{a:.0f}° {c:.2f} %" for a, c in means))
             rows += [{"network": name, "angle": round(a, 2), "taken for each other (%)": round(c, 4)} for a, c in means]
         axes.set(xlabel="angle between two class vectors (degrees)", ylabel="taken for each other\n(% of a class's images)",
