@@ -13,18 +13,16 @@ def measure(runs, device: str = "auto", engine: str = "auto", threads: int = 0):
     return import_module(".iterations", __name__).measure(runs, device, engine)
 
 
-# a notebook -> what measures the trained network of one of its cells
-LOOKS = {"class_activation": (".diagnostics", "localise"), "cub": (".diagnostics", "localise"),
-         "neighbours": (".diagnostics", "neighbours"), "detection": (".detections", "look")}
-
-
 def look(cell, run) -> None:
     """Measure of a finished run's network what the notebook of its cell shows of it, and keep it as findings; nothing where that
     shows nothing, it is measured, or the weights are not at hand. They are no part of a record, and another machine trains
     others: measure while they are there."""
-    if cell.notebook in LOOKS:
-        module, name = LOOKS[cell.notebook]
-        getattr(import_module(module, __name__), name)(cell, run)
+    if cell.notebook == "detection":
+        import_module(".detections", __name__).look(cell, run)
+    elif cell.notebook in ("class_activation", "cub"):
+        import_module(".diagnostics", __name__).localise(cell, run)
+    elif cell.notebook == "neighbours":
+        import_module(".diagnostics", __name__).neighbours(cell, run)
 
 
 def verify(run):
