@@ -15,8 +15,8 @@ def measure(runs, device: str = "auto", engine: str = "auto", threads: int = 0):
 
 def look(cell, run) -> None:
     """Measure of a finished run's network what the notebook of its cell shows of it, and keep it as findings; nothing where that
-    shows nothing, it is measured, or the weights are not at hand. They are no part of a record, and another machine trains
-    others: measure while they are there."""
+    shows nothing, it is measured, or the weights are not at hand. They are no part of a record, and another machine may
+    train others: measure while they are there."""
     if cell.notebook == "detection":
         import_module(".detections", __name__).look(cell, run)
     elif cell.notebook in ("class_activation", "cub"):
