@@ -3,6 +3,7 @@ and scikit-learn; kept beside records and shown without weights."""
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -226,6 +227,17 @@ def test_they_are_kept_beside_the_records_and_shown_without_weights(few_images, 
     maps, by_angle = show.detail_maps(found["detail"], "smoke"), show.confusion_by_angle(found["confusion"], "smoke")
     assert "stage2" in show.detail(found["detail"], "smoke") and "before" in maps and "<svg" in maps
     assert "<svg" in by_angle and "ICAL" in by_angle
+
+
+def test_confusion_over_angle_fits_a_narrow_screen():
+    """Its legend stands below the panel, a network a line; two networks of one colour have different dashes."""
+    values = {"angles": "70 80 90", "confused": "3 2 1", "rho": -0.5}
+    drawn = str(figures.confusion([(studies.cell(id_), findings.Finding(1, "confusion", "seed0", "key", "full", values, {}))
+                                   for id_ in ("ICAL.X1.resnet20.unit", "LDFR.X1.resnet20.fldfr.60")], "full"))
+    wide, narrow = re.findall(r'<svg.*?viewBox="0 0 ([\d.]+) [^"]*".*?</svg>', drawn, re.S)
+    assert float(narrow) < 360 < float(wide)
+    lines = re.findall(r'style="fill: none; (stroke[^"]*stroke-width: 1\.8[^"]*)"', drawn.partition("</svg>")[0])
+    assert len(lines) == 4 and len(set(lines)) == 2         # each once more in the legend
 
 
 def test_a_training_is_measured_at_once(few_images, monkeypatch, capsys):
