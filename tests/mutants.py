@@ -181,6 +181,7 @@ MUTANTS = [
     *within("../judging/test_sides.py", "judging.sides",
             ("of_pair", "A[:n] if look else A", "A[-n:]"),
             ("of_pair", "Summary(A, 0.0, 0.0) if B else C", "C"),
+            ("_values", "A >= B", "A > B"),
             ("by_seed", "A - B[C]", "A"),
             ("by_seed", "A.get(runs[seed].id) == runs[seed].weights", "True"),
             ("raised", "A + by", "A - by")),

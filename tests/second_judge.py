@@ -336,7 +336,7 @@ class Judge:
         measures, within = claim.get("measures", []), claim.get("within", 0.0)
 
         def judged(n: int, alpha: float) -> str:
-            runs = [self.measured_pair(measures, pair, n) if measures else [self.ours(c, n) for c in pair] for pair in pairs]
+            runs = [self.measured_pair(claim, pair, n) if measures else [self.ours(c, n) for c in pair] for pair in pairs]
             runs = [[None if a is None else a + within, b] for a, b in runs]
             here = [all(side is not None for side in ours) for ours in runs]
             count = ERROR / len(pairs) / levels(looks, len(pairs))[n]           # the other looks are counted in
@@ -350,15 +350,17 @@ class Judge:
             return OPEN if not settled.all() else DIRECTION if small.any() else REPRODUCED
 
         looks = pairs[0][0]["looks"]
-        have = [min(map(len, self.measured_pair(measures, pair))) if measures else self.count(*pair) for pair in pairs]
+        have = [min(map(len, self.measured_pair(claim, pair))) if measures else self.count(*pair) for pair in pairs]
         return self.latest(looks, max(have), judged)
 
-    def measured_pair(self, measures: list[str], pair: tuple, n: int | None = None) -> list[np.ndarray | None]:
-        """What was measured of the networks of both, or how far each is above its baseline, of the first n seeds; of one cell,
-        its differences seed by seed beside as many zeros."""
+    def measured_pair(self, claim: dict, pair: tuple, n: int | None = None) -> list[np.ndarray | None]:
+        """What was measured of the networks of both, or how far each is above its baseline, of the first n seeds that count; of
+        one cell, its differences seed by seed beside as many zeros."""
+        least = [claim.get("first_seed", {}).get(c["id"], 0) for c in pair]
         a, b = (self.along(m, c) if m.startswith("landscape.") else {r["seed"]: self.measure(m, c, r) for r in self.runs(c)}
-                for m, c in zip((measures * 2)[:2], pair, strict=True))
-        a, b = ({seed: v for seed, v in side.items() if v is not None} for side in (a, b))
+                for m, c in zip((claim["measures"] * 2)[:2], pair, strict=True))
+        a, b = ({seed: v for seed, v in side.items() if v is not None and seed >= from_}
+                for side, from_ in zip((a, b), least, strict=True))
         if pair[0] is pair[1]:
             a = {seed: a[seed] - b[seed] for seed in sorted({*a} & {*b})}
             b = dict.fromkeys(a, 0.0)

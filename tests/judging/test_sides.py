@@ -18,16 +18,16 @@ from featuremining.studies.outcomes import Status
 from featuremining.studies.printed import Printed
 
 
-def runs(id_, *last):
-    """Whose last epochs have these accuracies, and whose best ones would turn everything round."""
+def runs(id_, *last, first=0):
+    """Whose last epochs have these accuracies, and whose best ones would turn everything round; from seed ``first`` on."""
     key = cell(id_).run("full", 0).key
     return [example(key=key, id=f"{key}.seed{s}", seed=s, weights=f"{id_}{s}",
-                    metrics={"last": v, "best": 99.0 - v, "others": {}}) for s, v in enumerate(last)]
+                    metrics={"last": v, "best": 99.0 - v, "others": {}}) for s, v in enumerate(last, first)]
 
 
-def measured(id_, kind, **values):
-    """A finding for each seed of the cell: name -> its values by seed."""
-    for s, row in enumerate(zip(*values.values(), strict=True)):
+def measured(id_, kind, first=0, **values):
+    """A finding for each seed of the cell, from ``first`` on: name -> its values by seed."""
+    for s, row in enumerate(zip(*values.values(), strict=True), first):
         run = cell(id_).run("full", s)
         findings.write(kind, run, f"seed{s}", dict(zip(values, row, strict=True)), {"weights": {run.id: f"{id_}{s}"}})
 
@@ -54,8 +54,8 @@ def test_among_cells_of_our_own_there_is_no_margin():
 def test_before_and_after_are_compared_seed_by_seed(scratch, after, status):
     """As Student's test of the differences."""
     before = (29.0, 31.0, 30.0, 29.5)[:len(after)] if status != Status.REPRODUCED else (29.0, 29.9, 28.6, 29.3)
-    measured(LDFR, "detail", before=before, after=after)
-    found = judge(claim("LDFR.P.detail"), Ledger(runs(LDFR, 1.0, 2.0, 3.0, 4.0)))
+    measured(LDFR, "detail", 3, before=before, after=after)
+    found = judge(claim("LDFR.P.detail"), Ledger(runs(LDFR, 1.0, 2.0, 3.0, 4.0, first=3)))
     assert found.status == status
     if len(after) == 4:
         (pair,) = found.pairs
@@ -64,9 +64,10 @@ def test_before_and_after_are_compared_seed_by_seed(scratch, after, status):
 
 
 def test_seeds_beyond_the_look_change_nothing(scratch):
-    """Four are judged, the lowest; a fifth would turn it round."""
-    measured(LDFR, "detail", before=(29.0, 29.9, 28.6, 29.3, 90.0), after=(30.5, 31.1, 30.2, 30.9, 1.0))
-    found = judge(claim("LDFR.P.detail"), Ledger(runs(LDFR, 1.0, 2.0, 3.0, 4.0, 5.0)))
+    """Four are judged, the lowest that count; a fifth would turn it round, as would the three below."""
+    before, after = (29.0, 29.9, 28.6, 29.3, 90.0), (30.5, 31.1, 30.2, 30.9, 1.0)
+    measured(LDFR, "detail", before=(90.0,) * 3 + before, after=(1.0,) * 3 + after)
+    found = judge(claim("LDFR.P.detail"), Ledger(runs(LDFR, *range(8))))
     assert (found.status, found.n) == (Status.REPRODUCED, 4) and found.pairs[0].ours.value == pytest.approx(30.675 - 29.2)
 
 
@@ -80,7 +81,9 @@ def test_what_was_measured_of_another_network_does_not_count(scratch):
     assert sides.by_seed(cell(LDFR), "detail.after", Ledger([dirty, two, replace(three, weights="others")])) == {1: 4.0}
     assert sides.by_seed(cell(LDFR), "detail.after", Ledger()) == {}
     assert sides.by_seed(cell(LDFR), "detail.finer", Ledger([one])) == {}          # of an older form, without this value
-    assert sides.seeds(claim("LDFR.P.detail"), (LDFR, LDFR), Ledger([one, two, four])) == 2
+    any_seed = replace(claim("LDFR.P.detail"), first_seed={})
+    assert sides.seeds(any_seed, (LDFR, LDFR), Ledger([one, two, four])) == 2
+    assert sides.seeds(claim("LDFR.P.detail"), (LDFR, LDFR), Ledger([one, two, four])) == 0
     finding = findings.read("detail", cell(LDFR).run("full", 0))[0]
     findings.write("detail", cell(LDFR).run("full", 0), "seed0", finding.values, {**finding.provenance, "dirty": True})
     assert sides.by_seed(cell(LDFR), "detail.after", Ledger([one, two, four])) == {1: 4.0, 3: 7.0}
@@ -137,13 +140,13 @@ def test_the_same_is_no_more_than_a_point_below(half, status):
 
 def test_confusion_by_angle_and_of_similar_classes(scratch):
     base, unit, ical = (f"ICAL.X1.resnet20.{name}" for name in ("baseline", "unit", "ical"))
-    measured(base, "confusion", near=(0.9, 1.0, 0.8, 0.9), far=(0.2, 0.3, 0.25, 0.2), similar=(20.0, 20.5, 20.2, 19.9),
+    measured(base, "confusion", 4, near=(0.9, 1.0, 0.8, 0.9), far=(0.2, 0.3, 0.25, 0.2), similar=(20.0, 20.5, 20.2, 19.9),
              similar_angle=(70.0, 71.0, 70.5, 70.2))
     measured(unit, "confusion", near=(0.9,) * 4, far=(0.2,) * 4, similar=(20.4, 20.1, 19.8, 20.3),
              similar_angle=(72.0, 71.5, 71.8, 72.2))
     measured(ical, "confusion", near=(0.9,) * 4, far=(0.2,) * 4, similar=(15.0, 15.3, 15.1, 14.8),
              similar_angle=(80.0, 80.5, 79.8, 80.1))
-    made = Ledger([r for id_ in (base, unit, ical) for r in runs(id_, 1.0, 2.0, 3.0, 4.0)])
+    made = Ledger([r for id_ in (base, unit, ical) for r in runs(id_, *range(8))])
     for id_ in ("ICAL.P.angle", "ICAL.P.similar", "ICAL.P.enlarged"):
         assert judge(claim(id_), made).status == Status.REPRODUCED, id_
     detail = listing.detail(claim("ICAL.P.similar"), made)
@@ -156,6 +159,8 @@ def test_confusion_by_angle_and_of_similar_classes(scratch):
 @pytest.mark.parametrize(("entry", "says"), [
     ('measures = ["detail.later"]', "detail.later"), ('measures = ["gain", "gain", "gain"]', "at most 2 items"),
     ("within = -1.0", "greater than or equal to 0"),
+    ('measures = ["view.area"]\nfirst_seed."T1.resnet20.fm1" = 1', "first_seed names"),
+    ('first_seed."T1.resnet56.fm1" = 1', "first_seed names"), ("first_seed.x = 0", "greater than or equal to 1"),
     ('measures = ["top1"]\npairs = [["A", "A"]]', "with itself by two measures")])
 def test_a_bad_measure_is_named(studies_copy, entry, says):
     pairs = "" if "pairs" in entry else 'pairs = [["A", "B"]]'
@@ -180,9 +185,18 @@ def test_printed_numbers_are_of_accuracies():
 
 
 def test_the_plan_says_where_only_a_measurement_is_missing():
-    made = Ledger(runs(LDFR, 1.0, 2.0, 3.0, 4.0))
+    made = Ledger(runs(LDFR, *range(7)))
     asked = [q for q in planning.questions(made) if q.id in ("LDFR.P.detail", "LDFR.P.better")]
     assert [q.measured for q in asked] == [True, False]
     found = planning.plan(1000, asked, made, anywhere=True)["open"]
     (why,) = [one["why"] for one in found if one["claim"] == "LDFR.P.detail"]
     assert why == "its runs are on record and do not decide, or what it asks of their networks was not measured"
+
+
+def test_the_plan_asks_for_the_seeds_that_count():
+    """Though others are on record."""
+    made = Ledger(runs("ICAL.X1.resnet20.baseline", *range(6)))
+    (asked,) = [q for q in planning.questions(made) if q.id == "ICAL.P.angle"]
+    (step,) = planning.plan(1000, [asked], made, anywhere=True)["steps"]
+    assert [(run["cell"], run["seeds"]) for run in step["runs"]] == [("ICAL.X1.resnet20.baseline", [6, 7])]
+    assert "2 runs" in planning.cost(asked, made)

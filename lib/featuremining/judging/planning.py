@@ -6,7 +6,7 @@ they may decide; then the next, while it fits the budget. Cells that share a tra
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, islice
 
 from .. import stats, studies
@@ -31,7 +31,8 @@ UNITS = {"m": 1 / 60, "h": 1, "d": 24}
 class Question:
     """A claim that is open, and the full-tier runs that may decide it: so many ``seeds`` of each cell, None where no number of
     them is likely to. ``chance`` that they do, None where nothing printed or run says; ``enough``: seeds that do in 80 % of
-    cases; ``measured``: it asks for what is measured of the networks after their runs."""
+    cases; ``measured``: it asks for what is measured of the networks after their runs, of a cell's from the seed on that
+    ``first_seed`` names."""
 
     id: str
     needs: tuple[Cell, ...]
@@ -39,6 +40,7 @@ class Question:
     chance: float | None
     enough: int | None = None
     measured: bool = False
+    first_seed: dict[str, int] = field(default_factory=dict)
 
     @property
     def odds(self) -> str:
@@ -72,7 +74,8 @@ def cost(q: Question, ledger: Ledger = EMPTY, on: str = "") -> str:
     if None in q.seeds:
         return UNLIKELY.format(q.needs[0].looks.seeds[-1])
     on = on or next(iter(devices(ledger)), "")
-    missing = {(ledger.key(c), seed): c for c, n in zip(q.needs, q.seeds, strict=True) for seed in _missing(c, n, ledger)}
+    missing = {(ledger.key(c), seed): c for c, n in zip(q.needs, q.seeds, strict=True)
+               for seed in _missing(c, n, ledger, q.first_seed.get(c.id, 0))}
     took = {key: hours(c, "full", ledger.records, on) for (key, _), c in missing.items()}
     runs = f"{len(missing)} run{'s' * (len(missing) != 1)}"
     if unknown := sorted({_trained(c) for (key, _), c in missing.items() if took[key] is None}):
@@ -127,7 +130,8 @@ def questions(ledger: Ledger) -> list[Question]:
         else:
             likely = (MEASURED if claim.kind == "cost" else
                       chances.sentence(claim.id, tuple(() if c.task == "cost" else ledger.values(c) for c in claim.needs)))
-            found.append(replace(question(claim.id, claim.needs, likely, ledger), measured=bool(claim.measures)))
+            found.append(replace(question(claim.id, claim.needs, likely, ledger), measured=bool(claim.measures),
+                                 first_seed=claim.first_seed))
     return found
 
 
@@ -208,7 +212,7 @@ def _wanted(q: Question, costs: dict[str, Cost | None], ledger: Ledger, anywhere
         key = ledger.key(cell)
         if n is None:
             return Wanted(q.id, {}, UNLIKELY.format(cell.looks.seeds[-1]))
-        missing = _missing(cell, n, ledger)
+        missing = _missing(cell, n, ledger, q.first_seed.get(cell.id, 0))
         if missing and (why := _obstacle(cell, costs[key], anywhere)):
             obstacles.setdefault(why[0], {})[why[1]] = None
         runs |= {(key, seed): costs[key].hours if costs[key] else 0.0 for seed in missing}
@@ -218,11 +222,11 @@ def _wanted(q: Question, costs: dict[str, Cost | None], ledger: Ledger, anywhere
     return Wanted(q.id, runs, "; ".join(f"{why}: {', '.join(of)}" for why, of in obstacles.items()))
 
 
-def _missing(cell: Cell, n: int, ledger: Ledger) -> list[int]:
+def _missing(cell: Cell, n: int, ledger: Ledger, first: int = 0) -> list[int]:
     run = cell.run("full", 0)
     done = {0} if cell.task == "cost" and findings.read("cost", run) else {r.seed for r in ledger.of(cell)}
-    counting = len(done) if cell.task == "cost" else len(ledger.counting(cell))
-    return list(islice((seed for seed in count() if seed not in done), max(n - counting, 0)))
+    counting = len(done) if cell.task == "cost" else sum(r.seed >= first for r in ledger.counting(cell))
+    return list(islice((seed for seed in count(first) if seed not in done), max(n - counting, 0)))
 
 
 def _obstacle(cell: Cell, cost: Cost | None, anywhere: bool) -> tuple[str, str] | None:

@@ -35,8 +35,10 @@ def seeds(claim: Claim, ids: Sequence[str], ledger: Ledger) -> int:
 
 
 def _values(claim: Claim, a: Cell, b: Cell, ledger: Ledger) -> list[list[float]]:
-    """Of both sides in the order of their seeds."""
-    one, other = (by_seed(cell, measure, ledger) for cell, measure in zip((a, b), claim.sides, strict=True))
+    """Of both sides in the order of their seeds, from the first one on that the sentence counts."""
+    found = [by_seed(cell, measure, ledger) for cell, measure in zip((a, b), claim.sides, strict=True)]
+    one, other = ({seed: value for seed, value in side.items() if seed >= claim.first_seed.get(cell.id, 0)}
+                  for side, cell in zip(found, (a, b), strict=True))
     if a == b:
         one = {seed: one[seed] - other[seed] for seed in one.keys() & other.keys()}
     return [[value for _, value in sorted(side.items())] for side in (one, one if a == b else other)]

@@ -31,6 +31,7 @@ class Claim:
     pairs: tuple = ()           # of an order: ids instead of the three above
     measures: tuple = ()        # of an order: what is compared (`MEASURES`), of both sides or of either; none: accuracies
     within: float = 0.0         # of an order: "the same" is read as no more than so many points below
+    first_seed: dict[str, int] = field(default_factory=dict)    # cell -> lowest seed of which what was measured counts
     cells: tuple = ()           # ids
     methods: tuple = ()
     values: tuple = ()          # of a gain: as the sentence prints them, in the order of ``cells``
@@ -125,6 +126,8 @@ def _check(claim: Claim) -> None:
         raise ValueError("same_as belongs to the kind same, and against to the kind text")
     if ((claim.measures or claim.within) and claim.kind != "order") or len(claim.measures) > 2:
         raise ValueError("measures, two at most, and within, points below, belong to the kind order")
+    if claim.first_seed and (not claim.measures or claim.first_seed.keys() - {c.id for c in claim.needs}):
+        raise ValueError("first_seed names cells that are compared by what was measured of them")
     if claim.kind == "order" and any(a == b for a, b in claim.named_pairs()) and len(set(claim.sides)) < 2:
         raise ValueError("a cell is compared with itself by two measures")
     if claim.kind == "cost" and (claim.at_most is None) == (claim.above is None):

@@ -211,6 +211,7 @@ class Sentence(TypedDict):
     pairs: NotRequired[list[Annotated[list[Text], Field(min_length=2, max_length=2)]]]
     measures: NotRequired[Annotated[list[Annotated[str, _one_of("measure", MEASURES)]], Field(min_length=1, max_length=2)]]
     within: NotRequired[Annotated[float, Field(ge=0)]]
+    first_seed: NotRequired[Annotated[dict[Text, Positive], Field(min_length=1)]]
     cells: NotRequired[Ids]
     methods: NotRequired[Ids]
     values: NotRequired[list[Digits]]
