@@ -50,7 +50,7 @@ def test_only_the_exact_gradient_does_not_see_the_gap(by_gap, size):
         assert found["exact", gap]["error"] < 1e-9
     wide, close, tie = (found["svd", gap]["error"] for gap in (1e-1, 1e-8, 0.0))
     # On a tie the part through the vectors is lost; how much that is hangs on which of its vectors the processor's library gives
-    assert wide < 1e-9 < close < 1e-4 and tie > 100 * close
+    assert wide < 1e-9 < close < 1e-4 < tie
     for same in ("svd_trunc", "svd_pade"):
         assert found[same, 1e-2]["error"] < 1e-9
     assert found["svd_taylor", 1e-4]["error"] > 0.01 and found["svd_newton", 1e-1]["error"] > 0.01
