@@ -36,6 +36,12 @@ def test_smoke_uses_embedded_data_only():
         "parts", "parts_tiny_imagenet", "parts_imagenet", "parts_cub"}
 
 
+def test_the_smoke_tier_is_quick_on_any_processor():
+    """bfloat16 is emulated where a processor has no instructions for it; in the other tiers cells keep their arithmetic."""
+    precisions = {tier: {c.run(tier, 0).recipe.precision for c in load_cells().values()} for tier in ("smoke", "short", "full")}
+    assert precisions == {"smoke": {"fp32"}, "short": {"fp32", "bf16"}, "full": {"fp32", "bf16"}}
+
+
 def test_the_smoke_tier_s_data_can_be_had():
     """For every cell: no condition asks the embedded images for more than there are."""
     smoke = [c.run("smoke", 0) for c in load_cells().values() if c.task != "detection"]
