@@ -12,8 +12,9 @@ from featuremining.judging import comparisons
 from featuremining.judging.ledger import Ledger
 from featuremining.judging.negative import against_baseline
 from featuremining.recipes import Recipe
-from featuremining.showing import negative, pages
+from featuremining.showing import negative, pages, show
 from featuremining.showing.tables import comparisons as table
+from featuremining.showing.tables import mixed_devices
 from featuremining.stats import paired_by_seed
 from featuremining.studies.outcomes import Status
 
@@ -98,6 +99,23 @@ def test_the_page_says_question_rule_and_progress():
     frame = table(comparisons.compare(RULE, Ledger(BASE + made("X3.resnet20.fm2", (71.0, 71.3, 70.9, 71.2)))))
     assert [v.status for v in frame["verdict"]] == [Status.ABOVE, Status.UNFINISHED, Status.UNFINISHED, Status.NOT_RUN]
     assert frame["last epoch (decides)"][0].startswith("+1.05 (+0.") and frame["n"][0] == "4 and 4"
+
+
+def test_sides_of_other_devices_are_named():
+    """By every device that a run was on, those that it went on with included; where all were on one, nothing is said."""
+    up = (71.0, 71.3, 70.9, 71.2)
+    two, one = made("X3.resnet20.fm2", up), made("X3.resnet20.fm1", up)
+    assert mixed_devices(comparisons.compare(RULE, Ledger(BASE + two))) == ""
+
+    def on(device, runs, later=()):
+        went_on = [{**runs[0].provenance, "device": other} for other in later]
+        return [replace(r, provenance={**r.provenance, "device": device, "resumed_elsewhere": went_on}) for r in runs]
+
+    base, two, one = on("A", BASE), on("B", two), on("A", one[:3]) + on("A", one[3:], ["C"])
+    ledger = Ledger(base + two + one)
+    said = mixed_devices(comparisons.compare(RULE, ledger))
+    assert said.endswith("differently: ResNet-20 · FM (2 layers): B against A; ResNet-20 · FM (1 layer): A and C against A.")
+    assert said in unescape(show.comparisons("X3", ledger)) and "kind of device" not in show.comparisons("X3", Ledger(base))
 
 
 def test_a_gain_of_the_same_recipe_has_its_paired_interval_beside():

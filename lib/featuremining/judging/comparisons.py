@@ -31,6 +31,7 @@ class Comparison:
     beside: Interval | None = None          # of the other epoch, by Welch
     new_images: Interval | None = None      # of the runs whose answers are on record; stands beside and does not decide
     p: float | None = None                  # by Holm over the family, once all seeds are there
+    devices: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())     # that the runs of each side were on
 
     @property
     def label(self) -> str:
@@ -68,7 +69,12 @@ def _comparison(cell: studies.Cell, other: studies.Cell, pair: list[dict[int, Re
     a, b = ({seed: r.value(rule.outcome) for seed, r in side.items()} for side in pair)
     paired = paired_by_seed(a, b, rule.level)
     new = on_new_images(answers(method.values(), rule.outcome), answers(base.values(), rule.outcome), rule.level)
-    return Comparison(cell, other, seeds, status(p, rule.level, outcome.value), outcome, paired, beside, new, p)
+    return Comparison(cell, other, seeds, status(p, rule.level, outcome.value), outcome, paired, beside, new, p,
+                      (_devices(method), _devices(base)))
+
+
+def _devices(by_seed: dict[int, Record]) -> frozenset[str]:
+    return frozenset(e["device"] for r in by_seed.values() for e in r.environments)
 
 
 def status(p: float | None, level: float, difference: float):

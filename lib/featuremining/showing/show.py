@@ -124,9 +124,11 @@ def rule(table: str, ledger: Ledger) -> Html:
 def comparisons(table: str, ledger: Ledger) -> Html:
     """What the study's comparisons come to by its rule, from full runs."""
     fixed = _rule(table)
+    compared = judged.compare(fixed, ledger)
     caption = (f"Each method minus what it is compared with, in percentage points with {100 * fixed.level:.0f} % intervals. The "
                f"{fixed.outcome} epoch decides; {fixed.beside} epoch, seed by seed and new images are for comparison")
-    return markup.html(tables.comparisons(judged.compare(fixed, ledger)), caption, "full")
+    shown, mixed = markup.html(tables.comparisons(compared), caption, "full"), tables.mixed_devices(compared)
+    return markup.join([shown, "\n", markup.tag("p", mixed, class_="fm-caption")]) if mixed else shown
 
 
 def differences(table: str, ledger: Ledger) -> Html:

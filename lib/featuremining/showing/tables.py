@@ -126,6 +126,13 @@ def comparisons(compared: list[Comparison]) -> pd.DataFrame:
         for c in compared])
 
 
+def mixed_devices(compared: list[Comparison]) -> str:
+    """Which differences are of runs on other devices, or of a mixture of them; empty where none is."""
+    mixed = [f"{c.label}: {' and '.join(sorted(ours))} against {' and '.join(sorted(theirs))}"
+             for c in compared for ours, theirs in [c.devices] if len(ours | theirs) > 1]
+    return f"Trained on more than one kind of device, which round differently: {'; '.join(mixed)}." if mixed else ""
+
+
 def paired(found: stats.BySeed | None) -> str:
     """With the correlation of both sides over the seeds.
 
