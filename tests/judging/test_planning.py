@@ -9,7 +9,7 @@ import pytest
 from helpers import fm
 from made_records import example
 
-from featuremining import UsageError, load, paths, records
+from featuremining import UsageError, load, paths, records, studies
 from featuremining.datasets import SIZES, cub, imagenet, size, tiny_imagenet
 from featuremining.judging import chances, planning
 from featuremining.judging.ledger import Ledger
@@ -210,6 +210,26 @@ def test_most_claims_per_hour_come_first_and_the_budget_is_kept(measured):
     assert beyond == {"pair": pytest.approx(4 * EACH), "dear": pytest.approx(8 * EACH)}     # the pair's other half is there
     nothing = plan(0.1, questions, anywhere=True)
     assert nothing["steps"] == [] and nothing["hours"] == 0 and len(nothing["open"]) == 5
+
+
+def test_a_teacher_is_trained_first_and_counts(measured):
+    """Of every cell that learns from another's weights; once for all students, and not where it is on record."""
+    students = [c for c in load_cells().values() if any("weights" in m for m in c.methods)]
+    assert students and all(len(studies.teachers(c)) == 1 for c in students)
+    assert studies.teachers(cell("T1.resnet56.fm2")) == ()
+    kd, teacher = cell("GEO.X1.resnet20.kd.all"), cell("GEO.X2.resnet56.baseline")
+    assert studies.teachers(kd) == (teacher,)
+    one, two = (planning.question(c.id, (c,), None, Ledger()) for c in (kd, cell("GEO.X1.resnet20.geometric.all")))
+    assert one.needs == (teacher, kd) and one.seeds == (1, 3)
+    found = plan(1e4, [one, two], anywhere=True)
+    assert [[(r["cell"], r["seeds"]) for r in s["runs"]] for s in found["steps"]] == [
+        [(teacher.id, [0]), (kd.id, [0, 1, 2])], [("GEO.X1.resnet20.geometric.all", [0, 1, 2])]]
+    alone = planning.cost(replace(one, needs=(kd,), seeds=(3,)))
+    assert "(3 runs" in alone and "(4 runs" in planning.cost(one)
+    done = Ledger([record(teacher.id, threads=1)])
+    assert [r["cell"] for s in plan(1e4, [one], done, anywhere=True)["steps"] for r in s["runs"]] == [kd.id]
+    own = replace(kd, methods=({"name": "kd", "teacher": "resnet56", "weights": "mine.pt"},))
+    assert studies.teachers(own) == () and planning.question("own", (own,), None, Ledger()).needs == (own,)
 
 
 @pytest.mark.parametrize("hours_", [3, 200, 3000])

@@ -30,9 +30,9 @@ UNITS = {"m": 1 / 60, "h": 1, "d": 24}
 @dataclass(frozen=True)
 class Question:
     """A claim that is open, and the full-tier runs that may decide it: so many ``seeds`` of each cell, None where no number of
-    them is likely to. ``chance`` that they do, None where nothing printed or run says; ``enough``: seeds that do in 80 % of
-    cases; ``measured``: it asks for what is measured of the networks after their runs, of a cell's from the seed on that
-    ``first_seed`` names."""
+    them is likely to; teachers of these cells come first, with one. ``chance`` that they do, None where nothing printed or run
+    says; ``enough``: seeds that do in 80 % of cases; ``measured``: it asks for what is measured of the networks after their runs,
+    of a cell's from the seed on that ``first_seed`` names."""
 
     id: str
     needs: tuple[Cell, ...]
@@ -54,14 +54,16 @@ class Question:
 
 
 def question(id_: str, needs: tuple[Cell, ...], likely: dict[int, float] | None, ledger: Ledger) -> Question:
-    """With as many seeds as bring the best chance for each run that is missing."""
+    """With as many seeds as bring the best chance for each run that is missing, and their teachers' trainings."""
+    first = tuple({t.id: t for c in needs for t in studies.teachers(c) if t not in needs}.values())
+    once = (1,) * len(first)
     if likely is None:
-        return Question(id_, needs, tuple(studies.wanted(c, "full") for c in needs), None)
+        return Question(id_, first + needs, once + tuple(studies.wanted(c, "full") for c in needs), None)
     missing = {n: sum(max(n - len(ledger.counting(c)), 0) for c in needs) for n in likely}
     n = max(likely, key=lambda n: likely[n] / missing[n], default=None)
     if n is None or likely[n] < 1 - stats.LEVEL:
-        return Question(id_, needs, (None,) * len(needs), 0.0)
-    return Question(id_, needs, (n,) * len(needs), likely[n], chances.enough(likely))
+        return Question(id_, first + needs, once + (None,) * len(needs), 0.0)
+    return Question(id_, first + needs, once + (n,) * len(needs), likely[n], chances.enough(likely))
 
 
 def of_number(cell: Cell, ledger: Ledger) -> Question:

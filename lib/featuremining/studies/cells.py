@@ -7,6 +7,7 @@ method. No printed number is compared with those.
 
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from pathlib import PurePath
 from typing import Any
 
 from ..errors import FMError, UsageError, choose, nearest, said
@@ -220,6 +221,19 @@ def baseline(cell_: Cell) -> Cell | None:
     method that is its baseline where it is not so called."""
     base = load_cells().get(str(cell_.at.beside(read_studies()[cell_.study].get("baseline", "baseline"))))
     return None if base == cell_ else base
+
+
+def teachers(cell_: Cell) -> tuple[Cell, ...]:
+    """The cells whose full training leaves the weights that the cell's methods learn from, each once; a name of weights that is
+    no cell's, a reader's own file, is left out."""
+    trained = {PurePath(m["weights"]).parent.name for m in cell_.methods if m.get("weights")}
+    return tuple(_by_key()[key] for key in sorted(trained & _by_key().keys()))
+
+
+@cache
+def _by_key() -> dict[str, Cell]:
+    """The first cell of each full training."""
+    return {c.run("full", 0).key: c for c in reversed(load_cells().values()) if c.task != "cost"}
 
 
 def titles() -> dict[str, str]:
