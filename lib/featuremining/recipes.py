@@ -106,7 +106,7 @@ def recipe(network: str, tier: str, **changes) -> Recipe:
     if tier == "short":
         return replace(base, epochs=max(base.epochs // 10, 1))
     if tier == "smoke":
-        # in fp32 whatever the changes: a processor without bf16 instructions takes seven times as long to emulate them
+        # in fp32 whatever the changes: a processor without bf16 instructions emulates them, in minutes instead of one
         return replace(base, batch=64, milestones=(2 / 3, 5 / 6), precision="fp32", **SMOKE.get(network, FAST))
     return base
 
